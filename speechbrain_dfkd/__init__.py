@@ -1,0 +1,31 @@
+"""Dynamic Frequency-Adaptive Knowledge Distillation (DFKD) for SpeechBrain.
+
+The public names are imported on first use, so that the worker processes that
+score audio can import ``speechbrain_dfkd.evaluation`` without loading torch.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "EnhancementBrain": "enhancement_brain",
+    "DFKDBrain": "dfkd_brain",
+    "FrozenTeacher": "teacher",
+    "FrequencyAdapter": "frequency_adapter",
+    "DFKDLoss": "losses.frequency_adaptive",
+}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(
+        importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name
+    )
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,248 @@
+"""Composes an experiment from a leaf, a data set's settings and overrides.
+
+A leaf (``hparams/*.yaml``) describes one experiment and no data set. The
+settings of a data set (``recipes/<DATASET>/<dataset>.yaml``) map patterns of
+leaf names to values for the keys of matching leaves. The command line comes
+last. Later values win. HyperPyYAML itself silently ignores a misspelt key in
+an included file or in a nested override; here each is an error.
+"""
+
+import copy
+import difflib
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+import ruamel.yaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from speechbrain.utils.run_opts import RunOptions
+
+from speechbrain_dfkd.errors import UserError
+
+_INCLUDE = "!include:"
+_REFERENCE = re.compile(r"<([^\[\].>]+)")
+# The keys of an included network or objective that the recipes read.
+_INCLUDED_KEYS = {"name", "model", "loss"}
+
+
+@dataclass
+class Configuration:
+    """An experiment's settings before any object is made from them.
+
+    Arguments
+    ---------
+    leaf : Path
+        The experiment's file; included files are relative to its folder.
+    tree : Mapping
+        The merged settings with HyperPyYAML's tags still in place.
+    sources : list of str
+        Where values came from, later ones winning.
+    """
+
+    leaf: Path
+    tree: Mapping
+    sources: list = field(default_factory=list)
+
+    def text(self) -> str:
+        """Return the settings as YAML with all references resolved."""
+        stream = _NamedText(_dump(self.tree), name=str(self.leaf))
+        try:
+            return resolve_references(stream).getvalue()
+        except (ValueError, OSError) as error:
+            raise _as_user_error(self.leaf, error) from error
+
+    def settings(self) -> dict:
+        """Return the resolved settings as plain values, tags as text."""
+        return plain_settings(self.text())
+
+    def build(self) -> dict:
+        """Make the objects that the settings describe.
+
+        Returns
+        -------
+        dict
+            What ``hyperpyyaml.load_hyperpyyaml`` returns.
+
+        Raises
+        ------
+        UserError
+            Where a value does not fit, with the reason.
+        """
+        try:
+            return load_hyperpyyaml(self.text())
+        except (ValueError, TypeError, ImportError, AttributeError) as error:
+            raise _as_user_error(self.leaf, error) from error
+
+
+class _NamedText(io.StringIO):
+    """Text with a file name, from which HyperPyYAML resolves includes."""
+
+    def __init__(self, text, name):
+        super().__init__(text)
+        self.name = name
+
+
+def compose(leaf, layers, overrides, read_keys) -> Configuration:
+    """Merge a leaf with layers of settings and check every key.
+
+    Arguments
+    ---------
+    leaf : str or Path
+        The experiment's YAML file.
+    layers : list of (str or Path)
+        Files that map patterns of leaf names (``"*"``, ``"*_teacher"``) to
+        values; those whose pattern matches are applied in order.
+    overrides : str or Mapping
+        The command line's values: YAML text, as
+        ``speechbrain.parse_arguments`` gives it, or a mapping.
+    read_keys : set of str
+        The top-level keys that the calling script reads. A key that is not
+        among them, is no run option of SpeechBrain and is referred to by no
+        other key is taken for a misspelling.
+
+    Returns
+    -------
+    Configuration
+
+    Raises
+    ------
+    UserError
+        For a missing file, broken YAML, or an unknown key.
+    """
+    leaf = Path(leaf)
+    tree = _read(leaf)
+    sources = [str(leaf)]
+    for layer in layers:
+        for pattern, values in _read(layer).items():
+            if fnmatch(leaf.stem, pattern):
+                _merge(tree, values, leaf.parent, str(layer))
+        sources.append(str(layer))
+    if isinstance(overrides, str):
+        overrides = _parse(overrides, "the command line")
+    if overrides:
+        _merge(tree, overrides, leaf.parent, "the command line")
+        sources.append("the command line")
+    _check_used(tree, read_keys | set(RunOptions().as_dict()), leaf)
+    for name in _includes(tree):
+        _check_used(_read(leaf.parent / name), _INCLUDED_KEYS, name)
+    return Configuration(leaf, tree, sources)
+
+
+def plain_settings(text: str) -> dict:
+    """Read HyperPyYAML text without making objects; tags become text.
+
+    Example
+    -------
+    >>> plain_settings("a: 1\\nloss: !name:torch.nn.functional.l1_loss")
+    {'a': 1, 'loss': '!name:torch.nn.functional.l1_loss'}
+    """
+    return _plain(_yaml().load(text))
+
+
+def _yaml():
+    yaml = ruamel.yaml.YAML()
+    yaml.width = 4096  # long scalars stay on one line
+    return yaml
+
+
+def _dump(tree):
+    stream = io.StringIO()
+    _yaml().dump(tree, stream)
+    return stream.getvalue()
+
+
+def _read(path):
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"the settings file must be readable, got {path} "
+            f"({error.strerror}); check the path (an included path is "
+            f"relative to the folder of the file that includes it)"
+        ) from error
+    return _parse(text, str(path))
+
+
+def _parse(text, source):
+    try:
+        tree = _yaml().load(text)
+    except ruamel.yaml.error.YAMLError as error:
+        raise UserError(f"{source} must be valid YAML: {error}") from error
+    if tree is not None and not isinstance(tree, Mapping):
+        raise UserError(f"{source} must hold 'key: value' pairs, got {text!r}")
+    return tree or ruamel.yaml.comments.CommentedMap()
+
+
+def _tag(node):
+    tag = getattr(node, "tag", None)
+    return (tag.value if tag is not None else None) or ""
+
+
+def _merge(tree, values, folder, source, path=""):
+    """Put ``values`` into ``tree``; every key must be there already."""
+    for key, value in values.items():
+        if key not in tree:
+            raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
+        old = tree[key]
+        if not isinstance(value, Mapping) or _tag(value).startswith(_INCLUDE):
+            tree[key] = copy.deepcopy(value)
+            continue
+        if _tag(old).startswith(_INCLUDE):
+            # Its own references are relative to itself: resolve it first.
+            included = _read(folder / _tag(old)[len(_INCLUDE) :])
+            _merge(included, value, folder, source, f"{path}{key}.")
+            text = resolve_references(_dump(included)).getvalue()
+            tree[key] = _yaml().load(text)
+        elif isinstance(old, Mapping) and len(old):
+            _merge(old, value, folder, source, f"{path}{key}.")
+        else:
+            tree[key] = copy.deepcopy(value)
+
+
+def _unknown(key, source, known):
+    close = difflib.get_close_matches(str(key), map(str, known), n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known: {sorted(known)}"
+    return UserError(f"unknown key '{key}' in {source}; {hint}")
+
+
+def _nodes(node):
+    yield node
+    children = node.values() if isinstance(node, Mapping) else node
+    if isinstance(node, Mapping | list):
+        for child in children:
+            yield from _nodes(child)
+
+
+def _includes(tree):
+    tags = (_tag(node) for node in _nodes(tree))
+    return [tag[len(_INCLUDE) :] for tag in tags if tag.startswith(_INCLUDE)]
+
+
+def _check_used(tree, read_keys, source):
+    referred = set()
+    for node in _nodes(tree):
+        if _tag(node) in ("!ref", "!copy"):
+            referred.update(_REFERENCE.findall(str(node.value)))
+    for key in tree:
+        if key not in referred | read_keys and not key.startswith("__"):
+            raise _unknown(key, source, referred | (read_keys - set(tree)))
+
+
+def _plain(node):
+    """Return ``node`` as plain values; tags and tagged values become text."""
+    if isinstance(node, Mapping):
+        values = {str(key): _plain(value) for key, value in node.items()}
+        return {"tag": _tag(node), **values} if _tag(node) else values
+    if isinstance(node, list):
+        return [_tag(node)] * bool(_tag(node)) + [_plain(v) for v in node]
+    if _tag(node):
+        return f"{_tag(node)} {getattr(node, 'value', node)}".strip()
+    return node if isinstance(node, bool | int | float | None) else str(node)
+
+
+def _as_user_error(leaf, error):
+    parts = [str(part) for part in error.args] or [type(error).__name__]
+    return UserError(f"{leaf} cannot be used: {': '.join(parts)}")

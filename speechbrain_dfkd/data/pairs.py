@@ -1,0 +1,167 @@
+"""Noisy recordings and their clean twins."""
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from speechbrain_dfkd.data.audio_check import check_headers
+from speechbrain_dfkd.data.resample_cache import cache_wavs
+from speechbrain_dfkd.errors import UserError, listing
+
+
+class Pair(NamedTuple):
+    """The noisy and the clean side of one utterance, both of one type."""
+
+    noisy: object
+    clean: object
+
+
+def wavs_by_id(folder: Path):
+    """Return ``{file name without .wav: path}`` of a folder, sorted by id.
+
+    Hidden files, such as macOS's ``._a.wav`` that hold no audio, are left out.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> for name in ("b.wav", "a.WAV", "._a.wav", "a.txt"):
+    ...     (folder / name).touch()
+    >>> list(wavs_by_id(folder))
+    ['a', 'b']
+    """
+    return {
+        path.stem: path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() == ".wav" and not path.name.startswith(".")
+    }
+
+
+def match_pairs(splits):
+    """Join the noisy and clean recordings of every split by their ids.
+
+    Arguments
+    ---------
+    splits : list of (dict, dict)
+        For each split ``{id: path}`` of the noisy and of the clean side.
+
+    Returns
+    -------
+    list of dict
+        ``{id: Pair}`` for each split, sorted by id.
+
+    Raises
+    ------
+    UserError
+        Names all recordings of all splits that have no twin.
+
+    Example
+    -------
+    >>> match_pairs([({"a": "noisy/a.wav"}, {"a": "clean/a.wav"})])
+    [{'a': Pair(noisy='noisy/a.wav', clean='clean/a.wav')}]
+    """
+    alone = [
+        f"{side[name]} has no {twin} twin"
+        for noisy, clean in splits
+        for side, other, twin in (
+            (noisy, clean, "clean"),
+            (clean, noisy, "noisy"),
+        )
+        for name in sorted(side.keys() - other.keys())
+    ]
+    if alone:
+        raise UserError(
+            "data_folder must hold a clean and a noisy file of every "
+            f"utterance, got {len(alone)} without a twin:\n{listing(alone)}\n"
+            "Unpack the archives again, or remove these files"
+        )
+    return [
+        {name: Pair(noisy[name], clean[name]) for name in sorted(noisy)}
+        for noisy, clean in splits
+    ]
+
+
+def check_pairs(pairs):
+    """Raise a ``UserError`` unless the twins match in rate and length.
+
+    Arguments
+    ---------
+    pairs : dict
+        ``{id: Pair}`` of ``audio_check.WavFile`` of one split.
+    """
+    wavs = [wav for pair in pairs.values() for wav in pair]
+    usual, _ = Counter(wav.sample_rate for wav in wavs).most_common(1)[0]
+    _refuse(
+        [
+            f"{wav.path} has {wav.sample_rate} Hz"
+            for wav in wavs
+            if wav.sample_rate != usual
+        ],
+        f"one sample rate in a split, here {usual} Hz",
+        "Resample these files",
+    )
+    _refuse(
+        [
+            f"{name}: noisy {pair.noisy.frames}, clean {pair.clean.frames}"
+            for name, pair in pairs.items()
+            if pair.noisy.frames != pair.clean.frames
+        ],
+        "noisy and clean files of the same length in samples",
+        "Unpack the archives again, or remove both files of these utterances",
+    )
+
+
+def _refuse(lines, constraint, remedy):
+    if lines:
+        raise UserError(
+            f"data_folder must hold {constraint}, got {len(lines)} that "
+            f"differ:\n{listing(lines)}\n{remedy}"
+        )
+
+
+def cache_pairs(splits, folder: Path, sample_rate: int, n_jobs=None):
+    """Check all recordings of all splits and resample those that need it.
+
+    Arguments
+    ---------
+    splits : list of dict
+        ``{id: Pair}`` of paths for each split.
+    folder : Path
+        The resampled copy of ``<name>/a.wav`` is ``<name>_16k/a.wav`` in it.
+    sample_rate : int
+        In Hz.
+    n_jobs : int, optional
+        Worker processes; by default one for each processor.
+
+    Returns
+    -------
+    list of dict
+        ``{id: Pair}`` of ``audio_check.WavFile`` for each split.
+
+    Raises
+    ------
+    UserError
+        Names the recordings that cannot be used, over all splits.
+    """
+    paths = [
+        path for pairs in splits for pair in pairs.values() for path in pair
+    ]
+    wavs = check_headers(paths, sample_rate)
+    for pairs in _replaced(splits, paths, wavs):
+        check_pairs(pairs)
+    suffix = f"_{sample_rate / 1000:g}k"
+    targets = [
+        folder / f"{path.parent.name}{suffix}" / path.name for path in paths
+    ]
+    cached = cache_wavs(wavs, targets, sample_rate, folder, n_jobs)
+    return _replaced(splits, paths, cached)
+
+
+def _replaced(splits, paths, wavs):
+    wav_of = dict(zip(paths, wavs, strict=True))
+    return [
+        {
+            name: Pair(wav_of[noisy], wav_of[clean])
+            for name, (noisy, clean) in pairs.items()
+        }
+        for pairs in splits
+    ]

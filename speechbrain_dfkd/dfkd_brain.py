@@ -1,0 +1,90 @@
+"""Trains a student to follow a teacher."""
+
+import speechbrain as sb
+from speechbrain.utils.distributed import main_process_only
+
+from speechbrain_dfkd.enhancement_brain import EnhancementBrain
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.teacher import FrozenTeacher, fingerprint
+
+
+class DFKDBrain(EnhancementBrain):
+    """Trains ``modules["student"]`` on L = L_SE + kd_weight * L_KD.
+
+    L_SE is the supervised loss to the clean waveform and L_KD what
+    ``modules["kd_loss"]`` makes of the outputs of student and teacher; with
+    ``DFKDLoss`` this is Dynamic Frequency-Adaptive Knowledge Distillation
+    (arXiv 2502.04711). The sum and its weight are [inferred]. The teacher
+    runs in training only, in evaluation mode and without gradient. It is in
+    no optimizer and no checkpoint; a checkpoint holds its fingerprint, and
+    training does not resume with another teacher.
+
+    Arguments
+    ---------
+    modules, opt_class, hparams, run_opts, checkpointer
+        As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``.
+    teacher : FrozenTeacher, optional
+        None: the student is trained alone.
+    """
+
+    trained = "student"
+
+    def __init__(
+        self,
+        modules=None,
+        opt_class=None,
+        hparams=None,
+        run_opts=None,
+        checkpointer=None,
+        teacher: FrozenTeacher | None = None,
+    ):
+        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        # An attribute, not one of self.modules: those are given to the
+        # optimizer, put in training mode and wrapped for several devices.
+        self.teacher = teacher.to(self.device) if teacher else None
+        if checkpointer is not None:
+            checkpointer.add_recoverable(
+                "teacher_fingerprint",
+                fingerprint(teacher.model) if teacher else "none",
+                custom_save_hook=_save_fingerprint,
+                custom_load_hook=_check_fingerprint,
+            )
+
+    def compute_forward(self, batch, stage):
+        """Return the ``Enhanced`` of the student and, to train, the teacher."""
+        teacher = None
+        if stage == sb.Stage.TRAIN and self.teacher is not None:
+            # First: what it needs is freed before the student's graph grows.
+            batch = batch.to(self.device)
+            teacher = self.teacher(batch.noisy_sig.data)
+        return super().compute_forward(batch, stage), teacher
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""
+        student, teacher = predictions
+        loss = super().compute_objectives(student, batch, stage)
+        if teacher is None:
+            return loss
+        clean_wav, lengths = batch.clean_sig
+        kd_loss, terms = self.modules.kd_loss(
+            student, teacher, clean_wav, lengths
+        )
+        self.terms.append({"l_kd": kd_loss, **terms})
+        return loss + self.hparams.kd_weight * kd_loss
+
+
+@main_process_only
+def _save_fingerprint(own, path):
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(own)
+
+
+def _check_fingerprint(own, path, end_of_epoch):
+    with open(path, encoding="utf-8") as stream:
+        saved = stream.read()
+    if saved != own:
+        raise UserError(
+            f"the teacher must stay the same within a training, got "
+            f"{own[:12]} where {path} was trained with {saved[:12]}; "
+            f"give back that teacher or choose another --output_folder"
+        )

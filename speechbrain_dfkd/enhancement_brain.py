@@ -1,0 +1,174 @@
+"""Supervised training and evaluation of an enhancement network."""
+
+import csv
+import io
+from pathlib import Path
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio import audio_io
+from speechbrain.nnet.schedulers import update_learning_rate
+from speechbrain.utils.distributed import if_main_process
+
+from speechbrain_dfkd.evaluation.metrics import METRICS
+from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.training_terms import TrainingTerms, histogram_quantiles
+
+
+class EnhancementBrain(sb.Brain):
+    """Trains ``modules["model"]`` to turn noisy into clean speech.
+
+    Batches carry ``id``, ``noisy_sig`` and ``clean_sig``. Validation and test
+    sets are enhanced one utterance at a time, because padding changes what a
+    network puts out near it, and scored by PESQ-WB, STOI, SI-SDR and output
+    gain in all CPU cores. The best checkpoint is the one of highest
+    validation PESQ-WB.
+
+    Arguments
+    ---------
+    modules, opt_class, hparams, run_opts, checkpointer
+        As for ``speechbrain.Brain``. Of ``hparams`` it reads ``sample_rate``,
+        ``supervised_loss``, ``lr_annealing``, ``train_logger``,
+        ``output_folder`` and ``save_enhanced``.
+
+    Attributes
+    ----------
+    scores : speechbrain_dfkd.evaluation.scoring.Scores
+        Of the last validation or test, one row an utterance.
+    """
+
+    trained = "model"
+
+    def __init__(
+        self,
+        modules=None,
+        opt_class=None,
+        hparams=None,
+        run_opts=None,
+        checkpointer=None,
+    ):
+        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        self.terms = TrainingTerms()
+        self.train_stats = {}
+        self.scores = None
+        if checkpointer is not None:
+            checkpointer.add_recoverable("terms", self.terms)
+
+    def compute_forward(self, batch, stage):
+        """Return the network's ``Enhanced`` for a batch."""
+        batch = batch.to(self.device)
+        return self.modules[self.trained](batch.noisy_sig.data)
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Return the supervised loss; keep the waveforms to be scored."""
+        clean_wav, lengths = batch.clean_sig
+        loss = self.hparams.supervised_loss(predictions.wav, clean_wav, lengths)
+        if stage == sb.Stage.TRAIN:
+            self.terms.append({"l_se": loss})
+        elif if_main_process():
+            self._keep(batch, predictions.wav)
+        return loss
+
+    def _keep(self, batch, enhanced_wav):
+        clean_wav, lengths = batch.clean_sig
+        samples = (lengths * clean_wav.shape[1]).round().int().tolist()
+        for i, utterance in enumerate(batch.id):
+            pair = torch.stack((clean_wav[i], enhanced_wav[i].float()))
+            pair = pair[:, : samples[i]].cpu().numpy()
+            self._kept.append((utterance, pair[0], pair[1]))
+
+    def on_stage_start(self, stage, epoch=None):
+        """Forget the waveforms and, in a new epoch, the terms of the last."""
+        self._kept = []
+        # A step above 0: the epoch goes on from a checkpoint.
+        if stage == sb.Stage.TRAIN and self.step == 0:
+            self.terms.reset()
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Score, log, and keep the last and the best checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            self._finish_train(stage_loss, epoch)
+            return
+        stats = {"loss": stage_loss, **self._score(stage)}
+        self._kept = []
+        if stage == sb.Stage.VALID:
+            self._finish_valid(stats, stage_loss, epoch)
+        elif self.hparams.train_logger is not None:
+            epoch = self.hparams.epoch_counter.current
+            self.hparams.train_logger.log_stats(
+                {"epoch loaded": epoch}, test_stats=stats
+            )
+
+    def _finish_train(self, stage_loss, epoch):
+        self.train_stats = {"loss": stage_loss, **self.terms.means()}
+        for name, counts in self.terms.histograms().items():
+            quantiles = histogram_quantiles(counts, self.hparams.sample_rate)
+            for quantile, value in quantiles.items():
+                self.train_stats[f"{name}_{quantile}"] = value
+            self._write_histogram(name, counts, epoch)
+        # A run killed during validation need not train this epoch again.
+        if self.checkpointer is not None:
+            self._save_intra_epoch_ckpt()
+
+    def _finish_valid(self, stats, stage_loss, epoch):
+        lr, next_lr = self.hparams.lr_annealing(
+            [self.optimizer], epoch, stage_loss
+        )
+        update_learning_rate(self.optimizer, next_lr)
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch, "lr": lr}, self.train_stats, stats
+        )
+        if self.checkpointer is not None:
+            best = stats.get("pesq_wb", float("-inf"))
+            self.checkpointer.save_and_keep_only(
+                meta={"epoch": epoch, "pesq_wb": best}, max_keys=["pesq_wb"]
+            )
+
+    def _score(self, stage):
+        """Score the kept waveforms; the means of defined scores by name."""
+        if not if_main_process():
+            return {}
+        if stage == sb.Stage.TEST and self.hparams.save_enhanced:
+            self._write_enhanced(Path(self.hparams.enhanced_folder))
+        self.scores = score(self._kept, self.hparams.sample_rate)
+        means = {name: self.scores.mean(name) for name in METRICS}
+        return {name: mean for name, mean in means.items() if mean is not None}
+
+    def _write_enhanced(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for utterance, _, enhanced in self._kept:
+            audio_io.save(
+                str(folder / f"{utterance}.wav"),
+                torch.from_numpy(enhanced),
+                self.hparams.sample_rate,
+            )
+
+    def _write_histogram(self, name, counts, epoch):
+        """Write one row an epoch, one column a bin, headed by its Hz."""
+        if not if_main_process():
+            return
+        path = Path(self.hparams.output_folder, f"{name}.csv")
+        bin_hz = self.hparams.sample_rate / 2 / (len(counts) - 1)
+        header = ["epoch", *(f"{i * bin_hz:g}" for i in range(len(counts)))]
+        rows = {}
+        if path.exists():
+            with path.open(newline="") as stream:
+                rows = {row[0]: row for row in list(csv.reader(stream))[1:]}
+        rows[str(epoch)] = [epoch, *(int(count) for count in counts)]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([header, *rows.values()])
+        write_atomically(path, text.getvalue().encode())
+
+    def print_trainable_parameters(self):
+        """Count parameters, where there are any."""
+        if next(self.modules.parameters(), None) is not None:
+            super().print_trainable_parameters()
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        # Accumulated gradients are not saved: wait until they are used.
+        accumulating = self.step % self.grad_accumulation_factor != 0
+        return not accumulating and super()._should_save_intra_epoch_ckpt(
+            last_ckpt_time, steps_since_ckpt
+        )

@@ -1,0 +1,279 @@
+"""What the recipe scripts run, from the command line to the results table."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import speechbrain as sb
+from speechbrain.utils.distributed import (
+    ddp_barrier,
+    if_main_process,
+    run_on_main,
+)
+
+from speechbrain_dfkd.configuration import Configuration, compose
+from speechbrain_dfkd.data.dataset import make_datasets
+from speechbrain_dfkd.dfkd_brain import DFKDBrain
+from speechbrain_dfkd.enhancement_brain import EnhancementBrain
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation.report import write_report
+from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.inference.export import WEIGHTS, export_enhancer
+from speechbrain_dfkd.results import SystemTester, Unprocessed
+from speechbrain_dfkd.run_settings import (
+    check_values,
+    print_start,
+    refuse_other_settings,
+)
+from speechbrain_dfkd.teacher import FrozenTeacher, load_teacher
+
+# The keys that the recipes read; any other must be referred to in the YAML.
+READ_KEYS = {
+    "dataset", "data_folder", "results_folder", "prepared_folder",
+    "output_folder", "train_annotation", "valid_annotation", "test_annotation",
+    "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
+    "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
+    "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
+    "save_enhanced", "teacher", "student", "kd", "kd_weight", "teacher_ckpt",
+    "teacher_leaf", "teacher_overrides",
+}  # fmt: skip
+# What a dfkd leaf decides for the teacher that it trains.
+SHARED_KEYS = [
+    "dataset", "data_folder", "results_folder", "prepared_folder",
+    "train_annotation", "valid_annotation", "test_annotation", "skip_prep",
+    "sample_rate", "num_workers", "teacher",
+]  # fmt: skip
+EXPORT = "enhancer"  # the folder in output_folder to deploy
+
+
+def train_teacher(argv: list, recipe_folder) -> int:
+    """Train a teacher, test it and print its results.
+
+    Arguments
+    ---------
+    argv : list of str
+        The command line without the script's name: a teacher leaf, run
+        options of SpeechBrain, and ``--key value`` for keys of the leaf.
+    recipe_folder : str or Path
+        Holds ``<dataset>.yaml`` and ``demo.yaml``.
+
+    Returns
+    -------
+    int
+        The exit code: 2 where the user has something to put right.
+    """
+    return _exit_code(_train_teacher, argv, Path(recipe_folder))
+
+
+def train_dfkd(argv: list, recipe_folder) -> int:
+    """Distil a student, test it and print the results.
+
+    The teacher is loaded from ``teacher_ckpt``, or trained by
+    ``teacher_leaf`` unless that was done before. Arguments and result are
+    those of ``train_teacher``, with a dfkd leaf.
+    """
+    return _exit_code(_train_dfkd, argv, Path(recipe_folder))
+
+
+def _exit_code(command, argv, recipe_folder):
+    try:
+        command(argv, recipe_folder)
+    except UserError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _train_teacher(argv, recipe_folder):
+    configuration, run_opts, _ = _open(argv, recipe_folder)
+    hparams = configuration.build()
+    _claim_folder(hparams["output_folder"], configuration)
+    _prepare(hparams)
+    _teach(configuration, run_opts)
+
+
+def _train_dfkd(argv, recipe_folder):
+    configuration, run_opts, layers = _open(argv, recipe_folder)
+    hparams = configuration.build()
+    teaches = hparams["kd_weight"] > 0
+    if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
+        load_teacher(hparams, configuration.settings())
+    _claim_folder(hparams["output_folder"], configuration)
+    _prepare(hparams)
+    if teaches and not hparams["teacher_ckpt"]:
+        teacher = _teacher_configuration(configuration, layers, run_opts)
+        configuration.tree["teacher_ckpt"] = str(
+            _find_or_teach(teacher, run_opts)
+        )
+    _distil(configuration, run_opts, teaches)
+
+
+def _open(argv, recipe_folder):
+    """Read the command line; announce the run."""
+    leaf, run_opts, overrides = sb.parse_arguments(argv)
+    sb.utils.distributed.ddp_init_group(run_opts)
+    layers = [recipe_folder / f"{recipe_folder.name.lower()}.yaml"]
+    configuration = compose(leaf, layers, overrides, READ_KEYS)
+    is_demo = configuration.tree["data_folder"] is None
+    if is_demo:
+        layers.append(recipe_folder / "demo.yaml")
+        configuration = compose(leaf, layers, overrides, READ_KEYS)
+    check_values(configuration.settings())
+    _redirect_debug(configuration, run_opts)
+    if if_main_process():
+        script = recipe_folder / Path(sys.argv[0]).name
+        command = f"python {script} {leaf} --data_folder DIR"
+        print_start(configuration, command if is_demo else None)
+    return configuration, run_opts, layers
+
+
+def _redirect_debug(configuration, run_opts):
+    # SpeechBrain's --debug keeps no checkpoints; nor must its few steps leave
+    # a teacher or results that look like those of a training.
+    if run_opts.debug and not run_opts.debug_persistently:
+        folder = Path(configuration.settings()["output_folder"], "debug")
+        run_on_main(shutil.rmtree, args=[folder, True])
+        configuration.tree["output_folder"] = str(folder)
+
+
+def _claim_folder(folder, configuration):
+    run_on_main(refuse_other_settings, args=[folder, configuration])
+
+
+def _prepare(hparams):
+    """Make the manifests, and the demo corpus where there is no other."""
+    if hparams["skip_prep"]:
+        return
+    dataset = hparams["dataset"]
+    if dataset["demo_corpus"] is not None:
+        run_on_main(dataset["demo_corpus"], args=[hparams["data_folder"]])
+    keys = ["data_folder", "prepared_folder", "train_annotation"]
+    keys += ["valid_annotation", "test_annotation", "sample_rate"]
+    run_on_main(dataset["prepare"], kwargs={key: hparams[key] for key in keys})
+
+
+def _teacher_configuration(student: Configuration, layers, run_opts):
+    """Return the settings of the teacher that a dfkd leaf asks for."""
+    leaf = student.leaf.parent / student.tree["teacher_leaf"]
+    overrides = {key: student.tree[key] for key in SHARED_KEYS}
+    overrides.update(student.tree["teacher_overrides"])
+    teacher = compose(leaf, layers, overrides, READ_KEYS)
+    check_values(teacher.settings())
+    _redirect_debug(teacher, run_opts)
+    return teacher
+
+
+def _find_or_teach(configuration, run_opts) -> Path:
+    """Return the weights of a teacher, trained unless it was before."""
+    folder = Path(configuration.settings()["output_folder"])
+    _claim_folder(folder, configuration)
+    weights = folder / EXPORT / WEIGHTS
+    if weights.is_file():
+        print(f"Teacher found: {folder}", flush=True)
+    else:
+        print(f"Teacher not found; training it into {folder}", flush=True)
+        _teach(configuration, run_opts)
+    return weights
+
+
+def _start(configuration):
+    """Return objects fresh from their seed, and the data sets.
+
+    Made just before a training, so that a student's first weights and data
+    do not depend on what its teacher's training drew.
+    """
+    hparams = configuration.build()
+    datasets = make_datasets(
+        hparams["train_annotation"],
+        hparams["valid_annotation"],
+        hparams["test_annotation"],
+        segment_seconds=hparams["segment_seconds"],
+        sample_rate=hparams["sample_rate"],
+        seed=hparams["seed"],
+        epoch_counter=hparams["epoch_counter"],
+    )
+    sb.create_experiment_directory(hparams["output_folder"])
+    if if_main_process():
+        path = Path(hparams["output_folder"], "hyperparams.yaml")
+        write_atomically(path, configuration.text().encode())
+    return hparams, datasets
+
+
+def _fit(brain, hparams, datasets):
+    """Train, or go on, and load the best checkpoint."""
+    workers = {"num_workers": hparams["num_workers"]}
+    batch_size = hparams["batch_size"]
+    brain.fit(
+        hparams["epoch_counter"],
+        datasets["train"],
+        datasets["valid"],
+        train_loader_kwargs={
+            "batch_size": batch_size, "shuffle": True, **workers
+        },
+        valid_loader_kwargs={"batch_size": 1, **workers},
+    )  # fmt: skip
+    best = brain.checkpointer.recover_if_possible(max_key="pesq_wb")
+    if best is None:
+        raise UserError(
+            f"there must be a checkpoint to test in {hparams['save_folder']}, "
+            f"got none; run without --test_only first"
+        )
+
+
+def _teach(configuration, run_opts):
+    hparams, datasets = _start(configuration)
+    brain = EnhancementBrain(
+        hparams["modules"],
+        hparams["opt_class"],
+        hparams,
+        run_opts,
+        hparams["checkpointer"],
+    )
+    _fit(brain, hparams, datasets)
+    systems = {"teacher": hparams["teacher"]["model"]}
+    _finish(configuration, hparams, run_opts, datasets, systems)
+
+
+def _distil(configuration, run_opts, teaches):
+    hparams, datasets = _start(configuration)
+    teacher = None
+    if teaches:
+        teacher = FrozenTeacher(load_teacher(hparams, configuration.settings()))
+    brain = DFKDBrain(
+        hparams["modules"],
+        hparams["opt_class"],
+        hparams,
+        run_opts,
+        hparams["checkpointer"],
+        teacher,
+    )
+    _fit(brain, hparams, datasets)
+    systems = {"teacher": teacher.model} if teaches else {}
+    systems["student"] = hparams["student"]["model"]
+    _finish(configuration, hparams, run_opts, datasets, systems)
+
+
+def _finish(configuration, hparams, run_opts, datasets, systems):
+    """Test all systems, export the last one, and report."""
+    if if_main_process():
+        folder = Path(hparams["output_folder"])
+        tester = SystemTester(hparams, run_opts, datasets["test"])
+        rows = [tester.row("noisy", Unprocessed(), hparams["prepared_folder"])]
+        rows += [tester.row(*system, folder) for system in systems.items()]
+        trained, model = list(systems.items())[-1]
+        export_enhancer(
+            folder / EXPORT,
+            configuration.text(),
+            trained,
+            model,
+            hparams["sample_rate"],
+        )
+        print(f"\n{write_report(folder, rows)}\n")
+        print(f"Results:  {folder}/results.csv, results.json")
+        print(
+            f"{trained.capitalize()} to deploy: {folder / EXPORT}", flush=True
+        )
+    ddp_barrier()

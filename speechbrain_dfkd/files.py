@@ -1,0 +1,74 @@
+"""Files that are either whole or not there, and disks that are full."""
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from speechbrain_dfkd.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_atomically(path: Path, data: bytes):
+    """Write ``data`` to ``path`` so that no reader sees a part of it.
+
+    Arguments
+    ---------
+    path : Path
+        Its folder is made if it is not there.
+    data : bytes
+        The whole content.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "a" / "greeting"
+    >>> write_atomically(path, b"hello")
+    >>> path.read_bytes()
+    b'hello'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: two runs may prepare the same folder at once.
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _no_room(folder, needed):
+    free = shutil.disk_usage(folder).free
+    return UserError(
+        f"The disk of {folder} must have room for {needed} more bytes, got "
+        f"{free} free; free some space or choose another folder, then start "
+        "again: what is finished is kept"
+    )
+
+
+def require_room(folder: Path, needed: int):
+    """Raise a ``UserError`` unless ``folder``'s disk has ``needed`` bytes."""
+    if shutil.disk_usage(folder).free < needed:
+        raise _no_room(folder, needed)
+
+
+@contextlib.contextmanager
+def full_disk_is_user_error(folder: Path, needed):
+    """Turn "no space left" and "quota exceeded" into a ``UserError``.
+
+    Arguments
+    ---------
+    folder : Path
+        Where the body of the ``with`` statement writes.
+    needed : callable
+        Returns the bytes that are still to be written; called on failure.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise _no_room(folder, needed()) from error

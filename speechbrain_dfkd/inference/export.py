@@ -1,0 +1,73 @@
+"""Writes a trained network as a folder that SpeechBrain can run."""
+
+import io
+from pathlib import Path
+
+import ruamel.yaml
+import torch
+from torch import nn
+
+from speechbrain_dfkd.configuration import plain_settings
+from speechbrain_dfkd.files import write_atomically
+
+WEIGHTS = "enhance_model.ckpt"
+SETTINGS = "hyperparams.yaml"
+
+_HEAD = """\
+# Load with speechbrain.inference.enhancement.WaveformEnhancement.from_hparams
+sample_rate: 16000
+network: null
+modules:
+    enhance_model: !ref <network[model]>
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        enhance_model: !ref <network[model]>
+audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
+    sample_rate: !ref <sample_rate>
+"""
+
+
+def export_enhancer(
+    folder, settings: str, key: str, model: nn.Module, sample_rate: int
+) -> Path:
+    """Write a network's settings and weights for ``WaveformEnhancement``.
+
+    Arguments
+    ---------
+    folder : str or Path
+        Receives ``hyperparams.yaml`` and ``enhance_model.ckpt``; the weights
+        come last, so that a folder that has them is complete.
+    settings : str
+        The experiment's YAML with references resolved.
+    key : str
+        The settings' key of the network, e.g. ``"student"``.
+    model : nn.Module
+        The trained network.
+    sample_rate : int
+        Of the waveforms that it takes, in Hz.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    folder = Path(folder)
+    yaml = ruamel.yaml.YAML()
+    tree = yaml.load(_HEAD)
+    tree["sample_rate"] = sample_rate
+    tree["network"] = yaml.load(settings)[key]
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    weights = io.BytesIO()
+    torch.save(model.state_dict(), weights)
+    write_atomically(folder / SETTINGS, text.getvalue().encode())
+    write_atomically(folder / WEIGHTS, weights.getvalue())
+    return folder
+
+
+def exported_settings(folder) -> dict | None:
+    """Return an exported folder's settings as plain values, None if none."""
+    path = Path(folder) / SETTINGS
+    if not path.exists():
+        return None
+    return plain_settings(path.read_text(encoding="utf-8"))

@@ -1,0 +1,197 @@
+"""DCCRN: a complex convolutional recurrent network on the spectrum."""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..stft import STFT
+from .enhanced import Enhanced
+from .mask_net import MaskNet, check_choice
+from .waveform import check_waveform
+
+
+class DCCRN(nn.Module):
+    """Deep complex convolution recurrent network for speech enhancement.
+
+    Hu et al., DCCRN: Deep Complex Convolution Recurrent Network for
+    Phase-Aware Speech Enhancement, Interspeech 2020, arXiv 2008.00264. A
+    complex encoder and decoder with skip connections around recurrent layers
+    estimate a mask ``M`` of the spectrum ``Y`` of the noisy waveform:
+
+    - mask "E": ``Y tanh(abs(M)) exp(i angle(M))``,
+    - mask "C": ``Y M``,
+    - mask "R": ``Re(Y) Re(M) + i Im(Y) Im(M)``.
+
+    The defaults are the published DCCRN-CL, 3.67 M parameters. They look
+    ahead 6 frames, one a decoder layer (37.5 ms), on top of the window
+    (25 ms): see ``look_ahead_samples``. Two published details differ between
+    the public implementations and are arguments: ``window`` with
+    ``dropped_bin``, and ``time_padding``. The batch normalisation is the usual
+    one on stacked channels, not the complex whitening of the paper.
+
+    Arguments
+    ---------
+    channels : sequence of int
+        Complex channels of each encoder layer; the paper counts real and
+        imaginary ones together (32 to 256).
+    lstm_units : int
+        Complex units of each LSTM layer.
+    lstm_layers : int
+        Number of LSTM layers.
+    kernel_size : (int, int)
+        Convolution kernel over frequency (odd) and over time.
+    rnn : str
+        "complex" (DCCRN-CL), or "real": one real LSTM with twice as many
+        units over both parts (DCCRN-E).
+    mask : str
+        "E", "C" or "R".
+    time_padding : str
+        "left": every layer keeps the number of frames (the authors' code).
+        "none": the encoder shortens and the decoder restores it (Asteroid).
+    window : str
+        "hann" (the authors' code) or "sqrt_hann" (Asteroid).
+    dropped_bin : str
+        The bin that is set to zero for an even number of them: "dc" (the
+        authors' code) or "nyquist" (Asteroid).
+    n_fft, win_length, hop_length : int
+        Sizes of the STFT in samples.
+
+    Shape
+    -----
+    noisy : [B, L], L of at least ``min_length`` samples
+    output.wav : [B, L]
+    output.features : [B, 2C, F, T], real channels first
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, the input is not a waveform, or a
+        feature has no such name.
+
+    Example
+    -------
+    >>> model = DCCRN(channels=(4, 8), lstm_units=4)
+    >>> enhanced = model(torch.randn(2, 1601), features=["encoder.1"])
+    >>> enhanced.wav.shape
+    torch.Size([2, 1601])
+    >>> enhanced.features["encoder.1"].shape  # 2 * 8, 256 / 2**2, 1 + 16
+    torch.Size([2, 16, 64, 17])
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (16, 32, 64, 128, 128, 128),
+        lstm_units: int = 128,
+        lstm_layers: int = 2,
+        kernel_size: tuple[int, int] = (5, 2),
+        rnn: str = "complex",
+        mask: str = "E",
+        time_padding: str = "left",
+        window: str = "hann",
+        dropped_bin: str = "dc",
+        n_fft: int = 512,
+        win_length: int = 400,
+        hop_length: int = 100,
+    ):
+        super().__init__()
+        check_choice("mask", mask, MASKS)
+        check_choice("dropped_bin", dropped_bin, ("dc", "nyquist"))
+        self.stft = STFT(n_fft, win_length, hop_length, window)
+        self.mask_net = MaskNet(
+            n_fft // 2,
+            channels,
+            lstm_units,
+            lstm_layers,
+            kernel_size,
+            rnn,
+            time_padding,
+        )
+        self.apply_mask = MASKS[mask]
+        self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
+
+    @property
+    def look_ahead_samples(self) -> int:
+        """How many later input samples an output sample can depend on.
+
+        Two half windows, that of the output's frame and that of the input's,
+        less their zero sample each, and the frames between them.
+        """
+        frames = self.mask_net.look_ahead_frames
+        return self.stft.win_length - 2 + frames * self.stft.hop_length
+
+    @property
+    def min_length(self) -> int:
+        """The shortest input in samples: one window, if it gives a frame."""
+        frames = self.mask_net.min_frames
+        return max(
+            self.stft.win_length,
+            self.stft.n_fft // 2 + 1,
+            (frames - 1) * self.stft.hop_length,
+        )
+
+    def forward(
+        self, noisy: Tensor, features: Collection[str] = ()
+    ) -> Enhanced:
+        """Enhance a batch of waveforms.
+
+        Arguments
+        ---------
+        noisy : Tensor
+            Noisy waveforms at 16 kHz.
+        features : collection of str
+            The names of the features to keep: "encoder.0" and so on, "rnn",
+            "decoder.0" and so on, the last of them being the raw mask.
+
+        Returns
+        -------
+        Enhanced
+        """
+        check_waveform(noisy, self.min_length)
+        spec = self.stft(noisy)
+        low, high = self.edges
+        inner = spec[:, low : spec.shape[1] - high]
+        stacked = torch.view_as_real(inner).movedim(-1, 1)
+        mask, kept = self.mask_net(stacked, features)
+        masked = F.pad(self.apply_mask(inner, mask.float()), (0, 0, low, high))
+        return Enhanced(self.stft.inverse(masked, noisy.shape[1]), kept)
+
+
+def mask_polar(spec: Tensor, mask: Tensor) -> Tensor:
+    """Bound the mask's magnitude by tanh, then multiply (mask "E").
+
+    Arguments
+    ---------
+    spec : Tensor
+        Complex spectrum.
+    mask : Tensor
+        Real and imaginary part of the mask.
+
+    Returns
+    -------
+    Tensor
+        The masked spectrum.
+
+    Shape
+    -----
+    spec : [B, F, T]
+    mask : [B, 2, F, T]
+    output : [B, F, T]
+    """
+    # The small number keeps the root's gradient finite where the mask is 0.
+    magnitude = (mask.square().sum(1, keepdim=True) + 1e-12).sqrt()
+    return mask_complex(spec, mask * (magnitude.tanh() / magnitude))
+
+
+def mask_complex(spec: Tensor, mask: Tensor) -> Tensor:
+    """Multiply by the mask (mask "C"); arguments as in ``mask_polar``."""
+    return spec * torch.complex(mask[:, 0], mask[:, 1])
+
+
+def mask_parts(spec: Tensor, mask: Tensor) -> Tensor:
+    """Scale both parts by themselves (mask "R"); see ``mask_polar``."""
+    return torch.complex(spec.real * mask[:, 0], spec.imag * mask[:, 1])
+
+
+MASKS = {"E": mask_polar, "C": mask_complex, "R": mask_parts}

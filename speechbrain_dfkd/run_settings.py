@@ -1,0 +1,128 @@
+"""Checks a run's settings, and tells the user what they are."""
+
+import json
+from pathlib import Path
+
+from speechbrain_dfkd.configuration import Configuration
+from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.files import write_atomically
+
+SETTINGS_FILE = "settings.json"
+
+# What may change between a run and its resume: places, and how much is done.
+_MAY_CHANGE = {
+    "data_folder", "results_folder", "prepared_folder", "output_folder",
+    "save_folder", "train_annotation", "valid_annotation", "test_annotation",
+    "train_log", "train_logger", "checkpointer", "skip_prep", "dataset",
+    "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
+    "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
+    "teacher_overrides", "experiment",
+}  # fmt: skip
+
+# key: (least value, whether that value itself is allowed)
+_NUMBERS = {
+    "kd_weight": (0, True),
+    "number_of_epochs": (1, True),
+    "batch_size": (1, True),
+    "segment_seconds": (0, False),
+    "lr": (0, False),
+    "weight_decay": (0, True),
+    # SpeechBrain takes a negative norm for "no clipping", but ascends then.
+    "max_grad_norm": (0, False),
+    "ckpt_interval_minutes": (0, True),
+    "num_workers": (0, True),
+}
+
+
+def check_values(settings: dict) -> None:
+    """Raise a UserError for a number outside of its range.
+
+    Arguments
+    ---------
+    settings : dict
+        Resolved settings; keys that are not there are not checked.
+    """
+    for key, (least, included) in _NUMBERS.items():
+        if key not in settings:
+            continue
+        value = settings[key]
+        is_number = isinstance(value, int | float) and value == value
+        if is_number and (value > least or (included and value == least)):
+            continue
+        bound = f"at least {least}" if included else f"above {least}"
+        raise UserError(
+            f"{key} must be a number {bound}, got {value!r}; "
+            f"pass --{key} with another value"
+        )
+    if settings["sample_rate"] != 16000:
+        raise UserError(
+            f"sample_rate must be 16000 Hz, for which the networks and "
+            f"wide-band PESQ are defined, got {settings['sample_rate']}; data "
+            f"of higher rates are resampled by the preparation"
+        )
+
+
+def refuse_other_settings(folder, configuration: Configuration) -> None:
+    """Keep a resume from mixing two experiments in one folder.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The run's output folder.
+    configuration : Configuration
+        Its settings; they are written to ``settings.json`` the first time.
+
+    Raises
+    ------
+    UserError
+        Where the folder holds a run with other settings; it names them.
+    """
+    settings = configuration.settings()
+    kept = {k: v for k, v in settings.items() if k not in _MAY_CHANGE}
+    path = Path(folder, SETTINGS_FILE)
+    if not path.exists():
+        write_atomically(path, json.dumps(kept, indent=1).encode())
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(kept))
+    changes = [
+        f"{key}: {before.get(key)} there, {now.get(key)} now"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if changes:
+        raise UserError(
+            f"output_folder must hold one experiment, got {folder}, which "
+            f"holds a run with other settings:\n{listing(changes)}\n"
+            f"choose another --output_folder, or delete that one"
+        )
+
+
+def print_start(configuration: Configuration, demo_command: str | None) -> None:
+    """Print the demo's banner and where the settings come from.
+
+    Arguments
+    ---------
+    configuration : Configuration
+        The run's settings.
+    demo_command : str or None
+        None: this is no demo. Else how to run on the real data set.
+    """
+    if demo_command is not None:
+        name = configuration.tree["dataset"]["name"]
+        lines = [
+            "DEMO: no --data_folder was given, so this runs on a small corpus",
+            "of synthetic speech and noise, made now, at demo scale. It shows",
+            f"that everything works; its scores say nothing about {name}.",
+            "",
+            f"To run on {name}:",
+            f"  {demo_command}",
+        ]
+        width = max(map(len, lines))
+        rule = "=" * (width + 4)
+        body = "\n".join(f"| {line.ljust(width)} |" for line in lines)
+        print(f"{rule}\n{body}\n{rule}", flush=True)
+    print(
+        "Settings, later ones win: " + " < ".join(configuration.sources),
+        flush=True,
+    )

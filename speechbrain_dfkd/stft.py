@@ -1,0 +1,193 @@
+"""The one short-time Fourier transform that models and losses share."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WINDOWS = {
+    "hann": torch.hann_window,
+    "sqrt_hann": lambda length: torch.hann_window(length).sqrt(),
+}
+
+
+class STFT(nn.Module):
+    """Short-time Fourier transform with an exact inverse.
+
+    Frame ``t`` is centred at sample ``t * hop_length`` of the waveform, whose
+    edges are reflected; nothing is normalised. It is ``torch.stft``, made safe
+    to call anywhere: it computes in float32 whatever the input and autocast
+    say, as half precision overflows here.
+
+    Arguments
+    ---------
+    n_fft : int
+        Length of the Fourier transform in samples.
+    win_length : int, optional
+        Length of the window in samples, even; ``n_fft`` when None.
+    hop_length : int
+        Step between frames in samples, at most half a window.
+    window : str
+        "hann" or its square root "sqrt_hann", both periodic.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Example
+    -------
+    >>> stft = STFT(n_fft=8, hop_length=2)
+    >>> spec = stft(torch.ones(1, 9))
+    >>> spec.shape  # 8 // 2 + 1 bins, 1 + 9 // 2 frames
+    torch.Size([1, 5, 5])
+    >>> round(spec[0, 0, 0].real.item(), 3)  # a Hann window sums to win / 2
+    4.0
+    >>> stft.inverse(spec, 9).allclose(torch.ones(1, 9))
+    True
+    """
+
+    def __init__(
+        self,
+        n_fft: int = 512,
+        win_length: int | None = None,
+        hop_length: int = 128,
+        window: str = "hann",
+    ):
+        super().__init__()
+        win_length = n_fft if win_length is None else win_length
+        _check_sizes(n_fft, win_length, hop_length)
+        if window not in WINDOWS:
+            raise ValueError(
+                f"window must be one of {sorted(WINDOWS)}, got {window!r}; "
+                "the published DCCRN uses 'hann', Asteroid's 'sqrt_hann'"
+            )
+        self.n_fft = n_fft
+        self.win_length = win_length
+        self.hop_length = hop_length
+        self.register_buffer(
+            "window", WINDOWS[window](win_length), persistent=False
+        )
+
+    def forward(self, wav: Tensor) -> Tensor:
+        """Return the spectrum of a waveform.
+
+        Arguments
+        ---------
+        wav : Tensor
+            Waveforms, longer than ``n_fft // 2``.
+
+        Returns
+        -------
+        Tensor
+            complex64 spectrum.
+
+        Shape
+        -----
+        wav : [B, L]
+        output : [B, n_fft // 2 + 1, 1 + L // hop_length]
+        """
+        return torch.stft(
+            wav.float(),
+            self.n_fft,
+            self.hop_length,
+            self.win_length,
+            self.window.float(),
+            return_complex=True,
+        )
+
+    def inverse(self, spec: Tensor, length: int) -> Tensor:
+        """Return the waveform whose spectrum is nearest to ``spec``.
+
+        Overlap-add of windowed frames over the overlapped squared window
+        (Griffin and Lim, 1984, equation 6): exact for the spectrum of a
+        waveform, least squares for any other.
+
+        Arguments
+        ---------
+        spec : Tensor
+            Complex spectrum.
+        length : int
+            Samples to return: the ``L`` that ``forward`` was given.
+
+        Returns
+        -------
+        Tensor
+            float32 waveforms.
+
+        Shape
+        -----
+        spec : [B, n_fft // 2 + 1, 1 + length // hop_length]
+        output : [B, length]
+        """
+        # torch.istft reads values on the way: it stalls a GPU and cannot run
+        # on the meta device.
+        window = self.window.float()
+        frames = torch.fft.irfft(spec.transpose(1, 2), n=self.n_fft)
+        left = (self.n_fft - self.win_length) // 2
+        frames = frames[..., left : left + self.win_length] * window
+        energy = window.square().expand(1, frames.shape[1], -1)
+        start = self.win_length // 2
+        kept = slice(start, start + length)
+        wav = self._overlap_add(frames)[:, kept]
+        return wav / self._overlap_add(energy)[:, kept]
+
+    def frame_mask(self, lengths: Tensor, n_samples: int) -> Tensor:
+        """Tell which frames are centred inside each utterance.
+
+        Arguments
+        ---------
+        lengths : Tensor
+            SpeechBrain's relative lengths, in (0, 1].
+        n_samples : int
+            Length of the padded waveforms in samples.
+
+        Returns
+        -------
+        Tensor
+            Boolean, True for the frames to count.
+
+        Shape
+        -----
+        lengths : [B]
+        output : [B, 1 + n_samples // hop_length]
+
+        Example
+        -------
+        >>> STFT(n_fft=4, hop_length=2).frame_mask(torch.tensor([0.5, 1]), 8)
+        tensor([[ True,  True, False, False, False],
+                [ True,  True,  True,  True, False]])
+        """
+        n_frames = 1 + n_samples // self.hop_length
+        centres = torch.arange(n_frames, device=lengths.device)
+        valid = (lengths * n_samples).round()
+        return centres * self.hop_length < valid[:, None]
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        """Sum frames [B, T, win] at their places, [B, samples]."""
+        batch, n_frames, win = frames.shape
+        hop = self.hop_length
+        n_hops = -(-win // hop)
+        frames = F.pad(frames, (0, n_hops * hop - win))
+        parts = frames.reshape(batch, n_frames, n_hops, hop)
+        out = frames.new_zeros(batch, n_frames + n_hops, hop)
+        for i in range(n_hops):
+            out[:, i : i + n_frames] += parts[:, :, i]
+        return out.flatten(1)
+
+
+def _check_sizes(n_fft: int, win_length: int, hop_length: int):
+    """Refuse sizes for which no exact inverse exists."""
+    if n_fft < 2:
+        raise ValueError(
+            f"n_fft must be at least 2, got {n_fft}; 512 is usual at 16 kHz"
+        )
+    if win_length % 2 or not 2 <= win_length <= n_fft:
+        raise ValueError(
+            f"win_length must be even and in [2, n_fft = {n_fft}], "
+            f"got {win_length}; choose an even length or a longer n_fft"
+        )
+    if not 1 <= hop_length <= win_length // 2:
+        raise ValueError(
+            "hop_length must be in [1, half a window = "
+            f"{win_length // 2}], got {hop_length}; choose a shorter hop"
+        )

@@ -1,0 +1,195 @@
+"""The trained network that a student follows."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.inference.export import WEIGHTS, exported_settings
+from speechbrain_dfkd.models.enhanced import Enhanced
+
+
+class FrozenTeacher(nn.Module):
+    """Wraps a trained network so that it gives targets and nothing else.
+
+    It stays in evaluation mode whatever ``train()`` is called on, because
+    ``Brain.fit`` puts all modules of a Brain in training mode; its parameters
+    need no gradient and its outputs carry none.
+
+    Arguments
+    ---------
+    model : nn.Module
+        An enhancement network: ``model(noisy, features) -> Enhanced``.
+
+    Shape
+    -----
+    noisy : [B, L]
+    output : Enhanced, wav [B, L]
+
+    Example
+    -------
+    >>> class Half(nn.Module):
+    ...     def forward(self, noisy, features=()):
+    ...         return Enhanced(0.5 * noisy, {})
+    >>> teacher = FrozenTeacher(Half()).train()
+    >>> teacher(torch.ones(1, 2, requires_grad=True)).wav
+    tensor([[0.5000, 0.5000]])
+    >>> teacher.training
+    False
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        super().train(False)
+
+    def train(self, mode: bool = True):
+        """Do nothing: a teacher stays in evaluation mode."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, noisy: Tensor, features: tuple = ()) -> Enhanced:
+        """Enhance without building a graph."""
+        return self.model(noisy, features)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a hash of a network's weights, by which it is recognised."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        flat = value.detach().cpu().reshape(-1)
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_teacher(hparams: dict, settings: dict) -> nn.Module:
+    """Return the teacher's network with the weights of ``teacher_ckpt``.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of a dfkd leaf.
+    settings : dict
+        The same as plain values.
+
+    Raises
+    ------
+    UserError
+        Where the checkpoint is missing or is of another network.
+    """
+    path = find_teacher_checkpoint(hparams["teacher_ckpt"])
+    check_exported(path, settings["teacher"], settings["sample_rate"])
+    load_strictly(hparams["teacher"]["model"], path)
+    return hparams["teacher"]["model"]
+
+
+def load_strictly(model: nn.Module, path) -> None:
+    """Load the weights of a checkpoint file that must fit ``model`` exactly.
+
+    Arguments
+    ---------
+    model : nn.Module
+        The network that receives the weights.
+    path : str or Path
+        A file that ``torch.save`` wrote from a ``state_dict``. It is read
+        with ``weights_only``, so that it cannot run code.
+
+    Raises
+    ------
+    UserError
+        Where the file cannot be read, or its names or shapes differ from the
+        network's; the first differing keys are named.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = dict(state.items())
+    except Exception as error:  # whatever the unpickler meets in a bad file
+        raise UserError(
+            f"teacher_ckpt must be a state_dict that torch.save wrote, got "
+            f"{path} ({type(error).__name__}: {str(error).partition('.')[0]}); "
+            f"save it with torch.save(model.state_dict(), path)"
+        ) from error
+    own = model.state_dict()
+    problems = [f"missing: {key}" for key in own if key not in state]
+    problems += [f"unexpected: {key}" for key in state if key not in own]
+    problems += [
+        f"shape of {key}: {tuple(state[key].shape)} in the file, "
+        f"{tuple(own[key].shape)} in the network"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if problems:
+        raise UserError(
+            f"teacher_ckpt must fit the teacher's network, got {path}:\n"
+            f"{listing(problems, 5)}\nset teacher to the network that the "
+            f"checkpoint was trained with, e.g. "
+            f"--teacher '!include:models/dccrn_half.yaml'"
+        )
+    model.load_state_dict(state)
+
+
+def find_teacher_checkpoint(path) -> Path:
+    """Return the file of weights that ``teacher_ckpt`` means.
+
+    Arguments
+    ---------
+    path : str or Path
+        A file, the output folder of ``train_teacher.py``, or the exported
+        folder in it.
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    path = Path(path)
+    candidates = [path, path / WEIGHTS, path / "enhancer" / WEIGHTS]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    found = "a folder without trained weights" if path.is_dir() else "nothing"
+    raise UserError(
+        f"teacher_ckpt must be a file, or a folder that train_teacher.py "
+        f"wrote, got {path}, where there is {found}; if its training was "
+        f"interrupted, run train_teacher.py again to finish it"
+    )
+
+
+def check_exported(path, network: dict, sample_rate: int) -> None:
+    """Refuse weights whose exported settings differ from the teacher's.
+
+    Weights alone do not show a network's hop length, mask or sample rate.
+
+    Arguments
+    ---------
+    path : Path
+        The file of weights; settings lie beside it if it was exported.
+    network : dict
+        The teacher's settings as plain values.
+    sample_rate : int
+        Of the data, in Hz.
+
+    Raises
+    ------
+    UserError
+        With the settings that differ.
+    """
+    exported = exported_settings(Path(path).parent)
+    if exported is None:
+        return
+    there = {"sample_rate": exported["sample_rate"], **exported["network"]}
+    here = {"sample_rate": sample_rate, **network}
+    differing = [
+        f"{key}: {there.get(key)} there, {here.get(key)} here"
+        for key in here
+        if key not in ("name", "model") and there.get(key) != here.get(key)
+    ]
+    if differing:
+        raise UserError(
+            f"teacher_ckpt must be of the teacher's network, got {path}, "
+            f"which was trained with other settings:\n{listing(differing)}\n"
+            f"set teacher to the network that the checkpoint was trained with"
+        )

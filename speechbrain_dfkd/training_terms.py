@@ -1,0 +1,112 @@
+"""Averages the terms of a loss over an epoch, also across a resume."""
+
+import torch
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from torch import Tensor
+
+
+@register_checkpoint_hooks
+class TrainingTerms:
+    """Sums what a loss reports for each batch of an epoch.
+
+    Scalars are averaged over batches. One-dimensional tensors are
+    histograms over the bins of a spectrum, of which the first is at 0 Hz and
+    the last at half the sample rate; they are summed.
+
+    Sums stay on the device, so that no batch waits for them.
+
+    Example
+    -------
+    >>> terms = TrainingTerms()
+    >>> terms.append({"l_low": torch.tensor(1.0), "bins": torch.ones(3)})
+    >>> terms.append({"l_low": torch.tensor(2.0), "bins": torch.ones(3)})
+    >>> terms.means()
+    {'l_low': 1.5}
+    >>> terms.histograms()
+    {'bins': tensor([2., 2., 2.])}
+    """
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        """Start a new epoch."""
+        self.sums = {}
+        self.counts = {}
+
+    def append(self, terms: dict):
+        """Add the detached tensors that a loss reported for one batch."""
+        for name, value in terms.items():
+            value = value.detach().float()
+            self.sums[name] = (
+                self.sums[name] + value if name in self.sums else value
+            )
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict:
+        """Return the mean of each scalar term, as floats."""
+        return {
+            name: float(value) / self.counts[name]
+            for name, value in self.sums.items()
+            if value.ndim == 0
+        }
+
+    def histograms(self) -> dict:
+        """Return the summed histograms, as tensors on the CPU."""
+        return {
+            name: value.cpu() for name, value in self.sums.items() if value.ndim
+        }
+
+    @mark_as_saver
+    def _save(self, path):
+        torch.save({"sums": self.sums, "counts": self.counts}, path)
+
+    @mark_as_loader
+    def _load(self, path, end_of_epoch):
+        self.reset()
+        if not end_of_epoch:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.sums, self.counts = state["sums"], state["counts"]
+
+
+def histogram_quantiles(
+    counts: Tensor, sample_rate: int, quantiles=(0.1, 0.5, 0.9)
+) -> dict:
+    """Return quantiles of a histogram over spectrum bins, in Hz.
+
+    Arguments
+    ---------
+    counts : Tensor
+        How often each bin was met, [F], bin F - 1 being half the sample rate.
+    sample_rate : int
+        In Hz.
+    quantiles : tuple of float
+        Which quantiles, in (0, 1].
+
+    Returns
+    -------
+    dict of str to float
+        ``{"p10_hz": ..., "p50_hz": ..., "p90_hz": ...}``; empty for a
+        histogram without entries.
+
+    Example
+    -------
+    >>> histogram_quantiles(torch.tensor([1.0, 8.0, 1.0]), 16000)
+    {'p10_hz': 0.0, 'p50_hz': 4000.0, 'p90_hz': 4000.0}
+    """
+    total = counts.double().sum()
+    if not total > 0:
+        return {}
+    cumulative = counts.double().cumsum(0) / total
+    bin_hz = sample_rate / 2 / (len(counts) - 1)
+    wanted = torch.tensor(quantiles, dtype=torch.float64)
+    # The first bin that reaches the share; 1e-9 forgives rounding.
+    bins = torch.searchsorted(cumulative, wanted - 1e-9)
+    return {
+        f"p{round(100 * quantile)}_hz": float(bin_) * bin_hz
+        for quantile, bin_ in zip(quantiles, bins, strict=True)
+    }

@@ -1,0 +1,165 @@
+"""Recordings are resampled well, once, and never half."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechbrain_dfkd import files
+from speechbrain_dfkd.data import resample_cache
+from speechbrain_dfkd.data.audio_check import check_headers
+from speechbrain_dfkd.data.resample_cache import cache_wavs, resample
+from speechbrain_dfkd.errors import UserError
+
+
+def _tone(hz, rate):
+    return np.sin(2 * np.pi * hz * np.arange(rate) / rate).astype("float32")
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+@pytest.mark.parametrize("hz", [100, 1000, 7000])
+def test_speech_band_keeps_level_and_phase(hz, rate):
+    error = resample(_tone(hz, rate), rate, 16000) - _tone(hz, 16000)
+    assert np.abs(error[400:-400]).max() < 1e-3
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+@pytest.mark.parametrize("hz", [8100, 10000, 15000])
+def test_what_the_new_rate_cannot_hold_vanishes(hz, rate):
+    left = resample(_tone(hz, rate), rate, 16000)[400:-400]
+    assert 20 * np.log10(left.std() + 1e-12) < -80
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 1000, 4801])
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_the_number_of_samples_rounds_up(frames, rate):
+    resampled = resample(np.ones(frames, "float32"), rate, 16000)
+    assert len(resampled) == -(-frames * 16000 // rate)
+
+
+@pytest.fixture
+def cache(write_noise, tmp_path):
+    """Return a function that caches six 48 kHz files, and its targets."""
+    paths = [write_noise(tmp_path / f"in/{i}.wav", seed=i) for i in range(6)]
+    targets = [tmp_path / "out" / path.name for path in paths]
+
+    def run(n_jobs=1):
+        wavs = check_headers(paths, 16000)
+        return cache_wavs(wavs, targets, 16000, tmp_path / "out", n_jobs)
+
+    run.paths, run.targets = paths, targets
+    return run
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Return the list of files that are written from now on."""
+    names = []
+
+    def spy(path, data):
+        names.append(path.name)
+        files.write_atomically(path, data)
+
+    monkeypatch.setattr(resample_cache, "write_atomically", spy)
+    return names
+
+
+def test_cached_files_are_16_bit_and_as_long_as_said(cache):
+    for wav in cache(n_jobs=2):
+        info = soundfile.info(wav.path)
+        assert (info.subtype, info.samplerate) == ("PCM_16", 16000)
+        assert info.frames == wav.frames == 160
+
+
+def test_only_new_and_changed_files_are_resampled(cache, written, write_noise):
+    cache()
+    assert len(written) == 6
+    cache()
+    assert len(written) == 6
+    write_noise(cache.paths[2], seed=99)
+    os.utime(cache.paths[2], (0, 0))  # older than its copy, but another file
+    cache.targets[4].unlink()
+    cache.targets[5].write_bytes(cache.targets[5].read_bytes()[:-2])
+    cache()
+    assert written[6:] == ["2.wav", "4.wav", "5.wav"]
+
+
+def test_goes_on_where_it_was_interrupted(cache, monkeypatch, written):
+    replace = os.replace
+
+    def interrupted(source, target):
+        if target == cache.targets[3]:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cache()
+    found = sorted(path.name for path in cache.targets[0].parent.iterdir())
+    assert found == ["0.wav", "1.wav", "2.wav"]
+    written.clear()
+    cache()
+    assert written == ["3.wav", "4.wav", "5.wav"]
+
+
+def test_files_at_the_rate_are_checked_and_used_in_place(write_noise, tmp_path):
+    good = write_noise(tmp_path / "good.wav", rate=16000)
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(160), 16000, subtype="PCM_16")
+    out = tmp_path / "out"
+    wavs = check_headers([good], 16000)
+    assert cache_wavs(wavs, [out / "good.wav"], 16000, out, 1) == wavs
+    assert list(out.iterdir()) == []
+    with pytest.raises(UserError, match=r"1 are silent.*\n.*silent\.wav"):
+        both = check_headers([good, silent], 16000)
+        cache_wavs(both, [out / "good.wav", out / "b"], 16000, out, 1)
+
+
+def test_sound_that_the_cache_cannot_hold_is_silence(tmp_path):
+    path = tmp_path / "ultrasonic.wav"
+    wav = 1e-3 * _tone(20000, 48000) * np.hanning(48000)
+    soundfile.write(path, wav, 48000, subtype="FLOAT")
+    with pytest.raises(UserError, match="1 are silent"):
+        cache_wavs(check_headers([path], 16000), [path], 16000, tmp_path, 1)
+
+
+def test_a_disk_that_is_too_small_is_found_before(cache, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(100))
+    needed = 6 * (44 + 2 * 160)
+    with pytest.raises(UserError, match=f"{needed} more bytes, got 100 free"):
+        cache()
+    assert not any(path.exists() for path in cache.targets)
+
+
+def test_a_disk_that_runs_full_is_a_user_error(cache, monkeypatch):
+    def full(path, data):
+        with open(path, "wb") as file:
+            file.write(data[:50])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache.targets[0].parent.mkdir()
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(UserError, match=f"{6 * 364} more bytes, got"):
+        cache()
+    assert list(cache.targets[0].parent.iterdir()) == []
+
+
+def test_other_errors_of_the_disk_are_not_hidden(tmp_path):
+    with pytest.raises(PermissionError):
+        with files.full_disk_is_user_error(tmp_path, lambda: 0):
+            raise PermissionError(errno.EACCES, "denied")
+
+
+def test_workers_do_not_load_torch():
+    code = (
+        "import sys, speechbrain_dfkd.data.resample_cache;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,159 @@
+"""Metrics agree with what is known, and never return a made-up score."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation.metrics import (
+    METRICS,
+    UndefinedMetric,
+    output_gain_db,
+    pesq_wb,
+    si_sdr,
+    stoi,
+)
+
+RATE = 16000
+
+
+def orthogonal_noise(clean, snr_db, seed=1):
+    """Noise without mean, orthogonal to clean, at a known level below it."""
+    centred = clean.astype(np.float64) - clean.mean()
+    noise = np.random.default_rng(seed).standard_normal(len(clean))
+    noise -= noise.mean()
+    noise -= (noise @ centred) / (centred @ centred) * centred
+    gain = np.linalg.norm(centred) / np.linalg.norm(noise)
+    return gain * 10 ** (-snr_db / 20) * noise
+
+
+@pytest.mark.parametrize("snr_db", [-7.0, 0.0, 23.5])
+def test_si_sdr_of_orthogonal_noise_is_its_snr(speech, snr_db):
+    clean = speech()
+    enhanced = clean + orthogonal_noise(clean, snr_db)
+    assert si_sdr(clean, enhanced) == pytest.approx(snr_db, abs=1e-6)
+
+
+@pytest.mark.parametrize("gain, offset", [(1e-3, 0.0), (-40.0, 0.3), (2, -1.0)])
+def test_si_sdr_ignores_level_sign_and_mean(speech, gain, offset):
+    clean = speech()
+    enhanced = clean + orthogonal_noise(clean, 5.0)
+    assert si_sdr(clean, gain * enhanced + offset) == pytest.approx(5.0)
+    assert si_sdr(gain * clean + offset, enhanced) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("gain, expected", [(0.5, -6.0206), (-10.0, 20.0)])
+def test_output_gain_is_the_level_of_the_speech_alone(speech, gain, expected):
+    clean = speech()
+    noise = orthogonal_noise(clean, 0.0)
+    assert output_gain_db(clean, gain * clean) == pytest.approx(expected)
+    assert output_gain_db(clean, gain * clean + noise + 0.1) == pytest.approx(
+        expected
+    )
+
+
+def test_identical_signals_have_the_highest_pesq_and_stoi(speech):
+    clean = speech()
+    assert pesq_wb(clean, clean, RATE) == pytest.approx(4.644, abs=1e-3)
+    assert stoi(clean, clean, RATE) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", [pesq_wb, stoi])
+def test_more_noise_scores_lower_and_clean_is_the_reference(speech, metric):
+    clean = speech()
+    noisy = [clean + orthogonal_noise(clean, snr) for snr in (20, 10, 0)]
+    scores = [metric(clean, enhanced, RATE) for enhanced in noisy]
+    assert scores == sorted(scores, reverse=True)
+    # Neither metric is symmetric: swapped arguments would be noticed.
+    assert metric(noisy[1], clean, RATE) != pytest.approx(scores[1], abs=1e-4)
+
+
+def test_stoi_is_the_classic_measure(speech):
+    import pystoi
+
+    clean = speech()
+    enhanced = clean + orthogonal_noise(clean, 0)
+    expected = pystoi.stoi(clean.astype(float), enhanced.astype(float), RATE)
+    assert stoi(clean, enhanced, RATE) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize("broken", ["clean", "enhanced"])
+@pytest.mark.parametrize(
+    "spoil, reason",
+    [
+        (lambda signal: 0 * signal, "is silent"),
+        (lambda signal: 0 * signal + 0.25, "is silent"),
+        (lambda signal: signal * np.inf, "NaN or infinite"),
+        (lambda signal: np.append(signal[:-1], np.nan), "NaN or infinite"),
+        (lambda signal: signal[:-1], "equally long"),
+        (lambda signal: signal[None], "1-D"),
+    ],
+    ids=["zeros", "constant", "inf", "nan", "shorter", "2-D"],
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_no_metric_scores_a_broken_signal(
+    speech, metric, broken, spoil, reason
+):
+    signals = {"clean": speech(1.0), "enhanced": speech(1.0, seed=2)}
+    signals[broken] = spoil(signals[broken])
+    with pytest.raises(UndefinedMetric, match=reason):
+        metric(signals["clean"], signals["enhanced"], RATE)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_empty_signals_are_undefined(metric):
+    with pytest.raises(UndefinedMetric, match="silent"):
+        metric(np.zeros(0), np.zeros(0), RATE)
+
+
+def test_pesq_below_a_quarter_second_is_undefined(speech):
+    clean = speech(1.0)[:3999]
+    with pytest.raises(UndefinedMetric, match="shorter than 0.25 s"):
+        pesq_wb(clean, clean, RATE)
+
+
+def test_pesq_without_utterance_is_undefined(speech):
+    # In a reference this steady, PESQ finds no pause and thus no utterance.
+    clean = speech()
+    with pytest.raises(UndefinedMetric, match="No utterances detected"):
+        pesq_wb(clean + orthogonal_noise(clean, 0), clean, RATE)
+
+
+def test_pesq_refuses_another_sample_rate(speech):
+    with pytest.raises(UserError, match="16000 Hz.*got 8000"):
+        pesq_wb(speech(), speech(), 8000)
+
+
+@pytest.mark.parametrize("samples", [1, 100, 409, 6348, 6400, 6500])
+def test_stoi_of_too_short_signals_is_undefined(samples):
+    noise = np.random.default_rng(0).standard_normal(samples + 1)
+    with pytest.raises(UndefinedMetric, match="shorter than|fewer than"):
+        stoi(noise, noise, RATE)
+
+
+def test_stoi_of_long_silence_and_little_speech_is_undefined():
+    clean = np.zeros(3 * RATE)
+    clean[:4000] = np.random.default_rng(0).standard_normal(4000)
+    with pytest.raises(UndefinedMetric, match="fewer than 30 frames"):
+        stoi(clean, clean, RATE)
+
+
+def test_infinite_ratios_are_undefined(speech):
+    clean = speech()
+    nothing_of_it = orthogonal_noise(clean, 0.0)
+    with pytest.raises(UndefinedMetric, match="infinite: enhanced is clean"):
+        si_sdr(clean, 0.3 * clean)
+    for metric in (si_sdr, output_gain_db):
+        with pytest.raises(UndefinedMetric, match="minus infinite"):
+            metric(clean, nothing_of_it)
+
+
+def test_workers_need_not_load_torch():
+    code = (
+        "import sys, speechbrain_dfkd.evaluation.scoring; "
+        "sys.exit('torch' in sys.modules or 'speechbrain' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,187 @@
+"""Scoring is the same on any number of processes, and cannot hang."""
+
+import logging
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation.metrics import UndefinedMetric, si_sdr
+from speechbrain_dfkd.evaluation.scoring import Scores, score
+
+RATE = 16000
+QUIET = {"progress": False}
+
+
+def clips(speech, count, seconds=1.0):
+    rng = np.random.default_rng(7)
+    for index in range(count):
+        clean = speech(seconds, seed=index)
+        noise = 0.02 * rng.standard_normal(len(clean)).astype(np.float32)
+        yield f"clip{index}", clean, clean + noise
+
+
+def length(clean, enhanced, sample_rate):
+    return float(len(clean))
+
+
+def test_any_number_of_jobs_gives_the_same_numbers_in_order(speech):
+    # Longest first, so that workers finish in another order.
+    data = [
+        *clips(speech, 1, seconds=4.0),
+        ("silent", np.zeros(RATE), np.ones(RATE)),
+        *((f"short {name}", *pair) for name, *pair in clips(speech, 4)),
+    ]
+    serial = score(data, RATE, n_jobs=1, **QUIET)
+    parallel = score(iter(data), RATE, n_jobs=2, **QUIET)
+    assert parallel == serial
+    assert list(parallel.rows) == [name for name, _, _ in data]
+    assert serial.rows["silent"] == dict.fromkeys(serial.rows["clip0"])
+    # Real numbers, not only equal ones.
+    name, clean, enhanced = data[0]
+    assert parallel.rows[name]["si_sdr"] == si_sdr(clean, enhanced)
+
+
+def test_undefined_metrics_are_counted_and_named(speech, caplog):
+    def odd_ones(clean, enhanced, sample_rate):
+        if clean[0] % 2 == 0:
+            raise UndefinedMetric("even")
+        return float(clean[0])
+
+    data = [(f"clip{i}", np.full(3, i), np.zeros(3)) for i in range(50)]
+    with caplog.at_level(logging.WARNING):
+        scores = score(data, RATE, {"odd": odd_ones}, n_jobs=1, **QUIET)
+    assert scores.mean("odd") == 25.0
+    assert scores.rows["clip2"] == {"odd": None}
+    assert scores.undefined["odd"]["clip2"] == "even"
+    assert scores.summary() == {"odd": 25.0, "utterances": 50, "undefined": 25}
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert "odd is undefined for 25 of 50" in message
+    assert message.count("clip") == 20 and "clip38: even" in message
+
+
+def test_without_a_defined_value_there_is_no_mean():
+    silence = np.zeros(RATE)
+    scores = score([("a", silence, silence)], RATE, n_jobs=1, **QUIET)
+    assert scores.mean("stoi") is None
+    assert score([], RATE, **QUIET).mean("stoi") is None
+
+
+def test_clips_are_read_while_scoring_proceeds():
+    unscored = []
+
+    def endless():
+        for index in range(1000):
+            unscored.append(index)
+            yield str(index), np.ones(3), np.ones(3)
+
+    def fails(clean, enhanced, sample_rate):
+        raise ZeroDivisionError("broken metric")
+
+    with pytest.raises(
+        RuntimeError, match="ratio failed on \\d+: broken metric"
+    ):
+        score(endless(), RATE, {"ratio": fails}, n_jobs=2, **QUIET)
+    assert len(unscored) <= 10
+
+
+def test_a_failing_metric_raises_in_process_too():
+    with pytest.raises(RuntimeError, match="ratio failed on a: division"):
+        score(
+            [("a", np.ones(3), np.ones(3))],
+            RATE,
+            {"ratio": lambda clean, enhanced, sample_rate: 1 / 0},
+            n_jobs=1,
+            **QUIET,
+        )
+
+
+def test_a_worker_that_dies_raises():
+    def die_at_two(clean, enhanced, sample_rate):
+        if clean[0] == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.0
+
+    data = [(f"clip{i}", np.full(3, i), np.ones(3)) for i in range(8)]
+    with pytest.raises(RuntimeError, match="(?s)process died.*clip2"):
+        score(data, RATE, {"fatal": die_at_two}, n_jobs=2, **QUIET)
+
+
+@pytest.mark.slow
+def test_a_metric_that_hangs_raises_and_leaves_no_process(tmp_path):
+    def hang_at_two(clean, enhanced, sample_rate):
+        if clean[0] == 2:
+            (tmp_path / "worker").write_text(str(os.getpid()))
+            time.sleep(600)
+        return 0.0
+
+    data = [(f"clip{i}", np.full(3, i), np.ones(3)) for i in range(8)]
+    start = time.monotonic()
+    with pytest.raises(TimeoutError, match="(?s)timeout_seconds.*clip2"):
+        score(
+            data,
+            RATE,
+            {"hangs": hang_at_two},
+            n_jobs=2,
+            timeout_seconds=15,  # the start of the workers, too
+            **QUIET,
+        )
+    assert time.monotonic() - start < 120
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "worker").read_text()), 0)
+
+
+def test_a_worker_has_one_thread_and_does_not_load_torch(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+
+    def threads(clean, enhanced, sample_rate):
+        return float(os.environ["OMP_NUM_THREADS"])
+
+    def torch_loaded(clean, enhanced, sample_rate):
+        import sys
+
+        return float("torch" in sys.modules)
+
+    data = [(str(i), np.ones(3), np.ones(3)) for i in range(2)]
+    metrics = {"threads": threads, "torch": torch_loaded}
+    scores = score(data, RATE, metrics, n_jobs=2, **QUIET)
+    assert scores.rows["0"] == {"threads": 1.0, "torch": 0.0}
+
+
+def test_arguments_are_checked():
+    twice = [("a", np.ones(3), np.ones(3))] * 2
+    with pytest.raises(UserError, match="distinct, got a twice"):
+        score(twice, RATE, {"length": length}, n_jobs=1, **QUIET)
+    with pytest.raises(UserError, match="n_jobs must be at least 1, got 0"):
+        score([], RATE, n_jobs=0, **QUIET)
+
+
+def test_scores_survive_a_file(tmp_path):
+    scores = Scores(
+        {"a": {"stoi": 0.1 + 0.2}, "b": {"stoi": None}}, {"stoi": {"b": "why"}}
+    )
+    scores.save(tmp_path / "scores.json")
+    assert Scores.load(tmp_path / "scores.json") == scores
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "scores.json"
+    Scores({"a": {"stoi": 0.5}}, {"stoi": {}}).save(path)
+    before = path.read_text()
+
+    def disk_error(source, target):
+        assert target == path and os.path.exists(source)
+        raise OSError("disk")
+
+    monkeypatch.setattr(os, "replace", disk_error)
+    with pytest.raises(OSError, match="disk"):
+        Scores().save(path)
+    assert path.read_text() == before
+    assert os.listdir(tmp_path) == ["scores.json"]
+    # A NaN is no JSON: it must not reach the file either.
+    with pytest.raises(ValueError):
+        Scores({"a": {"stoi": float("nan")}}, {"stoi": {}}).save(path)

@@ -1,0 +1,150 @@
+"""Where values come from, and that no misspelt key is lost."""
+
+import pytest
+
+from speechbrain_dfkd.configuration import compose, plain_settings
+from speechbrain_dfkd.errors import UserError
+
+LEAF = """
+dataset: !PLACEHOLDER
+lr: 0.1
+network: !include:models/small.yaml
+modules:
+    model: !ref <network[model]>
+opt_class: !name:collections.OrderedDict
+    lr: !ref <lr>
+"""
+NETWORK = """
+name: small
+width: 2
+model: !new:collections.Counter
+    width: !ref <width>
+"""
+LAYER = """
+"*":
+    dataset: {name: Speech, valid: [a]}
+    lr: 0.2
+"*_teacher":
+    lr: 0.3
+"""
+READ = {"dataset", "modules", "opt_class"}
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/small.yaml").write_text(NETWORK)
+    (tmp_path / "models/large.yaml").write_text(NETWORK.replace("2", "8"))
+    (tmp_path / "my_dfkd.yaml").write_text(LEAF)
+    (tmp_path / "my_teacher.yaml").write_text(LEAF)
+    (tmp_path / "speech.yaml").write_text(LAYER)
+    return tmp_path
+
+
+def settings(files, overrides="", leaf="my_dfkd.yaml", layer="speech.yaml"):
+    return compose(files / leaf, [files / layer], overrides, READ).settings()
+
+
+def test_later_values_win(files):
+    assert settings(files)["lr"] == 0.2
+    assert settings(files, leaf="my_teacher.yaml")["lr"] == 0.3
+    assert settings(files, "lr: 0.4", leaf="my_teacher.yaml")["lr"] == 0.4
+
+
+def test_sources_are_listed_in_order(files):
+    leaf, layer = files / "my_dfkd.yaml", files / "speech.yaml"
+    sources = compose(leaf, [layer], "lr: 1", READ).sources
+    assert sources == [str(leaf), str(layer), "the command line"]
+
+
+def test_nested_override_keeps_its_neighbours(files):
+    dataset = settings(files, "dataset: {valid: [b]}")["dataset"]
+    assert dataset == {"name": "Speech", "valid": ["b"]}
+
+
+def test_include_is_swapped(files):
+    hparams = compose(
+        files / "my_dfkd.yaml",
+        [files / "speech.yaml"],
+        "network: !include:models/large.yaml",
+        READ,
+    ).build()
+    assert hparams["modules"]["model"]["width"] == 8
+
+
+def test_value_inside_an_include_is_overridden(files):
+    network = settings(files, "network: {width: 5}")["network"]
+    assert network["width"] == 5
+    assert network["model"]["width"] == 5, "references inside follow"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "hint"),
+    [
+        ("lrr: 1", "lrr", "'lr'"),
+        ("network: {widht: 1}", "network.widht", "'network.width'"),
+        ("dataset: {vaild: [b]}", "dataset.vaild", "'dataset.valid'"),
+    ],
+)
+def test_misspelt_override_is_named(files, overrides, key, hint):
+    with pytest.raises(UserError, match=f"unknown key '{key}'.*{hint}"):
+        settings(files, overrides)
+
+
+def test_misspelt_key_in_leaf_is_named(files):
+    text = LEAF.replace("opt_class", "opt_clas")
+    (files / "my_dfkd.yaml").write_text(text)
+    with pytest.raises(UserError, match="'opt_clas'.*my_dfkd.*'opt_class'"):
+        settings(files)
+
+
+def test_misspelt_key_in_included_file_is_named(files):
+    text = NETWORK.replace("width: 2", "width: 2\nwidthh: 3")
+    (files / "models/small.yaml").write_text(text)
+    with pytest.raises(UserError, match="'widthh'.*small.yaml.*'width'"):
+        settings(files)
+
+
+def test_misspelt_key_in_layer_is_named(files):
+    (files / "speech.yaml").write_text(LAYER.replace("lr: 0.2", "rl: 0.2"))
+    with pytest.raises(UserError, match="'rl'.*speech.yaml"):
+        settings(files)
+
+
+def test_missing_include_names_the_file(files):
+    with pytest.raises(UserError, match="models/none.yaml"):
+        settings(files, "network: !include:models/none.yaml")
+
+
+def test_placeholder_left_over_is_named(files):
+    (files / "speech.yaml").write_text('"*": {lr: 1.0}')
+    with pytest.raises(UserError, match="dataset"):
+        settings(files)
+
+
+def test_broken_yaml_names_the_file(files):
+    (files / "my_dfkd.yaml").write_text("a: [1")
+    with pytest.raises(UserError, match="my_dfkd.yaml must be valid YAML"):
+        settings(files)
+
+
+def test_wrong_constructor_argument_is_a_user_error(files):
+    text = "name: small\nmodel: !new:fractions.Fraction\n    width: 2\n"
+    (files / "models/small.yaml").write_text(text)
+    configuration = compose(
+        files / "my_dfkd.yaml", [files / "speech.yaml"], "", READ
+    )
+    with pytest.raises(UserError, match="fractions.Fraction.*width"):
+        configuration.build()
+
+
+def test_compose_does_not_change_the_layers_between_runs(files):
+    first = settings(files, "dataset: {valid: [b]}")
+    assert settings(files) != first
+    assert settings(files, "dataset: {valid: [b]}") == first
+
+
+def test_plain_settings_tell_tagged_nodes_apart():
+    one = plain_settings("a: !name:torch.optim.Adam {lr: 1}")
+    other = plain_settings("a: !name:torch.optim.SGD {lr: 1}")
+    assert one != other
