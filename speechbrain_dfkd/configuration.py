@@ -126,8 +126,7 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
         _merge(tree, overrides, leaf.parent, "the command line")
         sources.append("the command line")
     _check_used(tree, read_keys | set(RunOptions().as_dict()), leaf)
-    for name in _includes(tree):
-        _check_used(_read(leaf.parent / name), _INCLUDED_KEYS, name)
+    _check_includes(tree, leaf)
     return Configuration(leaf, tree, sources)
 
 
@@ -169,6 +168,11 @@ def _read(path):
 def _parse(text, source):
     try:
         tree = _yaml().load(text)
+    except ruamel.yaml.constructor.DuplicateKeyError as error:
+        problem = error.problem.partition(" with value")[0]
+        raise UserError(
+            f"{source} must give each key once: {problem}; drop one of them"
+        ) from error
     except ruamel.yaml.error.YAMLError as error:
         raise UserError(f"{source} must be valid YAML: {error}") from error
     if tree is not None and not isinstance(tree, Mapping):
@@ -193,6 +197,8 @@ def _merge(tree, values, folder, source, path=""):
         if _tag(old).startswith(_INCLUDE):
             # Its own references are relative to itself: resolve it first.
             included = _read(folder / _tag(old)[len(_INCLUDE) :])
+            if isinstance(old, Mapping):
+                _merge(included, old, folder, source, f"{path}{key}.")
             _merge(included, value, folder, source, f"{path}{key}.")
             text = resolve_references(_dump(included)).getvalue()
             tree[key] = _yaml().load(text)
@@ -216,9 +222,16 @@ def _nodes(node):
             yield from _nodes(child)
 
 
-def _includes(tree):
-    tags = (_tag(node) for node in _nodes(tree))
-    return [tag[len(_INCLUDE) :] for tag in tags if tag.startswith(_INCLUDE)]
+def _check_includes(tree, leaf):
+    """Check the keys of included files, and those given beside an include."""
+    for node in _nodes(tree):
+        if not _tag(node).startswith(_INCLUDE):
+            continue
+        name = _tag(node)[len(_INCLUDE) :]
+        included = _read(leaf.parent / name)
+        _check_used(included, _INCLUDED_KEYS, name)
+        if isinstance(node, Mapping):
+            _merge(included, node, leaf.parent, f"an include of {name}")
 
 
 def _check_used(tree, read_keys, source):

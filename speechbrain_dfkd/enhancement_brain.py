@@ -161,11 +161,6 @@ class EnhancementBrain(sb.Brain):
         writer.writerows([header, *rows.values()])
         write_atomically(path, text.getvalue().encode())
 
-    def print_trainable_parameters(self):
-        """Count parameters, where there are any."""
-        if next(self.modules.parameters(), None) is not None:
-            super().print_trainable_parameters()
-
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         # Accumulated gradients are not saved: wait until they are used.
         accumulating = self.step % self.grad_accumulation_factor != 0

@@ -21,7 +21,9 @@ from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.inference.export import WEIGHTS, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.run_settings import (
+    adopt_run_options,
     check_values,
+    keep_settings,
     print_start,
     refuse_other_settings,
 )
@@ -41,7 +43,7 @@ READ_KEYS = {
 SHARED_KEYS = [
     "dataset", "data_folder", "results_folder", "prepared_folder",
     "train_annotation", "valid_annotation", "test_annotation", "skip_prep",
-    "sample_rate", "num_workers", "teacher",
+    "sample_rate", "num_workers", "ckpt_interval_minutes", "teacher",
 ]  # fmt: skip
 EXPORT = "enhancer"  # the folder in output_folder to deploy
 
@@ -90,7 +92,7 @@ def _exit_code(command, argv, recipe_folder):
 def _train_teacher(argv, recipe_folder):
     configuration, run_opts, _ = _open(argv, recipe_folder)
     hparams = configuration.build()
-    _claim_folder(hparams["output_folder"], configuration)
+    _refuse_folder_of_others(configuration)
     _prepare(hparams)
     _teach(configuration, run_opts)
 
@@ -101,8 +103,9 @@ def _train_dfkd(argv, recipe_folder):
     teaches = hparams["kd_weight"] > 0
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
-    _claim_folder(hparams["output_folder"], configuration)
+    _refuse_folder_of_others(configuration)
     _prepare(hparams)
+    _make_datasets(hparams)  # unfit data are refused before a teacher trains
     if teaches and not hparams["teacher_ckpt"]:
         teacher = _teacher_configuration(configuration, layers, run_opts)
         configuration.tree["teacher_ckpt"] = str(
@@ -121,6 +124,7 @@ def _open(argv, recipe_folder):
     if is_demo:
         layers.append(recipe_folder / "demo.yaml")
         configuration = compose(leaf, layers, overrides, READ_KEYS)
+    adopt_run_options(configuration, run_opts)
     check_values(configuration.settings())
     _redirect_debug(configuration, run_opts)
     if if_main_process():
@@ -139,7 +143,8 @@ def _redirect_debug(configuration, run_opts):
         configuration.tree["output_folder"] = str(folder)
 
 
-def _claim_folder(folder, configuration):
+def _refuse_folder_of_others(configuration):
+    folder = configuration.settings()["output_folder"]
     run_on_main(refuse_other_settings, args=[folder, configuration])
 
 
@@ -169,7 +174,7 @@ def _teacher_configuration(student: Configuration, layers, run_opts):
 def _find_or_teach(configuration, run_opts) -> Path:
     """Return the weights of a teacher, trained unless it was before."""
     folder = Path(configuration.settings()["output_folder"])
-    _claim_folder(folder, configuration)
+    _refuse_folder_of_others(configuration)
     weights = folder / EXPORT / WEIGHTS
     if weights.is_file():
         print(f"Teacher found: {folder}", flush=True)
@@ -186,7 +191,18 @@ def _start(configuration):
     do not depend on what its teacher's training drew.
     """
     hparams = configuration.build()
-    datasets = make_datasets(
+    datasets = _make_datasets(hparams)
+    folder = hparams["output_folder"]
+    sb.create_experiment_directory(folder)
+    if if_main_process():
+        path = Path(folder, "hyperparams.yaml")
+        write_atomically(path, configuration.text().encode())
+        keep_settings(folder, configuration)
+    return hparams, datasets
+
+
+def _make_datasets(hparams):
+    return make_datasets(
         hparams["train_annotation"],
         hparams["valid_annotation"],
         hparams["test_annotation"],
@@ -195,11 +211,6 @@ def _start(configuration):
         seed=hparams["seed"],
         epoch_counter=hparams["epoch_counter"],
     )
-    sb.create_experiment_directory(hparams["output_folder"])
-    if if_main_process():
-        path = Path(hparams["output_folder"], "hyperparams.yaml")
-        write_atomically(path, configuration.text().encode())
-    return hparams, datasets
 
 
 def _fit(brain, hparams, datasets):

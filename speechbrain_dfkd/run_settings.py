@@ -34,6 +34,25 @@ _NUMBERS = {
 }
 
 
+def adopt_run_options(configuration: Configuration, run_opts) -> None:
+    """Make a leaf's own value of an option that SpeechBrain took for itself.
+
+    The command line's ``--max_grad_norm`` is an option of SpeechBrain and a
+    key of the leaves. It is to be checked and recorded like any other key,
+    and to hold for the student alone.
+
+    Arguments
+    ---------
+    configuration : Configuration
+        Receives the values.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Gives them up.
+    """
+    for key in run_opts.overridden_args & set(configuration.tree):
+        configuration.tree[key] = run_opts[key]
+        run_opts.overridden_args.remove(key)
+
+
 def check_values(settings: dict) -> None:
     """Raise a UserError for a number outside of its range.
 
@@ -70,21 +89,18 @@ def refuse_other_settings(folder, configuration: Configuration) -> None:
     folder : str or Path
         The run's output folder.
     configuration : Configuration
-        Its settings; they are written to ``settings.json`` the first time.
+        Its settings.
 
     Raises
     ------
     UserError
         Where the folder holds a run with other settings; it names them.
     """
-    settings = configuration.settings()
-    kept = {k: v for k, v in settings.items() if k not in _MAY_CHANGE}
     path = Path(folder, SETTINGS_FILE)
     if not path.exists():
-        write_atomically(path, json.dumps(kept, indent=1).encode())
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(kept))
+    now = json.loads(_decisive(configuration))
     changes = [
         f"{key}: {before.get(key)} there, {now.get(key)} now"
         for key in sorted(before.keys() | now.keys())
@@ -96,6 +112,29 @@ def refuse_other_settings(folder, configuration: Configuration) -> None:
             f"holds a run with other settings:\n{listing(changes)}\n"
             f"choose another --output_folder, or delete that one"
         )
+
+
+def keep_settings(folder, configuration: Configuration) -> None:
+    """Write the settings that a resume must share to ``settings.json``.
+
+    Only a run whose settings and data were found good calls this, so that
+    what it was refused for can be put right in the same folder.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The run's output folder.
+    configuration : Configuration
+        Its settings.
+    """
+    path = Path(folder, SETTINGS_FILE)
+    write_atomically(path, _decisive(configuration).encode())
+
+
+def _decisive(configuration):
+    settings = configuration.settings()
+    kept = {k: v for k, v in settings.items() if k not in _MAY_CHANGE}
+    return json.dumps(kept, indent=1)
 
 
 def print_start(configuration: Configuration, demo_command: str | None) -> None:

@@ -85,20 +85,24 @@ class MaskNet(nn.Module):
         """Return the mask and the features asked for."""
         for name in features:
             check_choice("a feature's name", name, self.feature_names)
-        outputs = []
+        kept = {name: None for name in self.feature_names if name in features}
         # Channels last spares the convolutions a copy of each input.
         x = stacked.contiguous(memory_format=torch.channels_last)
-        for layer in self.encoder:
-            x = layer(x)
-            outputs.append(x)
-        skips = outputs[::-1]
-        x = self.rnn(x)
-        outputs.append(x)
-        for layer, skip in zip(self.decoder, skips, strict=True):
-            x = layer(x, skip)
-            outputs.append(x)
-        named = zip(self.feature_names, outputs, strict=True)
-        return x, {name: out for name, out in named if name in features}
+        skips = []
+        for i, layer in enumerate(self.encoder):
+            x = _keep(layer(x), f"encoder.{i}", kept)
+            skips.append(x)
+        x = _keep(self.rnn(x), "rnn", kept)
+        for i, layer in enumerate(self.decoder):
+            x = _keep(layer(x, skips.pop()), f"decoder.{i}", kept)
+        return x, kept
+
+
+def _keep(x: Tensor, name: str, kept: dict) -> Tensor:
+    """Pass ``x`` on, and hold it only if its name was asked for."""
+    if name in kept:
+        kept[name] = x
+    return x
 
 
 def check_choice(name: str, value: str, choices: Collection[str]):

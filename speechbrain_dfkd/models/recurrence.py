@@ -99,7 +99,7 @@ class ComplexLinear(nn.Module):
 
 
 class ComplexLSTM(nn.Module):
-    """Complex LSTM layers, of DCCRN's equation 6.
+    """Complex LSTM layers, as in DCCRN (Hu et al., 2020).
 
     Each layer holds a real LSTM for either part of its weights, ``Lr`` and
     ``Li``: ``(Lr(a) - Li(b)) + i (Lr(b) + Li(a))``. Both parts of the input

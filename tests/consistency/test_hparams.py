@@ -99,5 +99,7 @@ def test_every_teacher_leaf_takes_what_a_dfkd_leaf_shares():
 def test_every_number_of_a_leaf_names_its_source():
     for leaf in LEAVES:
         for line in leaf.read_text().splitlines():
-            if re.match(r"(lr|weight_decay|batch_size|segment)\w*: ", line):
+            if re.match(
+                r"(lr|weight_decay|batch_size|segment_seconds): ", line
+            ):
                 assert re.search(r"\[(P|A|ours)\]$", line), line

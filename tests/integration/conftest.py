@@ -1,0 +1,82 @@
+"""A tiny corpus, and one finished run that many tests read."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import recipe_runs
+from recipe_runs import DFKD, ROOT
+
+from speechbrain_dfkd.data.demo_corpus import make_demo_corpus
+from speechbrain_dfkd.experiment import train_dfkd
+
+
+@dataclass
+class FinishedRun:
+    """What a command printed, and the folders that it wrote."""
+
+    corpus: Path
+    results: Path
+    stdout: str
+
+    def __post_init__(self):
+        self.student = self.results / recipe_runs.STUDENT_FOLDER
+        self.teacher = self.results / recipe_runs.TEACHER_FOLDER
+
+    def options(self, **changes):
+        """Return its command line, but for ``changes``."""
+        folders = {"corpus": self.corpus, "results": self.results}
+        return recipe_runs.dfkd_options(**folders, **changes)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Return a folder like VoiceBank's, 16 kHz: 26 + 2 + 3 utterances."""
+    folder = tmp_path_factory.mktemp("voicebank") / "corpus"
+    make_demo_corpus(
+        folder,
+        utterances_per_speaker=1,
+        test_utterances=3,
+        min_seconds=1.5,
+        max_seconds=2.0,
+        progress=False,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(corpus, tmp_path_factory):
+    """Return a run of train_dfkd.py from nothing; tests may go on with it."""
+    results = tmp_path_factory.mktemp("results")
+    options = recipe_runs.dfkd_options(corpus, results)
+    stdout = recipe_runs.finish(recipe_runs.DFKD, options)
+    return FinishedRun(corpus, results, stdout)
+
+
+@pytest.fixture
+def logging_as_before():
+    """SpeechBrain gives the root logger handlers on the captured streams."""
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    level, hook = root.level, sys.excepthook
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    sys.excepthook = hook
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, logging_as_before):
+    """Return a function that runs train_dfkd.py within this process."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", list(DFKD))
+    monkeypatch.syspath_prepend(str(ROOT / "recipes/VoiceBank"))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+
+    def call(arguments, leaf=DFKD[1]):
+        argv = [str(leaf), *map(str, arguments)]
+        code = train_dfkd(argv, ROOT / "recipes/VoiceBank")
+        return code, *capsys.readouterr()
+
+    return call

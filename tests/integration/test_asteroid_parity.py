@@ -1,0 +1,158 @@
+"""Our DCCRN computes what Asteroid's does with the same weights.
+
+Asteroid's DCCRNet is the other public implementation of DCCRN-CL. It leaves
+time unpadded, takes a square-root Hann window and drops the Nyquist bin, for
+which we have arguments. Three differences of its STFT are no arguments of
+ours, because a trained network absorbs them: it does not pad the waveform, it
+scales the spectrum, and it scales bin 0 by another 1 / sqrt(2).
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from speechbrain_dfkd.models import DCCRN
+
+pytest.importorskip("asteroid", reason="asteroid is not installed")
+recurrent = pytest.importorskip("asteroid.masknn.recurrent")
+models = pytest.importorskip("asteroid.models")
+
+SCALE = 0.5 * np.sqrt(400 * 512 / 100)
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """DCCRNet with batch statistics and slopes of a trained network."""
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        # It passes numpy integers, which today's nn.LSTM refuses.
+        init = recurrent.DCCRMaskNetRNN.__init__
+        patch.setattr(
+            recurrent.DCCRMaskNetRNN,
+            "__init__",
+            lambda self, in_size: init(self, int(in_size)),
+        )
+        model = models.DCCRNet("DCCRN-CL")
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # About the level of what comes in, so that no layer saturates.
+            module.running_mean.normal_(std=0.05)
+            module.running_var.uniform_(0.05, 0.2)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+        if isinstance(module, torch.nn.PReLU):
+            torch.nn.init.uniform_(module.weight, 0.1, 0.4)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def ours(theirs):
+    model = DCCRN(
+        time_padding="none", window="sqrt_hann", dropped_bin="nyquist"
+    )
+    model.mask_net.load_state_dict(converted(theirs.masker))
+    return model.eval()
+
+
+def converted(masker):
+    """Asteroid's weights under our names."""
+    state = {}
+    *encoders, recurrence = masker.encoders
+    for i, block in enumerate(encoders):
+        put_block(state, f"encoder.{i}", block, block.conv)
+    for i, block in enumerate(masker.decoders[1:]):
+        put_block(state, f"decoder.{i}", block, block.deconv)
+    put_complex(state, f"decoder.{len(encoders) - 1}", masker.output_layer[0])
+    for i, layer in enumerate(recurrence.rnn.rnns):
+        for part in ("real", "imag"):
+            lstm = getattr(layer, f"{part[:2]}_module").rnn
+            put(state, f"rnn.lstm.{part}.{i}", lstm.state_dict())
+    put_complex(state, "rnn.projection", recurrence.linear)
+    return state
+
+
+def put(state, prefix, values):
+    state.update({f"{prefix}.{name}": value for name, value in values.items()})
+
+
+def put_block(state, prefix, block, conv):
+    put_complex(state, f"{prefix}.conv", conv)
+    real, imag = (
+        part.state_dict()
+        for part in (block.norm.re_module, block.norm.im_module)
+    )
+    count = "num_batches_tracked"
+    joined = {
+        name: torch.cat((real[name], imag[name]))
+        for name in real
+        if name != count
+    }
+    put(state, f"{prefix}.norm", joined | {count: real[count]})
+    slopes = block.activation
+    state[f"{prefix}.activation.weight"] = torch.cat(
+        (slopes.re_module.weight, slopes.im_module.weight)
+    )
+
+
+def put_complex(state, prefix, module):
+    real, imag = module.re_module, module.im_module
+    state[f"{prefix}.weight_real"] = real.weight
+    state[f"{prefix}.weight_imag"] = imag.weight
+    if real.bias is not None:
+        # (Wr a + br) - (Wi b + bi), and likewise br + bi.
+        state[f"{prefix}.bias"] = torch.cat(
+            (real.bias - imag.bias, real.bias + imag.bias)
+        )
+
+
+def speech_like(length):
+    """Noise with a falling spectrum and a syllable rate of 4 Hz."""
+    torch.manual_seed(1)
+    noise = torch.randn(2, length)
+    falling = noise.cumsum(1) - noise.cumsum(1).mean(1, keepdim=True)
+    rate = 2 * torch.pi * 4 / 16000 * torch.arange(length)
+    return (0.01 * falling + 0.1 * noise) * (1.2 + rate.sin())
+
+
+def relative(error, reference):
+    return (error.norm() / reference.norm()).item()
+
+
+def test_numbers_of_parameters_are_equal(theirs, ours):
+    counts = [
+        sum(p.numel() for p in model.parameters()) for model in (theirs, ours)
+    ]
+    assert counts[0] == counts[1]
+
+
+@torch.no_grad()
+def test_masks_are_equal(theirs, ours):
+    spec = theirs.forward_encoder(speech_like(16000)[:, None])
+    expected = theirs.forward_masker(spec)[:, 0]
+    stacked = torch.view_as_real(spec).movedim(-1, 1)
+    mask, _ = ours.mask_net(stacked)
+    ones = torch.ones_like(spec)
+    assert expected.std() > 0.05
+    assert relative(ours.apply_mask(ones, mask) - expected, expected) < 1e-4
+
+
+@torch.no_grad()
+def test_waveforms_are_equal_away_from_the_edges(theirs, ours):
+    noisy = speech_like(16000)
+    # Asteroid's frames start at 0, ours are centred there.
+    expected = theirs(F.pad(noisy, (200, 200), mode="reflect")[:, None])
+    expected = expected[:, 0, 200:-200]
+
+    spec = ours.stft(noisy)[:, :-1]
+    weight = torch.ones(256, 1) / SCALE
+    weight[0] /= np.sqrt(2)
+    stacked = torch.view_as_real(spec * weight).movedim(-1, 1)
+    mask, _ = ours.mask_net(stacked)
+    masked = F.pad(ours.apply_mask(spec, mask), (0, 0, 0, 1))
+    enhanced = ours.stft.inverse(masked, 16000)
+
+    inner = slice(400, -400)
+    difference = (enhanced - expected)[:, inner]
+    assert relative((expected - noisy)[:, inner], noisy) > 0.05
+    assert relative(difference, expected[:, inner]) < 1e-4

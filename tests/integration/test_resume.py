@@ -1,0 +1,86 @@
+"""A run that is killed twice ends as one that was never interrupted."""
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from recipe_runs import (
+    DFKD,
+    STUDENT_FOLDER,
+    TEACHER_FOLDER,
+    WEIGHTS,
+    dfkd_options,
+    finish,
+    start,
+)
+
+pytestmark = pytest.mark.slow
+
+EVERY_STEP = {"ckpt_interval_minutes": 0, "ckpt_interval_steps": 1}
+
+
+def steps_made(folder: Path) -> int:
+    """Return the steps in a training's newest checkpoint, 0 without one."""
+    counts = [0]
+    for path in folder.glob("save/CKPT*/CKPT.yaml"):
+        try:
+            text = path.with_name("brain.ckpt").read_text()
+        except FileNotFoundError:  # a newer checkpoint replaced it just now
+            continue
+        counts += map(int, re.findall(r"optimizer_step: (\d+)", text))
+    return max(counts)
+
+
+def kill_at_step(step: int, arguments, folder: Path) -> str:
+    """Kill the script when the training in ``folder`` has made some steps.
+
+    Returns what it printed to stdout until then.
+    """
+    with open(f"{folder.name}.txt", "w") as errors:
+        process = start(DFKD, arguments, stderr=errors)
+        deadline = time.monotonic() + 200
+        while steps_made(folder) < step and process.poll() is None:
+            assert time.monotonic() < deadline, "too few steps"
+            time.sleep(0.002)
+        process.kill()
+        stdout, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before"
+    assert steps_made(folder) < 14, "this was not within the training"
+    return stdout
+
+
+def test_killed_run_ends_with_the_same_weights(
+    finished, corpus, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    results = tmp_path / "results"
+    teacher, student = results / TEACHER_FOLDER, results / STUDENT_FOLDER
+    arguments = dfkd_options(corpus, results, **EVERY_STEP)
+
+    kill_at_step(3, arguments, teacher)
+    assert not (teacher / WEIGHTS).exists()
+    second = kill_at_step(10, arguments, student)
+    assert "Teacher not found" in second, "half a teacher is none"
+    assert "Loading a checkpoint" in second.split("Going into epoch")[0]
+    assert not (student / WEIGHTS).exists()
+    assert not (student / "results.csv").exists()
+
+    third = finish(DFKD, arguments)
+    assert "Teacher found" in third
+    assert "Going into epoch 1" not in third
+    for ours, whole in (
+        (teacher, finished.teacher),
+        (student, finished.student),
+    ):
+        weights = torch.load(ours / WEIGHTS, weights_only=True)
+        expected = torch.load(whole / WEIGHTS, weights_only=True)
+        assert weights.keys() == expected.keys()
+        for key, value in weights.items():
+            assert torch.equal(value, expected[key]), key
+        for name in ("train_log.txt", "results.csv"):
+            assert (ours / name).read_text() == (whole / name).read_text()
+    name = "crossover_histogram.csv"
+    assert (student / name).read_text() == (finished.student / name).read_text()
