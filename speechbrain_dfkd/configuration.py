@@ -16,11 +16,18 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.settings_tree import (
+    dump_tree,
+    nodes_of,
+    parse_tree,
+    plain_settings,
+    read_tree,
+    tag_of,
+)
 
 _INCLUDE = "!include:"
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
@@ -48,7 +55,7 @@ class Configuration:
 
     def text(self) -> str:
         """Return the settings as YAML with all references resolved."""
-        stream = _NamedText(_dump(self.tree), name=str(self.leaf))
+        stream = _NamedText(dump_tree(self.tree), name=str(self.leaf))
         try:
             return resolve_references(stream).getvalue()
         except (ValueError, OSError) as error:
@@ -113,15 +120,15 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
         For a missing file, broken YAML, or an unknown key.
     """
     leaf = Path(leaf)
-    tree = _read(leaf)
+    tree = read_tree(leaf)
     sources = [str(leaf)]
     for layer in layers:
-        for pattern, values in _read(layer).items():
+        for pattern, values in read_tree(layer).items():
             if fnmatch(leaf.stem, pattern):
                 _merge(tree, values, leaf.parent, str(layer))
         sources.append(str(layer))
     if isinstance(overrides, str):
-        overrides = _parse(overrides, "the command line")
+        overrides = parse_tree(overrides, "the command line")
     if overrides:
         _merge(tree, overrides, leaf.parent, "the command line")
         sources.append("the command line")
@@ -130,78 +137,24 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
     return Configuration(leaf, tree, sources)
 
 
-def plain_settings(text: str) -> dict:
-    """Read HyperPyYAML text without making objects; tags become text.
-
-    Example
-    -------
-    >>> plain_settings("a: 1\\nloss: !name:torch.nn.functional.l1_loss")
-    {'a': 1, 'loss': '!name:torch.nn.functional.l1_loss'}
-    """
-    return _plain(_yaml().load(text))
-
-
-def _yaml():
-    yaml = ruamel.yaml.YAML()
-    yaml.width = 4096  # long scalars stay on one line
-    return yaml
-
-
-def _dump(tree):
-    stream = io.StringIO()
-    _yaml().dump(tree, stream)
-    return stream.getvalue()
-
-
-def _read(path):
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"the settings file must be readable, got {path} "
-            f"({error.strerror}); check the path (an included path is "
-            f"relative to the folder of the file that includes it)"
-        ) from error
-    return _parse(text, str(path))
-
-
-def _parse(text, source):
-    try:
-        tree = _yaml().load(text)
-    except ruamel.yaml.constructor.DuplicateKeyError as error:
-        problem = error.problem.partition(" with value")[0]
-        raise UserError(
-            f"{source} must give each key once: {problem}; drop one of them"
-        ) from error
-    except ruamel.yaml.error.YAMLError as error:
-        raise UserError(f"{source} must be valid YAML: {error}") from error
-    if tree is not None and not isinstance(tree, Mapping):
-        raise UserError(f"{source} must hold 'key: value' pairs, got {text!r}")
-    return tree or ruamel.yaml.comments.CommentedMap()
-
-
-def _tag(node):
-    tag = getattr(node, "tag", None)
-    return (tag.value if tag is not None else None) or ""
-
-
 def _merge(tree, values, folder, source, path=""):
     """Put ``values`` into ``tree``; every key must be there already."""
     for key, value in values.items():
         if key not in tree:
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
         old = tree[key]
-        if not isinstance(value, Mapping) or _tag(value).startswith(_INCLUDE):
+        if not isinstance(value, Mapping) or tag_of(value).startswith(_INCLUDE):
             tree[key] = copy.deepcopy(value)
             continue
-        if _tag(old).startswith(_INCLUDE):
+        if tag_of(old).startswith(_INCLUDE):
             # Its own references are relative to itself: resolve it first.
-            included = _read(folder / _tag(old)[len(_INCLUDE) :])
+            name = tag_of(old)[len(_INCLUDE) :]
+            included = read_tree(folder / name)
             if isinstance(old, Mapping):
                 _merge(included, old, folder, source, f"{path}{key}.")
             _merge(included, value, folder, source, f"{path}{key}.")
-            text = resolve_references(_dump(included)).getvalue()
-            tree[key] = _yaml().load(text)
+            text = resolve_references(dump_tree(included)).getvalue()
+            tree[key] = parse_tree(text, name)
         elif isinstance(old, Mapping) and len(old):
             _merge(old, value, folder, source, f"{path}{key}.")
         else:
@@ -214,21 +167,13 @@ def _unknown(key, source, known):
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _nodes(node):
-    yield node
-    children = node.values() if isinstance(node, Mapping) else node
-    if isinstance(node, Mapping | list):
-        for child in children:
-            yield from _nodes(child)
-
-
 def _check_includes(tree, leaf):
     """Check the keys of included files, and those given beside an include."""
-    for node in _nodes(tree):
-        if not _tag(node).startswith(_INCLUDE):
+    for node in nodes_of(tree):
+        if not tag_of(node).startswith(_INCLUDE):
             continue
-        name = _tag(node)[len(_INCLUDE) :]
-        included = _read(leaf.parent / name)
+        name = tag_of(node)[len(_INCLUDE) :]
+        included = read_tree(leaf.parent / name)
         _check_used(included, _INCLUDED_KEYS, name)
         if isinstance(node, Mapping):
             _merge(included, node, leaf.parent, f"an include of {name}")
@@ -236,24 +181,12 @@ def _check_includes(tree, leaf):
 
 def _check_used(tree, read_keys, source):
     referred = set()
-    for node in _nodes(tree):
-        if _tag(node) in ("!ref", "!copy"):
+    for node in nodes_of(tree):
+        if tag_of(node) in ("!ref", "!copy"):
             referred.update(_REFERENCE.findall(str(node.value)))
     for key in tree:
         if key not in referred | read_keys and not key.startswith("__"):
             raise _unknown(key, source, referred | (read_keys - set(tree)))
-
-
-def _plain(node):
-    """Return ``node`` as plain values; tags and tagged values become text."""
-    if isinstance(node, Mapping):
-        values = {str(key): _plain(value) for key, value in node.items()}
-        return {"tag": _tag(node), **values} if _tag(node) else values
-    if isinstance(node, list):
-        return [_tag(node)] * bool(_tag(node)) + [_plain(v) for v in node]
-    if _tag(node):
-        return f"{_tag(node)} {getattr(node, 'value', node)}".strip()
-    return node if isinstance(node, bool | int | float | None) else str(node)
 
 
 def _as_user_error(leaf, error):

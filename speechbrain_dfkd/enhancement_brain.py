@@ -131,7 +131,11 @@ class EnhancementBrain(sb.Brain):
             return {}
         if stage == sb.Stage.TEST and self.hparams.save_enhanced:
             self._write_enhanced(Path(self.hparams.enhanced_folder))
-        self.scores = score(self._kept, self.hparams.sample_rate)
+        self.scores = score(
+            self._kept,
+            self.hparams.sample_rate,
+            progress=not self.noprogressbar,
+        )
         means = {name: self.scores.mean(name) for name in METRICS}
         return {name: mean for name, mean in means.items() if mean is not None}
 

@@ -1,7 +1,5 @@
 """What the recipe scripts run, from the command line to the results table."""
 
-import shutil
-import sys
 from pathlib import Path
 
 import speechbrain as sb
@@ -11,7 +9,7 @@ from speechbrain.utils.distributed import (
     run_on_main,
 )
 
-from speechbrain_dfkd.configuration import Configuration, compose
+from speechbrain_dfkd.command_line import exit_code, read_command
 from speechbrain_dfkd.data.dataset import make_datasets
 from speechbrain_dfkd.dfkd_brain import DFKDBrain
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
@@ -20,31 +18,9 @@ from speechbrain_dfkd.evaluation.report import write_report
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.inference.export import WEIGHTS, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
-from speechbrain_dfkd.run_settings import (
-    adopt_run_options,
-    check_values,
-    keep_settings,
-    print_start,
-    refuse_other_settings,
-)
+from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
 from speechbrain_dfkd.teacher import FrozenTeacher, load_teacher
 
-# The keys that the recipes read; any other must be referred to in the YAML.
-READ_KEYS = {
-    "dataset", "data_folder", "results_folder", "prepared_folder",
-    "output_folder", "train_annotation", "valid_annotation", "test_annotation",
-    "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
-    "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
-    "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
-    "save_enhanced", "teacher", "student", "kd", "kd_weight", "teacher_ckpt",
-    "teacher_leaf", "teacher_overrides",
-}  # fmt: skip
-# What a dfkd leaf decides for the teacher that it trains.
-SHARED_KEYS = [
-    "dataset", "data_folder", "results_folder", "prepared_folder",
-    "train_annotation", "valid_annotation", "test_annotation", "skip_prep",
-    "sample_rate", "num_workers", "ckpt_interval_minutes", "teacher",
-]  # fmt: skip
 EXPORT = "enhancer"  # the folder in output_folder to deploy
 
 
@@ -64,7 +40,7 @@ def train_teacher(argv: list, recipe_folder) -> int:
     int
         The exit code: 2 where the user has something to put right.
     """
-    return _exit_code(_train_teacher, argv, Path(recipe_folder))
+    return exit_code(_train_teacher, argv, recipe_folder)
 
 
 def train_dfkd(argv: list, recipe_folder) -> int:
@@ -74,23 +50,12 @@ def train_dfkd(argv: list, recipe_folder) -> int:
     ``teacher_leaf`` unless that was done before. Arguments and result are
     those of ``train_teacher``, with a dfkd leaf.
     """
-    return _exit_code(_train_dfkd, argv, Path(recipe_folder))
-
-
-def _exit_code(command, argv, recipe_folder):
-    try:
-        command(argv, recipe_folder)
-    except UserError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(_train_dfkd, argv, recipe_folder)
 
 
 def _train_teacher(argv, recipe_folder):
-    configuration, run_opts, _ = _open(argv, recipe_folder)
+    command = read_command(argv, recipe_folder)
+    configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     _refuse_folder_of_others(configuration)
     _prepare(hparams)
@@ -98,7 +63,8 @@ def _train_teacher(argv, recipe_folder):
 
 
 def _train_dfkd(argv, recipe_folder):
-    configuration, run_opts, layers = _open(argv, recipe_folder)
+    command = read_command(argv, recipe_folder)
+    configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     teaches = hparams["kd_weight"] > 0
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
@@ -107,40 +73,9 @@ def _train_dfkd(argv, recipe_folder):
     _prepare(hparams)
     _make_datasets(hparams)  # unfit data are refused before a teacher trains
     if teaches and not hparams["teacher_ckpt"]:
-        teacher = _teacher_configuration(configuration, layers, run_opts)
-        configuration.tree["teacher_ckpt"] = str(
-            _find_or_teach(teacher, run_opts)
-        )
+        weights = _find_or_teach(command.teacher(), run_opts)
+        configuration.tree["teacher_ckpt"] = str(weights)
     _distil(configuration, run_opts, teaches)
-
-
-def _open(argv, recipe_folder):
-    """Read the command line; announce the run."""
-    leaf, run_opts, overrides = sb.parse_arguments(argv)
-    sb.utils.distributed.ddp_init_group(run_opts)
-    layers = [recipe_folder / f"{recipe_folder.name.lower()}.yaml"]
-    configuration = compose(leaf, layers, overrides, READ_KEYS)
-    is_demo = configuration.tree["data_folder"] is None
-    if is_demo:
-        layers.append(recipe_folder / "demo.yaml")
-        configuration = compose(leaf, layers, overrides, READ_KEYS)
-    adopt_run_options(configuration, run_opts)
-    check_values(configuration.settings())
-    _redirect_debug(configuration, run_opts)
-    if if_main_process():
-        script = recipe_folder / Path(sys.argv[0]).name
-        command = f"python {script} {leaf} --data_folder DIR"
-        print_start(configuration, command if is_demo else None)
-    return configuration, run_opts, layers
-
-
-def _redirect_debug(configuration, run_opts):
-    # SpeechBrain's --debug keeps no checkpoints; nor must its few steps leave
-    # a teacher or results that look like those of a training.
-    if run_opts.debug and not run_opts.debug_persistently:
-        folder = Path(configuration.settings()["output_folder"], "debug")
-        run_on_main(shutil.rmtree, args=[folder, True])
-        configuration.tree["output_folder"] = str(folder)
 
 
 def _refuse_folder_of_others(configuration):
@@ -160,17 +95,6 @@ def _prepare(hparams):
     run_on_main(dataset["prepare"], kwargs={key: hparams[key] for key in keys})
 
 
-def _teacher_configuration(student: Configuration, layers, run_opts):
-    """Return the settings of the teacher that a dfkd leaf asks for."""
-    leaf = student.leaf.parent / student.tree["teacher_leaf"]
-    overrides = {key: student.tree[key] for key in SHARED_KEYS}
-    overrides.update(student.tree["teacher_overrides"])
-    teacher = compose(leaf, layers, overrides, READ_KEYS)
-    check_values(teacher.settings())
-    _redirect_debug(teacher, run_opts)
-    return teacher
-
-
 def _find_or_teach(configuration, run_opts) -> Path:
     """Return the weights of a teacher, trained unless it was before."""
     folder = Path(configuration.settings()["output_folder"])
@@ -180,7 +104,14 @@ def _find_or_teach(configuration, run_opts) -> Path:
         print(f"Teacher found: {folder}", flush=True)
     else:
         print(f"Teacher not found; training it into {folder}", flush=True)
-        _teach(configuration, run_opts)
+        try:
+            _teach(configuration, run_opts)
+        except UserError as error:
+            raise UserError(
+                f"{error}\nThis is about the teacher, trained by "
+                f"{configuration.leaf}; what it is to do otherwise goes into "
+                f"--teacher_overrides, e.g. '{{segment_seconds: 2.0}}'"
+            ) from error
     return weights
 
 

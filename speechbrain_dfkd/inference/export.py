@@ -7,8 +7,8 @@ import ruamel.yaml
 import torch
 from torch import nn
 
-from speechbrain_dfkd.configuration import plain_settings
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.settings_tree import plain_settings
 
 WEIGHTS = "enhance_model.ckpt"
 SETTINGS = "hyperparams.yaml"

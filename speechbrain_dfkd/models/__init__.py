@@ -1,6 +1,6 @@
 """Enhancement models: noisy [B, L] at 16 kHz in, ``Enhanced`` out."""
 
-from .dccrn import DCCRN
-from .enhanced import Enhanced
+from speechbrain_dfkd.models.dccrn import DCCRN
+from speechbrain_dfkd.models.enhanced import Enhanced
 
 __all__ = ["DCCRN", "Enhanced"]

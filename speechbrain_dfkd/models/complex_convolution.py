@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .complex_products import OneProduct, ThreeProducts
-from .initialisation import uniform_bias, uniform_weight
+from speechbrain_dfkd.models.complex_products import OneProduct, ThreeProducts
+from speechbrain_dfkd.models.initialisation import uniform_bias, uniform_weight
 
 # From this many weights a tap on, three products of a quarter of the size
 # beat a single one: measured on a CPU, forward and backward, on 4 x 2 s.

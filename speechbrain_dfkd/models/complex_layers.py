@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .complex_convolution import ComplexConv2d
+from speechbrain_dfkd.models.complex_convolution import ComplexConv2d
 
 
 class ComplexPReLU(nn.Module):

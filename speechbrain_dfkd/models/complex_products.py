@@ -35,6 +35,7 @@ class Product:
         self.output_padding = (1, 0) if transposed else (0, 0)
 
     def convolve(self, x, weight):
+        """Apply the real convolution."""
         if not self.transposed:
             return F.conv2d(x, weight, None, STRIDE, self.padding)
         return F.conv_transpose2d(
@@ -71,6 +72,7 @@ class Product:
         return joined
 
     def unpad(self, joined):
+        """Return the part of a joined input that is no padding."""
         start = 0 if self.transposed else self.late
         return joined.narrow(3, start, joined.shape[3] - self.late)
 
@@ -79,26 +81,32 @@ class OneProduct(Product):
     """One convolution with the weights ``[[Wr, -Wi], [Wi, Wr]]``."""
 
     def inputs(self, stacked):
+        """Return the inputs of the real convolutions."""
         real, imag = _parts(stacked)
         return (self.join(real + imag),)
 
     def inputs_backward(self, grads, stacked):
+        """Return the gradients of the stacked inputs."""
         real, imag = self.unpad(grads[0]).chunk(2, 1)
         return _restack(real, imag, stacked)
 
     def weights(self, real, imag):
+        """Return the weights of the real convolutions."""
         upper = imag if self.transposed else -imag
         rows = torch.cat((real, upper), 1), torch.cat((-upper, real), 1)
         return (torch.cat(rows),)
 
     def weights_backward(self, grad):
+        """Return the gradients of the real and imaginary weights."""
         (a, b), (c, d) = (row.chunk(2, 1) for row in grad.chunk(2))
         return a + d, (b - c if self.transposed else c - b)
 
     def combine(self, outputs):
+        """Return the stacked output from those of the convolutions."""
         return outputs[0]
 
     def split(self, grad):
+        """Return the gradients of the convolutions' outputs."""
         return (grad,)
 
 
@@ -106,20 +114,25 @@ class ThreeProducts(Product):
     """Gauss: ``p = Wr (a + b)``, ``q = (Wi - Wr) a``, ``r = (Wr + Wi) b``."""
 
     def inputs(self, stacked):
+        """Return the inputs of the real convolutions."""
         real, imag = (self.join(parts) for parts in _parts(stacked))
         return real + imag, real, imag
 
     def inputs_backward(self, grads, stacked):
+        """Return the gradients of the stacked inputs."""
         p, q, r = (self.unpad(grad) for grad in grads)
         return _restack(p + q, p + r, stacked)
 
     def weights(self, real, imag):
+        """Return the weights of the real convolutions."""
         return real, imag - real, real + imag
 
     def weights_backward(self, p, q, r):
+        """Return the gradients of the real and imaginary weights."""
         return p - q + r, q + r
 
     def combine(self, outputs):
+        """Return the stacked output from those of the convolutions."""
         p, q, r = outputs
         out = _empty_like(p, 2 * p.shape[1], p.shape[3])
         real, imag = out.chunk(2, 1)
@@ -128,6 +141,7 @@ class ThreeProducts(Product):
         return out
 
     def split(self, grad):
+        """Return the gradients of the convolutions' outputs."""
         real, imag = grad.chunk(2, 1)
         return real + imag, imag, -real
 

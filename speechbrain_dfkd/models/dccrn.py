@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..stft import STFT
-from .enhanced import Enhanced
-from .mask_net import MaskNet, check_choice
-from .waveform import check_waveform
+from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.mask_net import MaskNet, check_choice
+from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.stft import STFT
 
 
 class DCCRN(nn.Module):

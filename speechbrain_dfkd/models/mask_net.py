@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from .complex_convolution import ComplexConv2d
-from .complex_layers import ComplexBlock
-from .recurrence import ComplexRecurrence, RealRecurrence
+from speechbrain_dfkd.models.complex_convolution import ComplexConv2d
+from speechbrain_dfkd.models.complex_layers import ComplexBlock
+from speechbrain_dfkd.models.recurrence import ComplexRecurrence, RealRecurrence
 
 RNNS = {"complex": ComplexRecurrence, "real": RealRecurrence}
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .initialisation import uniform_bias, uniform_weight
+from speechbrain_dfkd.models.initialisation import uniform_bias, uniform_weight
 
 
 class ComplexRecurrence(nn.Module):

@@ -9,8 +9,8 @@ import ruamel.yaml
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain_dfkd.command_line import READ_KEYS, SHARED_KEYS
 from speechbrain_dfkd.configuration import compose
-from speechbrain_dfkd.experiment import READ_KEYS, SHARED_KEYS
 from speechbrain_dfkd.models import Enhanced
 from speechbrain_dfkd.run_settings import check_values
 

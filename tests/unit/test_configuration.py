@@ -2,8 +2,9 @@
 
 import pytest
 
-from speechbrain_dfkd.configuration import compose, plain_settings
+from speechbrain_dfkd.configuration import compose
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.settings_tree import plain_settings
 
 LEAF = """
 dataset: !PLACEHOLDER

@@ -1,0 +1,135 @@
+"""From a recipe's command line to the settings of its experiments."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import speechbrain as sb
+from speechbrain.utils.distributed import if_main_process, run_on_main
+
+from speechbrain_dfkd.configuration import Configuration, compose
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.run_settings import (
+    adopt_run_options,
+    check_values,
+    print_start,
+)
+
+# The keys that the recipes read; any other must be referred to in the YAML.
+READ_KEYS = {
+    "dataset", "data_folder", "results_folder", "prepared_folder",
+    "output_folder", "train_annotation", "valid_annotation", "test_annotation",
+    "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
+    "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
+    "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
+    "save_enhanced", "teacher", "student", "kd", "kd_weight", "teacher_ckpt",
+    "teacher_leaf", "teacher_overrides",
+}  # fmt: skip
+# What a dfkd leaf decides for the teacher that it trains.
+SHARED_KEYS = [
+    "dataset", "data_folder", "results_folder", "prepared_folder",
+    "train_annotation", "valid_annotation", "test_annotation", "skip_prep",
+    "sample_rate", "num_workers", "ckpt_interval_minutes", "teacher",
+]  # fmt: skip
+
+
+@dataclass
+class Command:
+    """What a user asked a recipe script for.
+
+    Arguments
+    ---------
+    configuration : Configuration
+        The settings of the leaf on the command line.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        The options that are SpeechBrain's own.
+    layers : list of Path
+        The files of settings between leaf and command line.
+    """
+
+    configuration: Configuration
+    run_opts: object
+    layers: list
+
+    def teacher(self) -> Configuration:
+        """Return the settings of the teacher that a dfkd leaf asks for."""
+        student = self.configuration
+        leaf = student.leaf.parent / student.tree["teacher_leaf"]
+        overrides = {key: student.tree[key] for key in SHARED_KEYS}
+        overrides.update(student.tree["teacher_overrides"])
+        teacher = compose(leaf, self.layers, overrides, READ_KEYS)
+        check_values(teacher.settings())
+        _redirect_debug(teacher, self.run_opts)
+        return teacher
+
+
+def read_command(argv: list, recipe_folder: Path) -> Command:
+    """Read a command line, check its settings, and announce the run.
+
+    Arguments
+    ---------
+    argv : list of str
+        The command line without the script's name.
+    recipe_folder : Path
+        Holds ``<dataset>.yaml`` and ``demo.yaml``.
+
+    Raises
+    ------
+    UserError
+        For anything in the settings that cannot be used.
+    """
+    leaf, run_opts, overrides = sb.parse_arguments(argv)
+    sb.utils.distributed.ddp_init_group(run_opts)
+    layers = [recipe_folder / f"{recipe_folder.name.lower()}.yaml"]
+    configuration = compose(leaf, layers, overrides, READ_KEYS)
+    is_demo = configuration.tree["data_folder"] is None
+    if is_demo:
+        layers.append(recipe_folder / "demo.yaml")
+        configuration = compose(leaf, layers, overrides, READ_KEYS)
+    adopt_run_options(configuration, run_opts)
+    check_values(configuration.settings())
+    _redirect_debug(configuration, run_opts)
+    if if_main_process():
+        script = recipe_folder / Path(sys.argv[0]).name
+        command = f"python {script} {leaf} --data_folder DIR"
+        print_start(configuration, command if is_demo else None)
+    return Command(configuration, run_opts, layers)
+
+
+def _redirect_debug(configuration, run_opts):
+    # SpeechBrain's --debug keeps no checkpoints; nor must its few steps leave
+    # a teacher or results that look like those of a training.
+    if run_opts.debug and not run_opts.debug_persistently:
+        folder = Path(configuration.settings()["output_folder"], "debug")
+        run_on_main(shutil.rmtree, args=[folder, True])
+        configuration.tree["output_folder"] = str(folder)
+
+
+def exit_code(run: Callable, argv: list, recipe_folder) -> int:
+    """Run a script's work; show what its user can put right, no traceback.
+
+    Arguments
+    ---------
+    run : callable
+        Takes ``argv`` and the folder of the recipe.
+    argv : list of str
+        The command line without the script's name.
+    recipe_folder : str or Path
+        The folder of the script.
+
+    Returns
+    -------
+    int
+        0, 2 after an error of the user's, or 130 after an interruption.
+    """
+    try:
+        run(argv, Path(recipe_folder))
+    except UserError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on.", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,89 @@
+"""Reads and writes YAML without making the objects that its tags describe."""
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import ruamel.yaml
+
+from speechbrain_dfkd.errors import UserError
+
+
+def read_tree(path) -> Mapping:
+    """Return a settings file as a tree of tagged nodes."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"the settings file must be readable, got {path} "
+            f"({error.strerror}); check the path (an included path is "
+            f"relative to the folder of the file that includes it)"
+        ) from error
+    return parse_tree(text, str(path))
+
+
+def parse_tree(text: str, source: str) -> Mapping:
+    """Return YAML text as a tree; ``source`` names it in errors."""
+    try:
+        tree = _yaml().load(text)
+    except ruamel.yaml.constructor.DuplicateKeyError as error:
+        problem = error.problem.partition(" with value")[0]
+        raise UserError(
+            f"{source} must give each key once: {problem}; drop one of them"
+        ) from error
+    except ruamel.yaml.error.YAMLError as error:
+        raise UserError(f"{source} must be valid YAML: {error}") from error
+    if tree is not None and not isinstance(tree, Mapping):
+        raise UserError(f"{source} must hold 'key: value' pairs, got {text!r}")
+    return tree or ruamel.yaml.comments.CommentedMap()
+
+
+def dump_tree(tree: Mapping) -> str:
+    """Return a tree as YAML text."""
+    stream = io.StringIO()
+    _yaml().dump(tree, stream)
+    return stream.getvalue()
+
+
+def tag_of(node) -> str:
+    """Return a node's tag, for example "!ref", or an empty string."""
+    tag = getattr(node, "tag", None)
+    return (tag.value if tag is not None else None) or ""
+
+
+def nodes_of(node) -> Iterator:
+    """Yield a node and all nodes below it."""
+    yield node
+    children = node.values() if isinstance(node, Mapping) else node
+    if isinstance(node, Mapping | list):
+        for child in children:
+            yield from nodes_of(child)
+
+
+def plain_settings(text: str) -> dict:
+    """Read HyperPyYAML text without making objects; tags become text.
+
+    Example
+    -------
+    >>> plain_settings("a: 1\\nloss: !name:torch.nn.functional.l1_loss")
+    {'a': 1, 'loss': '!name:torch.nn.functional.l1_loss'}
+    """
+    return _plain(_yaml().load(text))
+
+
+def _yaml():
+    yaml = ruamel.yaml.YAML()
+    yaml.width = 4096  # long scalars stay on one line
+    return yaml
+
+
+def _plain(node):
+    """Return ``node`` as plain values; tags and tagged values become text."""
+    if isinstance(node, Mapping):
+        values = {str(key): _plain(value) for key, value in node.items()}
+        return {"tag": tag_of(node), **values} if tag_of(node) else values
+    if isinstance(node, list):
+        return [tag_of(node)] * bool(tag_of(node)) + [_plain(v) for v in node]
+    if tag_of(node):
+        return f"{tag_of(node)} {getattr(node, 'value', node)}".strip()
+    return node if isinstance(node, bool | int | float | None) else str(node)
