@@ -18,14 +18,17 @@ from speechbrain_dfkd.run_settings import (
 )
 
 # The keys that the recipes read; any other must be referred to in the YAML.
-READ_KEYS = {
+TEACHER_KEYS = {
     "dataset", "data_folder", "results_folder", "prepared_folder",
     "output_folder", "train_annotation", "valid_annotation", "test_annotation",
     "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
     "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
     "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
-    "save_enhanced", "teacher", "student", "kd", "kd_weight", "teacher_ckpt",
-    "teacher_leaf", "teacher_overrides",
+    "save_enhanced", "teacher",
+}  # fmt: skip
+DFKD_KEYS = TEACHER_KEYS | {
+    "student", "kd", "kd_weight", "teacher_ckpt", "teacher_leaf",
+    "teacher_overrides",
 }  # fmt: skip
 # What a dfkd leaf decides for the teacher that it trains.
 SHARED_KEYS = [
@@ -59,13 +62,13 @@ class Command:
         leaf = student.leaf.parent / student.tree["teacher_leaf"]
         overrides = {key: student.tree[key] for key in SHARED_KEYS}
         overrides.update(student.tree["teacher_overrides"])
-        teacher = compose(leaf, self.layers, overrides, READ_KEYS)
+        teacher = _compose(leaf, self.layers, overrides, TEACHER_KEYS)
         check_values(teacher.settings())
         _redirect_debug(teacher, self.run_opts)
         return teacher
 
 
-def read_command(argv: list, recipe_folder: Path) -> Command:
+def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
     """Read a command line, check its settings, and announce the run.
 
     Arguments
@@ -74,6 +77,8 @@ def read_command(argv: list, recipe_folder: Path) -> Command:
         The command line without the script's name.
     recipe_folder : Path
         Holds ``<dataset>.yaml`` and ``demo.yaml``.
+    keys : set of str
+        What the script's leaves must have: ``TEACHER_KEYS`` or ``DFKD_KEYS``.
 
     Raises
     ------
@@ -83,11 +88,11 @@ def read_command(argv: list, recipe_folder: Path) -> Command:
     leaf, run_opts, overrides = sb.parse_arguments(argv)
     sb.utils.distributed.ddp_init_group(run_opts)
     layers = [recipe_folder / f"{recipe_folder.name.lower()}.yaml"]
-    configuration = compose(leaf, layers, overrides, READ_KEYS)
+    configuration = _compose(leaf, layers, overrides, keys)
     is_demo = configuration.tree["data_folder"] is None
     if is_demo:
         layers.append(recipe_folder / "demo.yaml")
-        configuration = compose(leaf, layers, overrides, READ_KEYS)
+        configuration = _compose(leaf, layers, overrides, keys)
     adopt_run_options(configuration, run_opts)
     check_values(configuration.settings())
     _redirect_debug(configuration, run_opts)
@@ -96,6 +101,21 @@ def read_command(argv: list, recipe_folder: Path) -> Command:
         command = f"python {script} {leaf} --data_folder DIR"
         print_start(configuration, command if is_demo else None)
     return Command(configuration, run_opts, layers)
+
+
+def _compose(leaf, layers, overrides, keys):
+    configuration = compose(leaf, layers, overrides, DFKD_KEYS)
+    missing = sorted(keys - set(configuration.tree))
+    # A dfkd leaf has all that a teacher's needs, but trains something else.
+    surplus = {"student"} & set(configuration.tree) - keys
+    if missing or surplus:
+        kind = "teacher" if keys == TEACHER_KEYS else "dfkd"
+        found = f"without {', '.join(missing)}" if missing else "a dfkd leaf"
+        raise UserError(
+            f"the settings file must be a {kind} leaf, got {leaf}, {found}; "
+            f"start from hparams/dccrn_{kind}.yaml"
+        )
+    return configuration
 
 
 def _redirect_debug(configuration, run_opts):

@@ -9,7 +9,12 @@ from speechbrain.utils.distributed import (
     run_on_main,
 )
 
-from speechbrain_dfkd.command_line import exit_code, read_command
+from speechbrain_dfkd.command_line import (
+    DFKD_KEYS,
+    TEACHER_KEYS,
+    exit_code,
+    read_command,
+)
 from speechbrain_dfkd.data.dataset import make_datasets
 from speechbrain_dfkd.dfkd_brain import DFKDBrain
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
@@ -54,7 +59,7 @@ def train_dfkd(argv: list, recipe_folder) -> int:
 
 
 def _train_teacher(argv, recipe_folder):
-    command = read_command(argv, recipe_folder)
+    command = read_command(argv, recipe_folder, TEACHER_KEYS)
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     _refuse_folder_of_others(configuration)
@@ -63,7 +68,7 @@ def _train_teacher(argv, recipe_folder):
 
 
 def _train_dfkd(argv, recipe_folder):
-    command = read_command(argv, recipe_folder)
+    command = read_command(argv, recipe_folder, DFKD_KEYS)
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     teaches = hparams["kd_weight"] > 0

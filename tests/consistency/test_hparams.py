@@ -9,7 +9,7 @@ import ruamel.yaml
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
-from speechbrain_dfkd.command_line import READ_KEYS, SHARED_KEYS
+from speechbrain_dfkd.command_line import DFKD_KEYS, SHARED_KEYS
 from speechbrain_dfkd.configuration import compose
 from speechbrain_dfkd.models import Enhanced
 from speechbrain_dfkd.run_settings import check_values
@@ -45,7 +45,7 @@ def recipe_scripts_are_importable(monkeypatch, tmp_path):
 @pytest.mark.parametrize("demo", [False, True])
 def test_leaf_builds_on_data_set(leaf, dataset, demo):
     layers = [dataset, *([dataset.with_name("demo.yaml")] if demo else [])]
-    configuration = compose(leaf, layers, "seed: 3", READ_KEYS)
+    configuration = compose(leaf, layers, "seed: 3", DFKD_KEYS)
     check_values(configuration.settings())
     hparams = configuration.build()
     assert callable(hparams["dataset"]["prepare"])

@@ -1,0 +1,94 @@
+"""From argv to settings, and from errors to exit codes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from speechbrain_dfkd.command_line import (
+    DFKD_KEYS,
+    TEACHER_KEYS,
+    exit_code,
+    read_command,
+)
+from speechbrain_dfkd.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes/VoiceBank"
+DFKD_LEAF = str(ROOT / "hparams/dccrn_dfkd.yaml")
+TEACHER_LEAF = str(ROOT / "hparams/dccrn_teacher.yaml")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(RECIPE), *sys.path])
+
+
+def settings(*argv, leaf=DFKD_LEAF, keys=DFKD_KEYS):
+    return read_command([leaf, *argv], RECIPE, keys).configuration.settings()
+
+
+@pytest.mark.parametrize(
+    ("leaf", "keys", "message"),
+    [
+        (TEACHER_LEAF, DFKD_KEYS, "dfkd leaf, got .*without kd, kd_weight"),
+        (DFKD_LEAF, TEACHER_KEYS, "teacher leaf, got .*a dfkd leaf"),
+    ],
+)
+def test_leaf_of_the_other_script_is_refused(leaf, keys, message):
+    with pytest.raises(UserError, match=message):
+        settings(leaf=leaf, keys=keys)
+
+
+def test_demo_is_smaller_and_says_so(capsys):
+    demo = settings()
+    assert "DEMO" in capsys.readouterr().out
+    real = settings("--data_folder", "/data")
+    assert "DEMO" not in capsys.readouterr().out
+    assert demo["number_of_epochs"] < real["number_of_epochs"] == 200
+    assert demo["results_folder"] != real["results_folder"]
+    assert real["data_folder"] == "/data"
+
+
+def test_seed_and_weight_choose_the_folder():
+    folders = {
+        settings(*argv)["output_folder"]
+        for argv in ([], ["--seed", "1"], ["--kd_weight", "0"])
+    }
+    assert len(folders) == 3
+
+
+def test_option_of_speechbrain_is_a_key_of_the_leaf():
+    command = read_command(
+        [DFKD_LEAF, "--max_grad_norm", "2"], RECIPE, DFKD_KEYS
+    )
+    assert command.configuration.settings()["max_grad_norm"] == 2
+    assert "max_grad_norm" not in command.run_opts.overridden_args
+
+
+def test_teacher_shares_the_data_and_nothing_else():
+    argv = [DFKD_LEAF, "--data_folder", "/data", "--lr", "0.5"]
+    argv += ["--teacher", "!include:models/dccrn_half.yaml"]
+    argv += ["--teacher_overrides", "{batch_size: 3}"]
+    teacher = read_command(argv, RECIPE, DFKD_KEYS).teacher().settings()
+    assert teacher["data_folder"] == "/data"
+    assert teacher["teacher"]["name"] == "dccrn_half"
+    assert teacher["batch_size"] == 3
+    assert teacher["lr"] == 0.001
+
+
+def raises(error):
+    def run(argv, folder):
+        raise error
+
+    return run
+
+
+def test_exit_codes(capsys):
+    assert exit_code(lambda argv, folder: None, [], ".") == 0
+    assert exit_code(raises(UserError("lr must be big")), [], ".") == 2
+    assert "error: lr must be big" in capsys.readouterr().err
+    assert exit_code(raises(KeyboardInterrupt()), [], ".") == 130
+    with pytest.raises(RuntimeError):  # a bug keeps its traceback
+        exit_code(raises(RuntimeError()), [], ".")
