@@ -16,7 +16,7 @@ _MAY_CHANGE = {
     "train_log", "train_logger", "checkpointer", "skip_prep", "dataset",
     "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
     "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
-    "teacher_overrides", "experiment",
+    "teacher_overrides", "experiment", "run",
 }  # fmt: skip
 
 # key: (least value, whether that value itself is allowed)

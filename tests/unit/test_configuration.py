@@ -83,8 +83,8 @@ def test_value_inside_an_include_is_overridden(files):
     ("overrides", "key", "hint"),
     [
         ("lrr: 1", "lrr", "'lr'"),
-        ("network: {widht: 1}", "network.widht", "'network.width'"),
-        ("dataset: {vaild: [b]}", "dataset.vaild", "'dataset.valid'"),
+        ("network: {widthh: 1}", "network.widthh", "'network.width'"),
+        ("dataset: {valids: [b]}", "dataset.valids", "'dataset.valid'"),
     ],
 )
 def test_misspelt_override_is_named(files, overrides, key, hint):
