@@ -31,7 +31,13 @@ setup(
         "torch>=2.7.1,<2.15",
         "torchaudio>=2.7.1",
         "hyperpyyaml>=1.2.3",
+        # SpeechBrain requires these too; they are imported here by name.
+        "joblib",
         "numpy>=1.24",
+        "ruamel.yaml",
+        "scipy",
+        "soundfile",
+        "tqdm",
         # The reference implementations of the two metrics that papers quote.
         "pesq>=0.0.4",
         "pystoi>=0.4.1",
