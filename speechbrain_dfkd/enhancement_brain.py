@@ -33,7 +33,7 @@ class EnhancementBrain(sb.Brain):
         ``supervised_loss``, ``remix``, ``lr_annealing``, ``train_logger``,
         ``output_folder`` and ``save_enhanced``. ``remix`` exchanges the
         noises within a batch, so that few recordings give many mixtures
-        (Defossez et al., Interspeech 2020, arXiv 2006.12847, Sec. 3.4).
+        (Defossez et al., Interspeech 2020, arXiv 2006.12847).
 
     Attributes
     ----------
