@@ -1,11 +1,14 @@
-"""Time and peak memory of DCCRN, beside Asteroid's of the same size.
+"""Time and peak memory of our networks, beside others of the same size.
 
     python benchmarks/models.py
 
-Time: wall clock in this process, the two implementations in turn (A B A B),
+Time: wall clock in this process, the implementations in turn (A B A B),
 median over the rounds; the ratio is the median of each round's own ratio, so
 that a busy machine disturbs it less. Memory: how far the peak resident memory
 of a fresh process rises above what it holds once the model is built.
+
+SpeechBrain's Conv-TasNet has no skip path, and 3.4 M parameters at the same
+widths: to be of equal size, its blocks are 768 channels wide.
 """
 
 import argparse
@@ -20,7 +23,7 @@ from hyperpyyaml import load_hyperpyyaml
 from measure import in_fresh_process, median_ratio, rise_of_peak, time_in_turn
 
 from speechbrain_dfkd.evaluation.complexity import count_parameters
-from speechbrain_dfkd.models import DCCRN
+from speechbrain_dfkd.models import DCCRN, ConvTasNet
 
 SIZES = Path(__file__).parents[1] / "hparams/models"
 INSTALL = (
@@ -30,14 +33,14 @@ INSTALL = (
 )
 
 
-def build_ours():
-    """Return DCCRN-CL as a function of [B, L] waveforms."""
-    model = DCCRN()
+def build_ours(network):
+    """Return a network at its published size, and how to enhance with it."""
+    model = network()
     return model, lambda noisy: model(noisy).wav
 
 
-def build_asteroid():
-    """Return Asteroid's DCCRN-CL as a function of [B, L] waveforms."""
+def build_asteroid_dccrn():
+    """Return Asteroid's DCCRN-CL, and how to enhance with it."""
     from asteroid.masknn import recurrent
     from asteroid.models import DCCRNet
 
@@ -51,7 +54,41 @@ def build_asteroid():
     return model, lambda noisy: model(noisy)[:, 0]
 
 
-BUILDERS = {"ours": build_ours, "asteroid": build_asteroid}
+def build_asteroid_conv_tasnet():
+    """Return Asteroid's Conv-TasNet, and how to enhance with it."""
+    from asteroid.models import ConvTasNet
+
+    model = ConvTasNet(1, kernel_size=32, stride=16, sample_rate=16000)
+    return model, lambda noisy: model(noisy[:, None])[:, 0]
+
+
+def build_speechbrain_conv_tasnet():
+    """Return SpeechBrain's Conv-TasNet, and how to enhance with it."""
+    from speechbrain.lobes.models.conv_tasnet import MaskNet
+    from speechbrain.lobes.models.dual_path import Decoder, Encoder
+
+    encoder = Encoder(kernel_size=32, out_channels=512)
+    masker = MaskNet(N=512, B=128, H=768, P=3, X=8, R=3, C=1)
+    decoder = Decoder(512, 1, 32, stride=16, bias=False)
+
+    def enhance(noisy):
+        encoded = encoder(noisy)
+        return decoder(encoded * masker(encoded)[0])
+
+    return torch.nn.ModuleList([encoder, masker, decoder]), enhance
+
+
+BUILDERS = {
+    "dccrn": {
+        "ours": functools.partial(build_ours, DCCRN),
+        "asteroid": build_asteroid_dccrn,
+    },
+    "conv_tasnet": {
+        "ours": functools.partial(build_ours, ConvTasNet),
+        "asteroid": build_asteroid_conv_tasnet,
+        "speechbrain": build_speechbrain_conv_tasnet,
+    },
+}
 
 
 def run_forward(model, enhance, noisy):
@@ -77,34 +114,37 @@ def calls_of(systems, work, noisy):
     }
 
 
-def memory_of(name, work, arguments):
+def memory_of(network, name, work, arguments):
     """Return the rise of the peak, from a fresh process."""
-    command = ["--memory_of", name, work]
+    command = ["--memory_of", network, name, work]
     for key in ("threads", "batch", "seconds"):
         command += [f"--{key}", str(getattr(arguments, key))]
     return in_fresh_process(Path(__file__), *command)
 
 
-def compare(names, noisy, arguments):
-    """Print time and memory of the systems, and their ratio."""
-    systems = {name: BUILDERS[name]() for name in names}
+def compare(network, noisy, arguments):
+    """Print time and memory of each implementation, and its ratio to ours."""
+    builders = BUILDERS[network]
+    if arguments.ours_only:
+        builders = {"ours": builders["ours"]}
+    systems = {name: build() for name, build in builders.items()}
     for label, work in WORK.items():
-        calls = calls_of(systems, work, noisy)
-        times = time_in_turn(calls, arguments.rounds)
-        peaks = {name: memory_of(name, label, arguments) for name in names}
-        for name in names:
+        times = time_in_turn(calls_of(systems, work, noisy), arguments.rounds)
+        peaks = {n: memory_of(network, n, label, arguments) for n in systems}
+        for name in systems:
             median = statistics.median(times[name])
-            print(f"{label:17} {name:9} {median:7.3f} s {peaks[name]:7.0f} MB")
-        if "asteroid" in names:
-            faster = median_ratio(times["asteroid"], times["ours"])
-            leaner = peaks["asteroid"] / peaks["ours"]
-            print(f"{label:17} asteroid / ours: {faster:.2f} {leaner:.2f}")
+            slower = median_ratio(times[name], times["ours"])
+            larger = peaks[name] / peaks["ours"]
+            print(
+                f"{network:12} {label:17} {name:12} {median:7.3f} s "
+                f"{peaks[name]:6.0f} MB  {slower:5.2f} {larger:5.2f} x ours"
+            )
 
 
 def load_sizes():
-    """Return every size of DCCRN in hparams/models, largest first."""
+    """Return every network in hparams/models, largest first."""
     models = {}
-    for path in SIZES.glob("dccrn_*.yaml"):
+    for path in SIZES.glob("*.yaml"):
         with open(path, encoding="utf-8") as file:
             models[path.stem] = load_hyperpyyaml(file)["model"]
     return dict(
@@ -128,10 +168,10 @@ def tabulate_sizes(noisy, rounds):
         }
         for label, work in WORK.items()
     }
-    print(f"{'size':14} {'parameters':>10}", *(f"{w:>18}" for w in WORK))
+    print(f"{'size':18} {'parameters':>10}", *(f"{w:>18}" for w in WORK))
     for name, model in models.items():
         columns = (f"{medians[label][name]:16.3f} s" for label in WORK)
-        print(f"{name:14} {count_parameters(model):10}", *columns)
+        print(f"{name:18} {count_parameters(model):10}", *columns)
 
 
 def parse_arguments():
@@ -142,9 +182,12 @@ def parse_arguments():
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument(
-        "--ours_only", action="store_true", help="without Asteroid"
+        "--networks", nargs="+", choices=BUILDERS, default=list(BUILDERS)
     )
-    parser.add_argument("--memory_of", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--ours_only", action="store_true", help="without the others"
+    )
+    parser.add_argument("--memory_of", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -155,18 +198,18 @@ def main():
     torch.manual_seed(0)
     noisy = torch.randn(arguments.batch, int(16000 * arguments.seconds))
     if arguments.memory_of:
-        name, work = arguments.memory_of
-        system = BUILDERS[name]()
+        network, name, work = arguments.memory_of
+        system = BUILDERS[network][name]()
         print(rise_of_peak(lambda: WORK[work](*system, noisy)))
         return
-    names = ["ours"] if arguments.ours_only else list(BUILDERS)
-    if "asteroid" in names and not importlib.util.find_spec("asteroid"):
+    if not (arguments.ours_only or importlib.util.find_spec("asteroid")):
         sys.exit(INSTALL)
     print(
         f"torch {torch.__version__}, {arguments.threads} threads, "
         f"{arguments.batch} x {arguments.seconds} s"
     )
-    compare(names, noisy, arguments)
+    for network in arguments.networks:
+        compare(network, noisy, arguments)
     tabulate_sizes(noisy, arguments.rounds)
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.models.arguments import check_choice
 from speechbrain_dfkd.models.enhanced import Enhanced
-from speechbrain_dfkd.models.mask_net import MaskNet, check_choice
+from speechbrain_dfkd.models.mask_net import MaskNet
 from speechbrain_dfkd.models.waveform import check_waveform
 from speechbrain_dfkd.stft import STFT
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
+from speechbrain_dfkd.models.arguments import check_choice, check_sizes
 from speechbrain_dfkd.models.complex_convolution import ComplexConv2d
 from speechbrain_dfkd.models.complex_layers import ComplexBlock
 from speechbrain_dfkd.models.recurrence import ComplexRecurrence, RealRecurrence
@@ -105,26 +106,12 @@ def _keep(x: Tensor, name: str, kept: dict) -> Tensor:
     return x
 
 
-def check_choice(name: str, value: str, choices: Collection[str]):
-    """Refuse a value that is not among the choices."""
-    if value not in choices:
-        raise ValueError(
-            f"{name} must be one of {', '.join(choices)}, got {value!r}; "
-            "see the docstring of DCCRN"
-        )
-
-
 def _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size):
     """Refuse sizes with which the layers do not fit together."""
     sizes = {"lstm_units": lstm_units, "lstm_layers": lstm_layers}
     sizes |= {f"channels[{i}]": n for i, n in enumerate(channels)}
     sizes["kernel_size[1]"] = kernel_size[1]
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(
-                f"{name} must be at least 1, got {size}; "
-                "the defaults of DCCRN are the published sizes"
-            )
+    check_sizes(sizes)
     if kernel_size[0] % 2 == 0:
         raise ValueError(
             f"kernel_size[0] must be odd, got {kernel_size[0]}; "

@@ -1,10 +1,15 @@
-"""Our DCCRN computes what Asteroid's does with the same weights.
+"""Our networks compute what Asteroid's do with the same weights.
 
 Asteroid's DCCRNet is the other public implementation of DCCRN-CL. It leaves
 time unpadded, takes a square-root Hann window and drops the Nyquist bin, for
 which we have arguments. Three differences of its STFT are no arguments of
 ours, because a trained network absorbs them: it does not pad the waveform, it
 scales the spectrum, and it scales bin 0 by another 1 / sqrt(2).
+
+Its ConvTasNet differs from ours in two ways. It leaves the samples after the
+last whole frame zero, where we pad the waveform. And where the network is
+causal and its norm global, it replaces the norm, by one over channels only;
+we refuse, as the other is not the paper's.
 """
 
 import numpy as np
@@ -12,7 +17,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from speechbrain_dfkd.models import DCCRN
+from speechbrain_dfkd.models import DCCRN, ConvTasNet
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 recurrent = pytest.importorskip("asteroid.masknn.recurrent")
@@ -119,11 +124,12 @@ def relative(error, reference):
     return (error.norm() / reference.norm()).item()
 
 
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
 def test_numbers_of_parameters_are_equal(theirs, ours):
-    counts = [
-        sum(p.numel() for p in model.parameters()) for model in (theirs, ours)
-    ]
-    assert counts[0] == counts[1]
+    assert count(theirs) == count(ours)
 
 
 @torch.no_grad()
@@ -156,3 +162,88 @@ def test_waveforms_are_equal_away_from_the_edges(theirs, ours):
     difference = (enhanced - expected)[:, inner]
     assert relative((expected - noisy)[:, inner], noisy) > 0.05
     assert relative(difference, expected[:, inner]) < 1e-4
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("gLN", "sigmoid", {}),
+        ("cgLN", "relu", {"causal": True}),
+        ("cgLN", "sigmoid", {"causal": False}),
+    ],
+    ids=["global", "causal", "cumulative"],
+)
+def conv_tasnets(request):
+    """Asteroid's ConvTasNet as if trained, and ours with its weights."""
+    norm_type, mask, causal = request.param
+    torch.manual_seed(0)
+    theirs = models.ConvTasNet(
+        1,
+        kernel_size=32,
+        stride=16,
+        sample_rate=16000,
+        norm_type=norm_type,
+        mask_act=mask,
+        **causal,
+    )
+    for name, parameter in theirs.named_parameters():
+        if name.endswith("gamma"):
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+        elif name.endswith("beta"):
+            torch.nn.init.normal_(parameter, std=0.1)
+        elif parameter.shape == (1,):
+            torch.nn.init.uniform_(parameter, 0.1, 0.4)
+    norm = "global" if norm_type == "gLN" else "cumulative"
+    ours = ConvTasNet(norm=norm, mask=mask, **causal)
+    ours.load_state_dict(converted_tasnet(theirs))
+    return theirs.eval(), ours.eval()
+
+
+def converted_tasnet(theirs):
+    """Asteroid's weights under our names."""
+    masker = theirs.masker
+    state = {
+        "encoder.weight": theirs.encoder.filterbank._filters,
+        "decoder.weight": theirs.decoder.filterbank._filters,
+    }
+    put_norm(state, "bottleneck.0", masker.bottleneck[0])
+    put(state, "bottleneck.1", masker.bottleneck[1].state_dict())
+    put(state, "mask", masker.mask_net.state_dict())
+    for i, block in enumerate(masker.TCN):
+        expand, slope, norm, depthwise, slope_2, norm_2 = block.shared_block
+        # A causal convolution is followed by a cut in a container.
+        weights = getattr(depthwise, "0", depthwise).state_dict()
+        put(state, f"blocks.{i}.expand.0", expand.state_dict())
+        put(state, f"blocks.{i}.expand.1", slope.state_dict())
+        put_norm(state, f"blocks.{i}.expand.2", norm)
+        put(state, f"blocks.{i}.depthwise", weights)
+        put(state, f"blocks.{i}.activation", slope_2.state_dict())
+        put_norm(state, f"blocks.{i}.norm", norm_2)
+        paths = block.res_conv.state_dict(), block.skip_conv.state_dict()
+        joined = {
+            name: torch.cat([p[name] for p in paths]) for name in paths[0]
+        }
+        put(state, f"blocks.{i}.project", joined)
+    return state
+
+
+def put_norm(state, prefix, norm):
+    put(state, prefix, {"weight": norm.gamma, "bias": norm.beta})
+
+
+def test_conv_tasnets_have_as_many_parameters(conv_tasnets):
+    assert count(conv_tasnets[0]) == count(conv_tasnets[1])
+
+
+@torch.no_grad()
+def test_conv_tasnets_are_equal(conv_tasnets):
+    theirs, ours = conv_tasnets
+    noisy = speech_like(16000)
+    expected, enhanced = theirs(noisy[:, None])[:, 0], ours(noisy)
+    assert relative(enhanced.wav - expected, expected) < 1e-4
+
+    encoded = theirs.forward_encoder(noisy[:, None])
+    expected = theirs.forward_masker(encoded)[:, 0]
+    mask = ours(noisy, ["mask"]).features["mask"]
+    assert expected.std() > 0.05
+    assert relative(mask - expected, expected) < 1e-4
