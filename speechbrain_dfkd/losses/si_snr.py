@@ -127,9 +127,20 @@ def snr(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
     return _decibels(signal + SILENCE, noise + CEILING * signal + SILENCE)
 
 
-def si_snr_loss(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
+def si_snr_loss(
+    estimate: Tensor,
+    target: Tensor,
+    lengths: Tensor,
+    ceiling_db: float | None = None,
+) -> Tensor:
     """Negative mean over the items of ``si_snr``, in dB.
 
+    With a ceiling ``c``, each value ``v`` becomes
+    ``-10 log10(10^(-v / 10) + 10^(-c / 10))``, which never exceeds ``c``:
+    items that are almost clean already, of which data sets with short noises
+    have many, then leave the gradient to the noisy ones (Wisdom et al.,
+    "MixIT", 2020, arXiv 2006.12701).
+
     Arguments
     ---------
     estimate : Tensor
@@ -138,18 +149,39 @@ def si_snr_loss(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
         Clean waveforms, [B, L].
     lengths : Tensor
         SpeechBrain's relative lengths, [B].
+    ceiling_db : float, optional
+        The soft ceiling; None: none.
 
     Returns
     -------
     Tensor
         A scalar.
+
+    Example
+    -------
+    >>> target = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    >>> loss = si_snr_loss(target, target, torch.ones(1), ceiling_db=20.0)
+    >>> round(loss.item(), 2)
+    -20.0
     """
-    return -si_snr(estimate, target, lengths).mean()
+    values = si_snr(estimate, target, lengths)
+    return -_soft_ceiling(values, ceiling_db).mean()
 
 
-def snr_loss(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
+def snr_loss(
+    estimate: Tensor,
+    target: Tensor,
+    lengths: Tensor,
+    ceiling_db: float | None = None,
+) -> Tensor:
     """Negative mean over the items of ``snr``, in dB.
 
+    With a ceiling ``c``, each value ``v`` becomes
+    ``-10 log10(10^(-v / 10) + 10^(-c / 10))``, which never exceeds ``c``:
+    items that are almost clean already, of which data sets with short noises
+    have many, then leave the gradient to the noisy ones (Wisdom et al.,
+    "MixIT", 2020, arXiv 2006.12701).
+
     Arguments
     ---------
     estimate : Tensor
@@ -158,13 +190,31 @@ def snr_loss(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
         Clean waveforms, [B, L].
     lengths : Tensor
         SpeechBrain's relative lengths, [B].
+    ceiling_db : float, optional
+        The soft ceiling; None: none.
 
     Returns
     -------
     Tensor
         A scalar.
+
+    Example
+    -------
+    >>> target = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    >>> loss = snr_loss(target, target, torch.ones(1), ceiling_db=20.0)
+    >>> round(loss.item(), 2)
+    -20.0
     """
-    return -snr(estimate, target, lengths).mean()
+    values = snr(estimate, target, lengths)
+    return -_soft_ceiling(values, ceiling_db).mean()
+
+
+def _soft_ceiling(values: Tensor, ceiling_db: float | None) -> Tensor:
+    """Bend dB values so that they stay below a ceiling."""
+    if ceiling_db is None:
+        return values
+    remains = 10 ** (-values / 10) + 10 ** (-ceiling_db / 10)
+    return -10 * remains.log10()
 
 
 def _valid(wav: Tensor, mask: Tensor) -> Tensor:

@@ -154,3 +154,32 @@ def test_shapes_that_would_broadcast_are_refused(pair, ratio):
         ratio(estimate, target[:1], LENGTHS)
     with pytest.raises(ValueError, match=r"lengths must be \[B\] = \[3\]"):
         ratio(estimate, target, torch.ones(1))
+
+
+@pytest.mark.parametrize("loss", [si_snr_loss, snr_loss])
+def test_ceiling_leaves_the_gradient_to_noisy_items(loss):
+    torch.manual_seed(0)
+    target = torch.randn(1, 1000)
+    noise = torch.randn(1, 1000)
+    for level_db, share in ((0.0, 0.99), (15.0, 0.5), (40.0, 0.003)):
+        gradients = []
+        for ceiling_db in (None, 15.0):
+            estimate = target + noise * 10 ** (-level_db / 20)
+            estimate.requires_grad_()
+            loss(estimate, target, torch.ones(1), ceiling_db).backward()
+            gradients.append(estimate.grad.norm())
+        # 1 / (1 + 10^((v - c) / 10)): the derivative of the bent value.
+        assert gradients[1] / gradients[0] == pytest.approx(share, rel=0.15)
+
+
+@pytest.mark.parametrize("loss", [si_snr_loss, snr_loss])
+def test_ceiling_is_approached_from_below(loss):
+    target = torch.randn(1, 1000)
+    values = [
+        -loss(
+            target + level * torch.randn(1, 1000), target, torch.ones(1), 20.0
+        )
+        for level in (1.0, 0.1, 0.01, 0.0)
+    ]
+    assert values == sorted(values)
+    assert values[-1] == pytest.approx(20.0, abs=1e-4)
