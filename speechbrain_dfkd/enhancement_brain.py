@@ -30,10 +30,11 @@ class EnhancementBrain(sb.Brain):
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``speechbrain.Brain``. Of ``hparams`` it reads ``sample_rate``,
-        ``supervised_loss``, ``remix``, ``lr_annealing``, ``train_logger``,
-        ``output_folder`` and ``save_enhanced``. ``remix`` exchanges the
-        noises within a batch, so that few recordings give many mixtures
-        (Defossez et al., Interspeech 2020, arXiv 2006.12847).
+        ``supervised_loss``, ``remix``, ``lr_annealing``, ``epoch_counter``,
+        ``train_logger``, ``output_folder`` and ``save_enhanced``. ``remix``
+        exchanges the noises within a batch, so that few recordings give many
+        mixtures (Defossez et al., Interspeech 2020, arXiv 2006.12847). With
+        ``save_enhanced``, a test writes its wavs to ``enhanced_folder``.
 
     Attributes
     ----------
