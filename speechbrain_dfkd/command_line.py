@@ -59,7 +59,7 @@ class Command:
     def teacher(self) -> Configuration:
         """Return the settings of the teacher that a dfkd leaf asks for."""
         student = self.configuration
-        leaf = student.leaf.parent / student.tree["teacher_leaf"]
+        leaf = student.leaf.parent / student.settings()["teacher_leaf"]
         overrides = {key: student.tree[key] for key in SHARED_KEYS}
         overrides.update(student.tree["teacher_overrides"])
         teacher = _compose(leaf, self.layers, overrides, TEACHER_KEYS)

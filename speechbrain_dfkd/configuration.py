@@ -32,7 +32,7 @@ from speechbrain_dfkd.settings_tree import (
 _INCLUDE = "!include:"
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
 # The keys of an included network or objective that the recipes read.
-_INCLUDED_KEYS = {"name", "model", "loss"}
+_INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What ships as YAML fits together."""
 
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from speechbrain_dfkd.run_settings import check_values
 
 ROOT = Path(__file__).parents[2]
 LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))
+FAMILIES = sorted({leaf.stem.split("_")[0] for leaf in LEAVES})
 INCLUDED = sorted((ROOT / "hparams").glob("*/*.yaml"))
 DATASETS = sorted(
     folder / f"{folder.name.lower()}.yaml"
@@ -63,7 +65,7 @@ def test_included_file_is_named_after_itself(path):
     "path", sorted((ROOT / "hparams/models").glob("*.yaml")), ids=name
 )
 def test_network_keeps_the_contract_of_models(path):
-    model = compose(path, [], "", {"name", "model"}).build()["model"]
+    model = compose(path, [], "", {"name", "teacher_leaf", "model"}).build()["model"]
     with torch.no_grad():
         enhanced = model(torch.randn(2, 2001))
     assert isinstance(enhanced, Enhanced)
@@ -79,16 +81,43 @@ def test_no_key_is_taken_for_a_flag(leaf):
         assert not [flag for flag in flags - {key} if flag.startswith(key)], key
 
 
-def test_teacher_and_student_are_trained_alike():
-    teacher = read(ROOT / "hparams/dccrn_teacher.yaml")
-    student = read(ROOT / "hparams/dccrn_dfkd.yaml")
+def differing(first, second, keys=None):
+    """Return the keys whose values differ between two leaves."""
+    first, second = (read(ROOT / "hparams" / name) for name in (first, second))
+    keys = first.keys() | second.keys() if keys is None else keys(first)
+    return {k for k in keys if str(first.get(k)) != str(second.get(k))}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_teacher_and_student_are_trained_alike(family):
     own = {"output_folder", "modules", "checkpointer"}
-    differing = {
-        key
-        for key in teacher
-        if key not in own and str(teacher[key]) != str(student.get(key))
-    }
-    assert not differing
+    leaves = (f"{family}_{kind}.yaml" for kind in ("teacher", "dfkd"))
+    assert differing(*leaves, keys=dict.keys) <= own
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_leaves_differ_in_networks_and_learning_rate_alone(family):
+    for kind in ("teacher", "dfkd"):
+        leaves = (f"{name}_{kind}.yaml" for name in ("dccrn", family))
+        assert differing(*leaves) <= {"student", "teacher", "lr"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "hparams/models").glob("*.yaml")), ids=name
+)
+def test_network_is_taught_to_teach_by_the_leaf_of_its_family(path):
+    leaf = ROOT / "hparams" / read(path)["teacher_leaf"]
+    published = compose(leaf, [], "", DFKD_KEYS).tree["teacher"].tag.value
+    same = ROOT / "hparams" / published.removeprefix("!include:")
+    assert read(same)["model"].tag == read(path)["model"].tag
+
+
+def test_readme_states_the_sizes_of_the_networks():
+    sizes = runpy.run_path(str(ROOT / "benchmarks/sizes.py"))
+    block = sizes["START"] + sizes["make_table"]() + sizes["END"]
+    assert block in (ROOT / "README.md").read_text(), (
+        "run python benchmarks/sizes.py --update"
+    )
 
 
 def test_every_teacher_leaf_takes_what_a_dfkd_leaf_shares():

@@ -78,6 +78,14 @@ def test_teacher_shares_the_data_and_nothing_else():
     assert teacher["lr"] == 0.001
 
 
+def test_teacher_of_another_family_is_trained_by_its_own_leaf():
+    argv = [DFKD_LEAF, "--data_folder", "/data"]
+    argv += ["--teacher", "!include:models/conv_tasnet_small.yaml"]
+    teacher = read_command(argv, RECIPE, DFKD_KEYS).teacher()
+    assert teacher.leaf.name == "convtasnet_teacher.yaml"
+    assert teacher.settings()["teacher"]["name"] == "conv_tasnet_small"
+
+
 def raises(error):
     def run(argv, folder):
         raise error
