@@ -1,0 +1,42 @@
+"""Every dfkd leaf distils, and so does a pair of two families."""
+
+import json
+
+import pytest
+from recipe_runs import DFKD, dfkd_options, finish
+
+pytestmark = pytest.mark.slow
+
+# leaf: (student, teacher), the smallest that there are
+PAIRS = {
+    "within Conv-TasNet": (
+        "convtasnet",
+        "conv_tasnet_tiny",
+        "conv_tasnet_tiny",
+    ),
+    "DCCRN teaches Conv-TasNet": (
+        "convtasnet",
+        "conv_tasnet_tiny",
+        "dccrn_eighth",
+    ),
+}
+
+
+@pytest.mark.parametrize("leaf, student, teacher", PAIRS.values(), ids=PAIRS)
+def test_leaf_distils_at_the_smallest_scale(
+    leaf, student, teacher, corpus, tmp_path
+):
+    networks = {"student": student, "teacher": teacher}
+    chosen = {
+        key: f"!include:models/{name}.yaml" for key, name in networks.items()
+    }
+    options = dfkd_options(corpus, tmp_path, number_of_epochs=1, **chosen)
+    finish([DFKD[0], f"hparams/{leaf}_dfkd.yaml"], options)
+    # Each in the folder of its family's own training.
+    (trained,) = (tmp_path / "teachers").iterdir()
+    assert trained.name == f"{teacher}-seed_1234"
+    (path,) = tmp_path.glob(f"{student}-from-{teacher}/*/results.json")
+    rows = {row["system"]: row for row in json.loads(path.read_text())["rows"]}
+    assert list(rows) == ["noisy", "teacher", "student"]
+    noisy, student = rows["noisy"], rows["student"]
+    assert student["si_sdr"] != noisy["si_sdr"]
