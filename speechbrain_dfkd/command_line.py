@@ -24,7 +24,7 @@ TEACHER_KEYS = {
     "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
     "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
     "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
-    "save_enhanced", "remix", "teacher",
+    "save_enhanced", "teacher",
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
     "student", "kd", "kd_weight", "teacher_ckpt", "teacher_leaf",

@@ -7,7 +7,6 @@ from pathlib import Path
 import speechbrain as sb
 import torch
 from speechbrain.dataio import audio_io
-from speechbrain.dataio.batch import PaddedData
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 
@@ -30,11 +29,9 @@ class EnhancementBrain(sb.Brain):
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``speechbrain.Brain``. Of ``hparams`` it reads ``sample_rate``,
-        ``supervised_loss``, ``remix``, ``lr_annealing``, ``epoch_counter``,
-        ``train_logger``, ``output_folder`` and ``save_enhanced``. ``remix``
-        exchanges the noises within a batch, so that few recordings give many
-        mixtures (Defossez et al., Interspeech 2020, arXiv 2006.12847). With
-        ``save_enhanced``, a test writes its wavs to ``enhanced_folder``.
+        ``supervised_loss``, ``lr_annealing``, ``epoch_counter``,
+        ``train_logger``, ``output_folder`` and ``save_enhanced``. With that,
+        a test writes its wavs to ``enhanced_folder``.
 
     Attributes
     ----------
@@ -58,14 +55,6 @@ class EnhancementBrain(sb.Brain):
         self.scores = None
         if checkpointer is not None:
             checkpointer.add_recoverable("terms", self.terms)
-
-    def on_fit_batch_start(self, batch, should_step):
-        """Give each utterance the noise of its neighbour, if asked to."""
-        if self.hparams.remix:
-            clean_wav, lengths = batch.clean_sig
-            noise = batch.noisy_sig.data - clean_wav
-            noisy_wav = clean_wav + noise.roll(1, dims=0)
-            batch.noisy_sig = PaddedData(noisy_wav, lengths)
 
     def compute_forward(self, batch, stage):
         """Return the network's ``Enhanced`` for a batch."""

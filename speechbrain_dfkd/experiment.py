@@ -146,6 +146,7 @@ def _make_datasets(hparams):
         sample_rate=hparams["sample_rate"],
         seed=hparams["seed"],
         epoch_counter=hparams["epoch_counter"],
+        make_train=hparams["dataset"]["make_train"],
     )
 
 

@@ -65,7 +65,9 @@ def test_included_file_is_named_after_itself(path):
     "path", sorted((ROOT / "hparams/models").glob("*.yaml")), ids=name
 )
 def test_network_keeps_the_contract_of_models(path):
-    model = compose(path, [], "", {"name", "teacher_leaf", "model"}).build()["model"]
+    model = compose(path, [], "", {"name", "teacher_leaf", "model"}).build()[
+        "model"
+    ]
     with torch.no_grad():
         enhanced = model(torch.randn(2, 2001))
     assert isinstance(enhanced, Enhanced)

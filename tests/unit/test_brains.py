@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.nnet.schedulers import ReduceLROnPlateau
 from speechbrain.utils.epoch_loop import EpochCounter
@@ -96,7 +95,6 @@ def make_brain(folder, teacher=None, epochs=2, kill_at=None, kd_weight=0.5):
         "train_logger": FileTrainLogger(str(folder / "log.txt")),
         "output_folder": str(folder),
         "save_enhanced": False,
-        "remix": False,
         "kd_weight": kd_weight,
         "ckpt_interval_steps": 1,
     }
@@ -255,17 +253,3 @@ def test_padding_is_cut_before_scoring(tmp_path):
         ("short", 50),
         ("long", 100),
     ]
-
-
-def test_remix_exchanges_the_noises_of_a_batch(tmp_path):
-    brain = make_brain(tmp_path)
-    batch = PaddedBatch([TRAIN[i] for i in range(3)])
-    clean, noise = batch.clean_sig.data, batch.noisy_sig.data
-    noise = noise - clean
-    brain.on_fit_batch_start(batch, True)
-    torch.testing.assert_close(batch.noisy_sig.data - clean, noise)
-    brain.hparams.remix = True
-    brain.on_fit_batch_start(batch, True)
-    remixed = batch.noisy_sig.data - clean
-    torch.testing.assert_close(remixed, noise[[2, 0, 1]])
-    assert torch.equal(batch.clean_sig.data, clean), "the target stays"

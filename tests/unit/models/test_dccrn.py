@@ -213,3 +213,31 @@ def test_runs_on_the_meta_device():
 def test_bad_argument_is_named(arguments, name):
     with pytest.raises(ValueError, match=f"^{name} must .*got.*; "):
         small(**arguments)
+
+
+def test_compression_is_of_what_the_layers_see():
+    noisy = torch.randn(1, 4000)
+    seen = {}
+    for exponent in (1.0, 0.3):
+        model = small(input_compression=exponent)
+        model.mask_net.register_forward_pre_hook(
+            lambda _, args, exponent=exponent: seen.update({exponent: args[0]})
+        )
+        model(noisy)
+    magnitude, compressed = (x.norm(dim=1) for x in seen.values())
+    torch.testing.assert_close(compressed, magnitude.pow(0.3))
+    # The phase stays.
+    torch.testing.assert_close(
+        seen[0.3] / compressed[:, None], seen[1.0] / magnitude[:, None]
+    )
+
+
+def test_compression_is_safe_where_there_is_nothing():
+    model = small(input_compression=0.3)
+    wav = model(torch.zeros(1, 4000)).wav
+    wav.sum().backward()
+    assert wav.isfinite().all()
+    for parameter in model.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()
+    with pytest.raises(ValueError, match="input_compression must be above 0"):
+        small(input_compression=0)

@@ -1,0 +1,173 @@
+"""New mixtures from the recordings of a small corpus."""
+
+import hashlib
+
+import numpy as np
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch import Tensor
+
+from speechbrain_dfkd.data.dataset import (
+    OUTPUT_KEYS,
+    RandomCrop,
+    crop_recordings,
+    read_wav,
+)
+from speechbrain_dfkd.errors import UserError
+
+# Below this level, here -80 dB of full scale, a segment holds no noise.
+SILENCE = 1e-4
+# Draws before a segment is left without noise.
+ATTEMPTS = 10
+
+
+class Remix:
+    """Adds the noise of other recordings to a segment of clean speech.
+
+    The noise is that of a random utterance (noisy minus clean), in one half
+    of the segments that of two, the second up to 10 dB below the first.
+    Segments of recordings without noise are drawn again. Exchanging noises
+    among utterances is the Remix of Defossez et al., Real Time Speech
+    Enhancement in the Waveform Domain, Interspeech 2020, arXiv 2006.12847;
+    drawing the SNR and a second noise is ours. All is a function of (seed,
+    epoch, utterance id).
+
+    Arguments
+    ---------
+    crop : RandomCrop
+        Reads the speech, and knows seed and epoch.
+    recordings : dict
+        A manifest of pairs, whose noises are used.
+    snr_db : (float, float)
+        The range that the SNR of a mixture is drawn from.
+    """
+
+    def __init__(self, crop: RandomCrop, recordings: dict, snr_db):
+        self.crop = crop
+        self.recordings = list(recordings.values())
+        self.snr_db = snr_db
+
+    def __call__(self, clean_wav, utterance_id, length):
+        """Return the noisy segment whose speech is ``crop``'s, [frames]."""
+        speech = self.crop(clean_wav, utterance_id, length)
+        draw = self._generator(utterance_id)
+        noise = self._noise(draw, len(speech))
+        if draw.random() < 0.5:
+            second = self._noise(draw, len(speech))
+            noise = noise + second * from_db(draw.uniform(-10, 0))
+        return mix(speech, noise, draw.uniform(*self.snr_db))
+
+    def _generator(self, utterance_id):
+        epoch = self.crop.epoch_counter.current
+        key = f"remix/{self.crop.seed}/{epoch}/{utterance_id}".encode()
+        digest = hashlib.blake2b(key, digest_size=8).digest()
+        return np.random.default_rng(int.from_bytes(digest, "big"))
+
+    def _noise(self, draw, frames):
+        """Return noise of level 1, or zeros where none was found."""
+        for _ in range(ATTEMPTS):
+            noise = self._read(draw, frames)
+            level = rms(noise)
+            if level > SILENCE:
+                return noise / level
+        return torch.zeros(frames)
+
+    def _read(self, draw, frames):
+        pair = self.recordings[draw.integers(len(self.recordings))]
+        rate = self.crop.sample_rate
+        available = round(pair["length"] * rate)
+        start = int(draw.integers(max(available - frames, 0) + 1))
+        noisy, clean = (
+            read_wav(pair[side], rate, start, min(frames, available))
+            for side in ("noisy_wav", "clean_wav")
+        )
+        noise = noisy - clean
+        return noise.repeat(-(-frames // len(noise)))[:frames]
+
+
+def mix(speech: Tensor, noise: Tensor, snr_db: float) -> Tensor:
+    """Return speech plus noise at a signal-to-noise ratio.
+
+    Speech keeps its level. Where one of the two is silent, there is no such
+    ratio, and speech alone is returned.
+
+    Arguments
+    ---------
+    speech, noise : Tensor
+        Waveforms of equal length.
+    snr_db : float
+        Ratio of their mean powers, in dB.
+
+    Shape
+    -----
+    speech, noise : [L]
+    output : [L]
+
+    Example
+    -------
+    >>> mix(torch.tensor([2.0, -2.0]), torch.tensor([1.0, 1.0]), 20.0)
+    tensor([ 2.2000, -1.8000])
+    """
+    if rms(noise) <= SILENCE:
+        return speech
+    return speech + noise * (rms(speech) / rms(noise) * from_db(-snr_db))
+
+
+def rms(wav: Tensor) -> float:
+    """Return the root of the mean square of a waveform."""
+    return wav.square().mean().sqrt().item()
+
+
+def from_db(level_db: float) -> float:
+    """Return the ratio of amplitudes that a level in dB means."""
+    return 10 ** (level_db / 20)
+
+
+def remix_recordings(
+    train_annotation,
+    segment_seconds: float,
+    sample_rate: int,
+    seed: int,
+    epoch_counter: EpochCounter,
+    snr_db=(-5.0, 15.0),
+) -> DynamicItemDataset:
+    """Make a training set of random segments, mixed anew in each epoch.
+
+    For corpora of few recordings; in YAML, ``make_train:
+    !name:speechbrain_dfkd.data.remix.remix_recordings``.
+
+    Arguments
+    ---------
+    train_annotation, segment_seconds, sample_rate, seed, epoch_counter
+        As for ``speechbrain_dfkd.data.dataset.crop_recordings``.
+    snr_db : (float, float)
+        The range of the mixtures' signal-to-noise ratio, in dB.
+
+    Returns
+    -------
+    DynamicItemDataset
+
+    Raises
+    ------
+    UserError
+        If the manifest cannot be used, the segment does not fit the data, or
+        the range is none.
+    """
+    is_pair = isinstance(snr_db, list | tuple) and len(snr_db) == 2
+    if not is_pair or not snr_db[0] <= snr_db[1]:
+        raise UserError(
+            f"snr_db must be a range [lowest, highest] in dB, got {snr_db}; "
+            f"give e.g. [-5, 15]"
+        )
+    recordings = crop_recordings(
+        train_annotation, segment_seconds, sample_rate, seed, epoch_counter
+    ).data
+    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
+    takes = ["clean_wav", "id", "length"]
+    readers = {"noisy_sig": Remix(crop, recordings, snr_db), "clean_sig": crop}
+    items = [
+        {"func": reader, "takes": takes, "provides": signal}
+        for signal, reader in readers.items()
+    ]
+    return DynamicItemDataset(recordings, items, OUTPUT_KEYS)

@@ -1,0 +1,121 @@
+"""Remixed segments: speech as it was, noise of others at a known ratio."""
+
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from speechbrain.utils.epoch_loop import EpochCounter
+
+from speechbrain_dfkd.data.manifest import write_json
+from speechbrain_dfkd.data.remix import from_db, mix, remix_recordings, rms
+from speechbrain_dfkd.errors import UserError
+
+RATE, SEGMENT = 1000, 0.4
+# Cycles in a segment: each recording's noise is a tone, the last has none.
+TONES = {"a_1": 20, "a_2": 40, "b_1": 60, "b_2": 0}
+FRAMES = {"a_1": 1000, "a_2": 1001, "b_1": 200, "b_2": 400}
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    draw, entries = np.random.default_rng(0), {}
+    for name, cycles in TONES.items():
+        frames = FRAMES[name]
+        clean = draw.normal(size=frames) * 0.1
+        tone = np.sin(2 * np.pi * cycles / SEGMENT / RATE * np.arange(frames))
+        entries[name] = {"length": frames / RATE}
+        for side, wav in (("noisy", clean + 0.3 * tone), ("clean", clean)):
+            path = tmp_path / f"{side}_{name}.wav"
+            soundfile.write(path, wav, RATE, subtype="FLOAT")
+            entries[name][f"{side}_wav"] = str(path)
+    path = tmp_path / "train.json"
+    write_json(path, entries)
+    return path
+
+
+def segments(manifest, epoch=0, seed=1, **options):
+    counter = EpochCounter(limit=99)
+    counter.current = epoch
+    dataset = remix_recordings(
+        manifest, SEGMENT, RATE, seed, counter, **options
+    )
+    assert len(pickle.dumps(dataset)) > 0, "workers get a copy"
+    return {
+        item["id"]: (item["noisy_sig"], item["clean_sig"]) for item in dataset
+    }
+
+
+def tones(noise):
+    """Return which recordings' noises are in a sum of tones."""
+    spectrum = torch.fft.rfft(noise).abs() / len(noise) * 2
+    cycles = {20: "a_1", 40: "a_2", 60: "b_1"}
+    share = len(noise) / (SEGMENT * RATE)
+    return {
+        name
+        for tone, name in cycles.items()
+        if spectrum[round(tone * share)] > 0.2 * spectrum.max()
+    }
+
+
+def test_noise_is_of_any_recording_and_of_one_or_two(manifest):
+    found = [
+        (name, frozenset(tones(noisy - clean)))
+        for epoch in range(30)
+        for name, (noisy, clean) in segments(manifest, epoch).items()
+    ]
+    for name in TONES:
+        sources = {
+            source for own, pair in found if own == name for source in pair
+        }
+        assert sources == {"a_1", "a_2", "b_1"}
+    sizes = [len(pair) for _, pair in found]
+    assert set(sizes) == {1, 2}
+    # A half has two noises, a third of which are twice the same.
+    assert np.mean([size == 2 for size in sizes]) == pytest.approx(
+        1 / 3, abs=0.12
+    )
+
+
+def test_ratios_fill_their_range(manifest):
+    ratios = []
+    for epoch in range(30):
+        for noisy, clean in segments(manifest, epoch, snr_db=[3, 7]).values():
+            ratio = rms(clean) / rms(noisy - clean)
+            ratios.append(20 * np.log10(ratio))
+    assert min(ratios) == pytest.approx(3, abs=0.2) and min(ratios) > 2.99
+    assert max(ratios) == pytest.approx(7, abs=0.2) and max(ratios) < 7.01
+
+
+def test_speech_is_the_segment_of_the_utterance(manifest, tmp_path):
+    for name, (noisy, clean) in segments(manifest).items():
+        assert len(noisy) == len(clean) == min(400, FRAMES[name])
+        whole, _ = soundfile.read(
+            tmp_path / f"clean_{name}.wav", dtype="float32"
+        )
+        places = np.lib.stride_tricks.sliding_window_view(whole, len(clean))
+        assert (places == clean.numpy()).all(1).any()
+
+
+def test_mixtures_are_a_function_of_seed_and_epoch(manifest):
+    def same(first, second):
+        return all(torch.equal(first[n][0], second[n][0]) for n in TONES)
+
+    reference = segments(manifest)
+    assert same(reference, segments(manifest))
+    assert not same(reference, segments(manifest, epoch=1))
+    assert not same(reference, segments(manifest, seed=2))
+
+
+def test_mix_has_the_ratio_asked_for():
+    speech, noise = torch.randn(1000), 7 * torch.randn(1000)
+    noisy = mix(speech, noise, 6.0)
+    assert rms(speech) / rms(noisy - speech) == pytest.approx(from_db(6.0))
+    assert torch.equal(mix(speech, torch.zeros(1000), 6.0), speech)
+
+
+@pytest.mark.parametrize("snr_db", [[5], [7, 3], 5, [0, 1, 2]])
+def test_range_must_be_one(manifest, snr_db):
+    with pytest.raises(UserError, match="snr_db must be a range"):
+        segments(manifest, snr_db=snr_db)
