@@ -117,6 +117,15 @@ def test_mask_of_one_overlaps_and_adds_the_frames(monkeypatch):
     torch.testing.assert_close(wav[:, -8:], noisy[:, -8:])
 
 
+def test_mask_is_a_value_times_its_gate():
+    model = tiny()
+    torch.nn.init.zeros_(model.gate.weight)
+    with torch.no_grad():
+        model.gate.bias.copy_(torch.tensor(8 * [50.0] + 8 * [0.0]))
+        mask = model(torch.randn(1, 160), ["mask"]).features["mask"]
+    assert mask.unique().tolist() == [0.5]  # tanh(50) sigmoid(0)
+
+
 def test_mask_is_bounded_as_stated():
     of = {}
     for mask in ("sigmoid", "relu"):
