@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from speechbrain_dfkd.asteroid_checkpoint import conv_tasnet, dccrn
+from speechbrain_dfkd.asteroid_checkpoint import conv_tasnet, dccrn, dptnet
 from speechbrain_dfkd.checkpoint_file import differences
 from speechbrain_dfkd.errors import UserError, listing
 
 # Asteroid's class: what takes its arguments and its weights over.
-_FAMILIES = {"ConvTasNet": conv_tasnet, "DCCRNet": dccrn}
+_FAMILIES = {"ConvTasNet": conv_tasnet, "DCCRNet": dccrn, "DPTNet": dptnet}
 
 
 @dataclass

@@ -213,3 +213,25 @@ def test_runs_on_the_meta_device():
 def test_bad_argument_is_named(arguments, name):
     with pytest.raises(ValueError, match=f"^{name} must .*got.*; "):
         small(**arguments)
+
+
+def test_dc_gain_scales_what_the_network_sees_of_bin_0():
+    model = DCCRN((2, 4), lstm_units=3, dropped_bin="nyquist", dc_gain=0.5)
+    seen = {}
+
+    def mask_net(stacked, features):
+        seen["stacked"] = stacked
+        return torch.ones_like(stacked), {}
+
+    model.mask_net.forward = mask_net
+    noisy = torch.randn(1, 1600)
+    model(noisy)
+    spec = model.stft(noisy)[:, :-1]
+    expected = torch.view_as_real(spec).movedim(-1, 1).clone()
+    expected[:, :, 0] *= 0.5
+    assert seen["stacked"].equal(expected)
+
+
+def test_dc_gain_of_a_dropped_bin_is_refused():
+    with pytest.raises(ValueError, match="dc_gain must be 1"):
+        DCCRN((2, 4), lstm_units=3, dc_gain=0.5)
