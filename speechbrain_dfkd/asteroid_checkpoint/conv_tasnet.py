@@ -2,7 +2,9 @@
 
 They differ where the waveform's length is not a whole number of frames:
 Asteroid leaves the last samples out and returns zeros for them, ours pads.
-With global layer norm the additional frame changes the statistics too.
+With global layer norm the additional frame changes the statistics too: with
+random weights, one sample more makes up to 3e-2 of the level on 2 s of noisy
+speech. Crops of whole frames, 4 s for example, give the same to 1e-6.
 """
 
 import torch

@@ -5,6 +5,11 @@ take over, and bin 0 once more, for which ours has ``dc_gain``. What stays is
 at the edges: Asteroid's first frame starts at sample 0 where ours is centred
 there, so that ours has ``win_length / hop_length`` frames more, and Asteroid
 lets its output fade in and out over a window where ours restores the level.
+On 4 s of noisy speech both are equal to 1e-6 from 0.25 s after the start to
+0.25 s before the end; nearer, but 25 ms from the edges, the LSTM's memory of
+those frames makes up to 4e-3 of the level. (With random weights: a trained
+network may remember for longer.) Without ``dc_gain`` it would be up to 3e-2
+everywhere, by the noise below 60 Hz.
 """
 
 import math

@@ -91,7 +91,7 @@ def read_asteroid(content: dict, path) -> AsteroidNetwork:
 
 
 def _network(content):
-    family = _FAMILIES.get(content["model_name"])
+    family = _FAMILIES.get(str(content["model_name"]))
     if family is None:
         raise UserError(
             f"its model_name must be one of {', '.join(_FAMILIES)}, got "

@@ -1,5 +1,8 @@
 """What the comparisons with Asteroid's networks share."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -65,3 +68,14 @@ def ours_of(theirs, family):
     ours = family.NETWORK(**settings)
     ours.load_state_dict(family.weights(theirs.state_dict(), settings))
     return ours.eval()
+
+
+def serialized(model):
+    """Return what ``model.serialize()`` does, without Lightning too.
+
+    It notes Lightning's version, and needs it for nothing else.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        lightning = SimpleNamespace(__version__="2.0")
+        patch.setitem(sys.modules, "pytorch_lightning", lightning)
+        return model.serialize()

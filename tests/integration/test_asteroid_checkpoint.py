@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from asteroid_weights import make_dccrnet, relative, speech_like, unsettle
+from asteroid_weights import (
+    make_dccrnet,
+    relative,
+    serialized,
+    speech_like,
+    unsettle,
+)
 from recipe_runs import assert_refused, dfkd_options
 
 from speechbrain_dfkd.configuration import Configuration
@@ -19,7 +25,6 @@ from speechbrain_dfkd.teacher import load_teacher
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 models = pytest.importorskip("asteroid.models")
-pytest.importorskip("pytorch_lightning", reason="serialize() needs it")
 
 RUN = "dfkd_1.0-seed_1234"
 # As of the public models of Libri1Mix, enh_single, 16 kHz, and smaller.
@@ -72,7 +77,7 @@ def save(content, path):
 def pair(request, tmp_path):
     """Asteroid's network, and ours from the file that Asteroid wrote."""
     theirs = NETWORKS[request.param]()
-    path = save(theirs.serialize(), tmp_path / "model.pth")
+    path = save(serialized(theirs), tmp_path / "model.pth")
     return theirs, loaded(path)
 
 
@@ -111,7 +116,7 @@ def test_output_is_asteroids(pair):
 def test_asteroid_leaves_out_what_is_no_whole_frame(name, tmp_path):
     """This is all that differs where the length is no multiple of the step."""
     theirs = NETWORKS[name]()
-    ours = loaded(save(theirs.serialize(), tmp_path / "model.pth"))
+    ours = loaded(save(serialized(theirs), tmp_path / "model.pth"))
     noisy = speech_like(16007)
     expected, enhanced = theirs(noisy[:, None])[:, 0], ours(noisy[:, :16000])
     assert not expected[:, 16000:].any()
@@ -120,7 +125,7 @@ def test_asteroid_leaves_out_what_is_no_whole_frame(name, tmp_path):
 
 
 def test_file_decides_on_teacher(tmp_path, capsys):
-    path = save(make_conv_tasnet().serialize(), tmp_path / "model.pth")
+    path = save(serialized(make_conv_tasnet()), tmp_path / "model.pth")
     teacher = configured(path).settings()["teacher"]
     assert teacher["name"] == "asteroid_conv_tasnet"
     assert teacher["n_filters"] == 24
@@ -142,19 +147,19 @@ def test_our_own_file_leaves_the_teacher(tmp_path):
 
 
 def changed(**arguments):
-    content = make_conv_tasnet().serialize()
+    content = serialized(make_conv_tasnet())
     return {**content, "model_args": {**content["model_args"], **arguments}}
 
 
 def without(key):
-    content = make_conv_tasnet().serialize()
+    content = serialized(make_conv_tasnet())
     del content["state_dict"][key]
     return content
 
 
 def with_metrics():
     """As the recipes of LibriMix publish a model: with means by pandas."""
-    content = make_conv_tasnet().serialize()
+    content = serialized(make_conv_tasnet())
     content["infos"]["final_metrics"] = {"si_sdr": np.float64(14.7)}
     return content
 
@@ -221,7 +226,7 @@ def test_script_shows_no_traceback(call, corpus, tmp_path):
 
 @pytest.mark.slow
 def test_script_distils_and_goes_on(call, corpus, tmp_path):
-    path = save(make_conv_tasnet().serialize(), tmp_path / "model.pth")
+    path = save(serialized(make_conv_tasnet()), tmp_path / "model.pth")
     results = tmp_path / "results"
     options = {"teacher_ckpt": path, "number_of_epochs": 1}
     code, stdout, stderr = call(dfkd_options(corpus, results, **options))
