@@ -66,6 +66,11 @@ NETWORKS = {
     "dptnet": lambda: trained(models.DPTNet, {**DPTNET, **SMALL_DPTNET}),
     "dptnet_published": lambda: trained(models.DPTNet, DPTNET),
 }
+SLOW = {"dccrn_published", "dptnet_published"}
+PARAMETERS = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+    for name in NETWORKS
+]
 
 
 def save(content, path):
@@ -73,7 +78,7 @@ def save(content, path):
     return path
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=PARAMETERS)
 def pair(request, tmp_path):
     """Asteroid's network, and ours from the file that Asteroid wrote."""
     theirs = NETWORKS[request.param]()
