@@ -12,6 +12,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain_dfkd.configuration import Configuration, compose
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.run_settings import (
+    adopt_asteroid_teacher,
     adopt_run_options,
     check_values,
     print_start,
@@ -95,11 +96,12 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         configuration = _compose(leaf, layers, overrides, keys)
     adopt_run_options(configuration, run_opts)
     check_values(configuration.settings())
-    _redirect_debug(configuration, run_opts)
     if if_main_process():
         script = recipe_folder / Path(sys.argv[0]).name
         command = f"python {script} {leaf} --data_folder DIR"
         print_start(configuration, command if is_demo else None)
+    adopt_asteroid_teacher(configuration)
+    _redirect_debug(configuration, run_opts)
     return Command(configuration, run_opts, layers)
 
 

@@ -3,9 +3,15 @@
 import json
 from pathlib import Path
 
+from speechbrain.utils.distributed import if_main_process
+
+from speechbrain_dfkd.asteroid_checkpoint import is_asteroid, read_asteroid
+from speechbrain_dfkd.checkpoint_file import read_checkpoint
 from speechbrain_dfkd.configuration import Configuration
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.settings_tree import parse_tree
+from speechbrain_dfkd.teacher import find_teacher_checkpoint
 
 SETTINGS_FILE = "settings.json"
 
@@ -51,6 +57,41 @@ def adopt_run_options(configuration: Configuration, run_opts) -> None:
     for key in run_opts.overridden_args & set(configuration.tree):
         configuration.tree[key] = run_opts[key]
         run_opts.overridden_args.remove(key)
+
+
+def adopt_asteroid_teacher(configuration: Configuration) -> None:
+    """Let an Asteroid checkpoint say which network the teacher is.
+
+    Such a file describes its network, so that the setting ``teacher`` gives
+    way to it. Any other file is left to ``load_teacher``, and none is looked
+    at where there is nothing to distil.
+
+    Arguments
+    ---------
+    configuration : Configuration
+        Of a dfkd leaf; of another, nothing happens.
+
+    Raises
+    ------
+    UserError
+        Where the file cannot be read, or its network is none of ours.
+    """
+    settings = configuration.settings()
+    if not settings.get("teacher_ckpt") or not settings["kd_weight"] > 0:
+        return
+    path = find_teacher_checkpoint(settings["teacher_ckpt"])
+    content = read_checkpoint(path)
+    if not is_asteroid(content):
+        return
+    network = read_asteroid(content, path)
+    configuration.tree["teacher"] = parse_tree(network.text(), str(path))
+    if if_main_process():
+        replaced = settings["teacher"]["name"]
+        print(
+            f"Teacher: {network.name}, Asteroid's {content['model_name']}, as "
+            f"{path} describes it, in place of the setting teacher ({replaced})",
+            flush=True,
+        )
 
 
 def check_values(settings: dict) -> None:

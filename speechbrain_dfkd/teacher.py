@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from speechbrain_dfkd.asteroid_checkpoint import is_asteroid, read_asteroid
+from speechbrain_dfkd.checkpoint_file import differences, read_checkpoint
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.inference.export import WEIGHTS, exported_settings
 from speechbrain_dfkd.models.enhanced import Enhanced
@@ -96,8 +98,7 @@ def load_strictly(model: nn.Module, path) -> None:
     model : nn.Module
         The network that receives the weights.
     path : str or Path
-        A file that ``torch.save`` wrote from a ``state_dict``. It is read
-        with ``weights_only``, so that it cannot run code.
+        See ``read_weights``.
 
     Raises
     ------
@@ -105,24 +106,8 @@ def load_strictly(model: nn.Module, path) -> None:
         Where the file cannot be read, or its names or shapes differ from the
         network's; the first differing keys are named.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = dict(state.items())
-    except Exception as error:  # whatever the unpickler meets in a bad file
-        raise UserError(
-            f"teacher_ckpt must be a state_dict that torch.save wrote, got "
-            f"{path} ({type(error).__name__}: {str(error).partition('.')[0]}); "
-            f"save it with torch.save(model.state_dict(), path)"
-        ) from error
-    own = model.state_dict()
-    problems = [f"missing: {key}" for key in own if key not in state]
-    problems += [f"unexpected: {key}" for key in state if key not in own]
-    problems += [
-        f"shape of {key}: {tuple(state[key].shape)} in the file, "
-        f"{tuple(own[key].shape)} in the network"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
+    state = read_weights(path)
+    problems = differences(state, model.state_dict())
     if problems:
         raise UserError(
             f"teacher_ckpt must fit the teacher's network, got {path}:\n"
@@ -131,6 +116,26 @@ def load_strictly(model: nn.Module, path) -> None:
             f"--teacher '!include:models/dccrn_half.yaml'"
         )
     model.load_state_dict(state)
+
+
+def read_weights(path) -> dict[str, Tensor]:
+    """Return the weights in a checkpoint file under our names.
+
+    Arguments
+    ---------
+    path : str or Path
+        A file that ``torch.save`` wrote from a ``state_dict``, or from what
+        Asteroid's ``serialize()`` returned.
+
+    Raises
+    ------
+    UserError
+        Where the file cannot be read, or Asteroid's network is none of ours.
+    """
+    content = read_checkpoint(path)
+    if is_asteroid(content):
+        return read_asteroid(content, path).weights
+    return content
 
 
 def find_teacher_checkpoint(path) -> Path:

@@ -56,6 +56,9 @@ class DCCRN(nn.Module):
     dropped_bin : str
         The bin that is set to zero for an even number of them: "dc" (the
         authors' code) or "nyquist" (Asteroid).
+    dc_gain : float
+        Scales bin 0 as the mask network sees it, not what is masked; only
+        where bin 0 is not dropped. ``1 / sqrt(2)`` makes it Asteroid's STFT.
     n_fft, win_length, hop_length : int
         Sizes of the STFT in samples.
     input_compression : float
@@ -99,6 +102,7 @@ class DCCRN(nn.Module):
         time_padding: str = "left",
         window: str = "hann",
         dropped_bin: str = "dc",
+        dc_gain: float = 1.0,
         n_fft: int = 512,
         win_length: int = 400,
         hop_length: int = 100,
@@ -112,6 +116,7 @@ class DCCRN(nn.Module):
             )
         check_choice("mask", mask, MASKS)
         check_choice("dropped_bin", dropped_bin, ("dc", "nyquist"))
+        _check_dc_gain(dc_gain, dropped_bin)
         self.stft = STFT(n_fft, win_length, hop_length, window)
         self.mask_net = MaskNet(
             n_fft // 2,
@@ -125,6 +130,7 @@ class DCCRN(nn.Module):
         self.apply_mask = MASKS[mask]
         self.input_compression = input_compression
         self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
+        self.dc_gain = dc_gain
 
     @property
     def look_ahead_samples(self) -> int:
@@ -168,6 +174,7 @@ class DCCRN(nn.Module):
         low, high = self.edges
         inner = spec[:, low : spec.shape[1] - high]
         stacked = torch.view_as_real(self._compress(inner)).movedim(-1, 1)
+        stacked = _scale_first_bin(stacked, self.dc_gain)
         mask, kept = self.mask_net(stacked, features)
         masked = F.pad(self.apply_mask(inner, mask.float()), (0, 0, low, high))
         return Enhanced(self.stft.inverse(masked, noisy.shape[1]), kept)
@@ -217,3 +224,18 @@ def mask_parts(spec: Tensor, mask: Tensor) -> Tensor:
 
 
 MASKS = {"E": mask_polar, "C": mask_complex, "R": mask_parts}
+
+
+def _scale_first_bin(stacked: Tensor, gain: float) -> Tensor:
+    if gain == 1:  # nearly always: spare the copy
+        return stacked
+    return torch.cat((gain * stacked[:, :, :1], stacked[:, :, 1:]), 2)
+
+
+def _check_dc_gain(gain: float, dropped_bin: str):
+    """Refuse a gain of a bin that the network does not see."""
+    if gain != 1 and dropped_bin == "dc":
+        raise ValueError(
+            f"dc_gain must be 1 where bin 0 is dropped, got {gain}; "
+            "set dropped_bin to 'nyquist'"
+        )

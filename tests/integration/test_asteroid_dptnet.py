@@ -8,34 +8,11 @@ mean of two, so that it is the same. And its two maps of the gate are one of
 ours.
 """
 
-import re
-
 import pytest
 import torch
-from asteroid_weights import count, relative, speech_like, unsettle
+from asteroid_weights import count, ours_of, relative, speech_like, unsettle
 
-from speechbrain_dfkd.models import DPTNet
-
-NAMES = {
-    r"filterbank\._filters": "weight",
-    r"masker\.(layers\.\d+)\.0\.": r"\1.intra.",
-    r"masker\.(layers\.\d+)\.1\.": r"\1.inter.",
-    r"^layers": "blocks",
-    r"mha\.in_proj_": "attention_in.",
-    r"mha\.out_proj": "attention_out",
-    r"norm_mha": "attention_norm",
-    r"norm_ff": "norm",
-    r"recurrent": "lstm",
-    r"linear": "project",
-    r"gamma$": "weight",
-    r"beta$": "bias",
-    r"masker\.in_norm": "norm",
-    r"masker\.first_out\.0": "activation",
-    r"masker\.first_out\.1": "project",
-    r"masker\.net_out\.0": "tanh",
-    r"masker\.net_gate\.0": "sigmoid",
-}
-POINTWISE = ("project.weight", "tanh.weight", "sigmoid.weight")
+from speechbrain_dfkd.asteroid_checkpoint import dptnet
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 models = pytest.importorskip("asteroid.models")
@@ -53,23 +30,7 @@ def pair(request):
         # Zero at the start, which would hide a bias that is left out.
         if "mha" in name and name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)
-    ours = DPTNet(mask=request.param)
-    ours.load_state_dict(converted_dptnet(theirs.state_dict()))
-    return theirs.eval(), ours.eval()
-
-
-def converted_dptnet(state_dict: dict) -> dict:
-    """Asteroid's weights of one source under our names."""
-    state = {}
-    for name, value in state_dict.items():
-        for theirs, ours in NAMES.items():
-            name = re.sub(theirs, ours, name)
-        # A pointwise convolution is a product of matrices.
-        state[name] = value.flatten(1) if name in POINTWISE else value
-    for kind in ("weight", "bias"):
-        halves = state.pop(f"tanh.{kind}"), state.pop(f"sigmoid.{kind}")
-        state[f"gate.{kind}"] = torch.cat(halves)
-    return state
+    return theirs.eval(), ours_of(theirs, dptnet)
 
 
 def test_they_have_as_many_parameters(pair):

@@ -241,3 +241,25 @@ def test_compression_is_safe_where_there_is_nothing():
         assert parameter.grad is None or parameter.grad.isfinite().all()
     with pytest.raises(ValueError, match="input_compression must be above 0"):
         small(input_compression=0)
+
+
+def test_dc_gain_scales_what_the_network_sees_of_bin_0():
+    model = DCCRN((2, 4), lstm_units=3, dropped_bin="nyquist", dc_gain=0.5)
+    seen = {}
+
+    def mask_net(stacked, features):
+        seen["stacked"] = stacked
+        return torch.ones_like(stacked), {}
+
+    model.mask_net.forward = mask_net
+    noisy = torch.randn(1, 1600)
+    model(noisy)
+    spec = model.stft(noisy)[:, :-1]
+    expected = torch.view_as_real(spec).movedim(-1, 1).clone()
+    expected[:, :, 0] *= 0.5
+    assert seen["stacked"].equal(expected)
+
+
+def test_dc_gain_of_a_dropped_bin_is_refused():
+    with pytest.raises(ValueError, match="dc_gain must be 1"):
+        DCCRN((2, 4), lstm_units=3, dc_gain=0.5)
