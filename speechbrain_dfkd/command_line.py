@@ -27,8 +27,8 @@ TEACHER_KEYS = {
     "save_enhanced", "remix", "teacher",
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
-    "student", "kd", "kd_weight", "teacher_ckpt", "teacher_leaf",
-    "teacher_overrides",
+    "student", "kd", "kd_weight", "init_from_teacher", "teacher_ckpt",
+    "teacher_leaf", "teacher_overrides",
 }  # fmt: skip
 # What a dfkd leaf decides for the teacher that it trains.
 SHARED_KEYS = [
@@ -95,6 +95,7 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         configuration = _compose(leaf, layers, overrides, keys)
     adopt_run_options(configuration, run_opts)
     check_values(configuration.settings())
+    _name_after_start(configuration)
     _redirect_debug(configuration, run_opts)
     if if_main_process():
         script = recipe_folder / Path(sys.argv[0]).name
@@ -116,6 +117,13 @@ def _compose(leaf, layers, overrides, keys):
             f"start from hparams/dccrn_{kind}.yaml"
         )
     return configuration
+
+
+def _name_after_start(configuration):
+    # YAML has no condition by which a leaf could put this into its names.
+    settings = configuration.settings()
+    if settings.get("init_from_teacher") and "run" in settings:
+        configuration.tree["run"] = f"{settings['run']}-initialised"
 
 
 def _redirect_debug(configuration, run_opts):

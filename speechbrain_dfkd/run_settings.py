@@ -32,6 +32,8 @@ _NUMBERS = {
     "ckpt_interval_minutes": (0, True),
     "num_workers": (0, True),
 }
+# YAML reads "no" and "off" as text, which would count as True.
+_FLAGS = {"init_from_teacher", "remix", "save_enhanced", "skip_prep"}
 
 
 def adopt_run_options(configuration: Configuration, run_opts) -> None:
@@ -54,7 +56,7 @@ def adopt_run_options(configuration: Configuration, run_opts) -> None:
 
 
 def check_values(settings: dict) -> None:
-    """Raise a UserError for a number outside of its range.
+    """Raise a UserError for a number out of range or a flag that is none.
 
     Arguments
     ---------
@@ -73,6 +75,12 @@ def check_values(settings: dict) -> None:
             f"{key} must be a number {bound}, got {value!r}; "
             f"pass --{key} with another value"
         )
+    for key in sorted(_FLAGS & settings.keys()):
+        if not isinstance(settings[key], bool):
+            raise UserError(
+                f"{key} must be True or False, got {settings[key]!r}; "
+                f"pass --{key} with one of them"
+            )
     if settings["sample_rate"] != 16000:
         raise UserError(
             f"sample_rate must be 16000 Hz, for which the networks and "

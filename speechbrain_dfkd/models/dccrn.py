@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechbrain_dfkd.models.arguments import check_choice
+from speechbrain_dfkd.models.channel_axes import ChannelAxes
+from speechbrain_dfkd.models.dccrn_channels import dccrn_channels
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.models.mask_net import MaskNet
 from speechbrain_dfkd.models.waveform import check_waveform
@@ -109,6 +111,19 @@ class DCCRN(nn.Module):
             rnn,
             time_padding,
         )
+        self.settings = {
+            "layers": len(channels),
+            "lstm_layers": lstm_layers,
+            "kernel_size": list(kernel_size),
+            "rnn": rnn,
+            "mask": mask,
+            "time_padding": time_padding,
+            "window": window,
+            "dropped_bin": dropped_bin,
+            "n_fft": n_fft,
+            "win_length": win_length,
+            "hop_length": hop_length,
+        }
         self.apply_mask = MASKS[mask]
         self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
 
@@ -131,6 +146,10 @@ class DCCRN(nn.Module):
             self.stft.n_fft // 2 + 1,
             (frames - 1) * self.stft.hop_length,
         )
+
+    def channel_axes(self) -> ChannelAxes:
+        """Return what a narrower network needs to start from this one."""
+        return dccrn_channels(self.mask_net, self.settings)
 
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
