@@ -23,7 +23,7 @@ from hyperpyyaml import load_hyperpyyaml
 from measure import in_fresh_process, median_ratio, rise_of_peak, time_in_turn
 
 from speechbrain_dfkd.evaluation.complexity import count_parameters
-from speechbrain_dfkd.models import DCCRN, ConvTasNet
+from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
 
 SIZES = Path(__file__).parents[1] / "hparams/models"
 INSTALL = (
@@ -78,6 +78,14 @@ def build_speechbrain_conv_tasnet():
     return torch.nn.ModuleList([encoder, masker, decoder]), enhance
 
 
+def build_asteroid_dptnet():
+    """Return Asteroid's DPTNet at our size, and how to enhance with it."""
+    from asteroid.models import DPTNet
+
+    model = DPTNet(1, ff_hid=128, sample_rate=16000)
+    return model, lambda noisy: model(noisy[:, None])[:, 0]
+
+
 BUILDERS = {
     "dccrn": {
         "ours": functools.partial(build_ours, DCCRN),
@@ -87,6 +95,10 @@ BUILDERS = {
         "ours": functools.partial(build_ours, ConvTasNet),
         "asteroid": build_asteroid_conv_tasnet,
         "speechbrain": build_speechbrain_conv_tasnet,
+    },
+    "dptnet": {
+        "ours": functools.partial(build_ours, DPTNet),
+        "asteroid": build_asteroid_dptnet,
     },
 }
 

@@ -61,3 +61,33 @@ model are the published sizes
                 f"{name} must be at least 1, got {size}; "
                 "the defaults of the model are the published sizes"
             )
+
+
+def check_even(name: str, size: int):
+    """Refuse a size that cannot be halved.
+
+    Arguments
+    ---------
+    name : str
+        What the message calls the size.
+    size : int
+        The length of windows or chunks that overlap by half.
+
+    Raises
+    ------
+    ValueError
+        If ``size`` is odd.
+
+    Example
+    -------
+    >>> check_even("filter_length", 32)
+    >>> check_even("filter_length", 33)
+    Traceback (most recent call last):
+    ValueError: filter_length must be even, got 33; half of it is the step \
+to the next
+    """
+    if size % 2:
+        raise ValueError(
+            f"{name} must be even, got {size}; half of it is the step to "
+            "the next"
+        )

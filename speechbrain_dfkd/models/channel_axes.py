@@ -92,6 +92,17 @@ def channels(name: str, size: int) -> tuple[Channels]:
     return (Channels(name, size),)
 
 
+def within(part: str, weights: dict) -> dict[str, WeightAxes]:
+    """Return axes under the names that weights have in a larger module.
+
+    Example
+    -------
+    >>> list(within("norm", norm_axes(channels("a", 2))))[:2]
+    ['norm.weight', 'norm.bias']
+    """
+    return {f"{part}.{name}": axes for name, axes in weights.items()}
+
+
 def conv_axes(outputs: tuple, inputs: tuple) -> dict[str, WeightAxes]:
     """Return the axes of a convolution or a linear layer."""
     return {
@@ -100,10 +111,10 @@ def conv_axes(outputs: tuple, inputs: tuple) -> dict[str, WeightAxes]:
     }
 
 
-def norm_axes(held: tuple, prefix: str = "") -> dict[str, WeightAxes]:
+def norm_axes(held: tuple) -> dict[str, WeightAxes]:
     """Return the axes of a norm, batch normalisation's statistics too."""
     names = ("weight", "bias", "running_mean", "running_var")
-    return {prefix + name: WeightAxes((held,)) for name in names}
+    return {name: WeightAxes((held,)) for name in names}
 
 
 def lstm_axes(

@@ -2,17 +2,21 @@
 
 import math
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_dfkd.models.arguments import check_choice, check_sizes
+from speechbrain_dfkd.models.arguments import (
+    check_choice,
+    check_even,
+    check_sizes,
+)
 from speechbrain_dfkd.models.channel_axes import ChannelAxes
 from speechbrain_dfkd.models.conv_tasnet_channels import conv_tasnet_channels
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.enhanced import Enhanced, keep
+from speechbrain_dfkd.models.precision import full_precision
 from speechbrain_dfkd.models.temporal_block import TemporalBlock
 from speechbrain_dfkd.models.temporal_norms import (
     CumulativeLayerNorm,
@@ -105,13 +109,16 @@ class ConvTasNet(nn.Module):
         check_sizes({"n_filters": n_filters, "filter_length": filter_length})
         check_sizes({"bottleneck_channels": bottleneck_channels})
         check_sizes({"blocks": blocks, "repeats": repeats})
-        _check_even(filter_length)
+        check_even("filter_length", filter_length)
         _check_norm(norm, causal)
         check_choice("mask", mask, MASKS)
         self.repeats = repeats
         self.settings = {
-            **{"filter_length": filter_length, "kernel_size": kernel_size},
-            **{"norm": norm, "mask": mask, "causal": causal},
+            "filter_length": filter_length,
+            "kernel_size": kernel_size,
+            "norm": norm,
+            "mask": mask,
+            "causal": causal,
         }
         self.filter_length, self.hop_length = filter_length, filter_length // 2
         self.bound_mask = MASKS[mask]
@@ -191,12 +198,12 @@ class ConvTasNet(nn.Module):
         missing = (self.filter_length - length) % self.hop_length
         kept = {}
         # Half precision would add its rounding to the waveform itself.
-        with _full_precision(noisy.device):
+        with full_precision(noisy.device):
             padded = F.pad(noisy.float(), (0, missing))
             encoded = self.encoder(padded[:, None])
-        _keep(encoded, "encoder", features, kept)
+        keep(encoded, "encoder", features, kept)
         mask = self._estimate_mask(encoded, features, kept)
-        with _full_precision(noisy.device):
+        with full_precision(noisy.device):
             wav = self.decoder(encoded * mask)[:, 0, :length]
         return Enhanced(wav, kept)
 
@@ -206,32 +213,9 @@ class ConvTasNet(nn.Module):
         skips = x.new_zeros(())
         for i, block in enumerate(self.blocks):
             x, skips = block(x, skips)
-            _keep(x, f"block.{i}", features, kept)
+            keep(x, f"block.{i}", features, kept)
         mask = self.bound_mask(self.mask(skips).float())
-        return _keep(mask, "mask", features, kept)
-
-
-def _keep(x: Tensor, name: str, features: Collection[str], kept: dict):
-    """Pass ``x`` on, and hold it only if its name was asked for."""
-    if name in features:
-        kept[name] = x
-    return x
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager:
-    """Switch autocast off, where the device has it."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
-
-
-def _check_even(filter_length: int):
-    """Refuse frames that cannot overlap by half."""
-    if filter_length % 2:
-        raise ValueError(
-            f"filter_length must be even, got {filter_length}; "
-            "half of it is the step between frames"
-        )
+        return keep(mask, "mask", features, kept)
 
 
 def _check_norm(norm: str, causal: bool):

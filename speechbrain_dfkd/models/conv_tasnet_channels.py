@@ -8,6 +8,7 @@ from speechbrain_dfkd.models.channel_axes import (
     channels,
     conv_axes,
     norm_axes,
+    within,
 )
 
 
@@ -52,15 +53,10 @@ def conv_tasnet_channels(
 
 def _block_axes(block, role, residual, skip):
     hidden = channels(f"{role}.hidden", block.depthwise.out_channels)
-    parts = {
-        "expand.0": conv_axes(hidden, residual),
-        "expand.2": norm_axes(hidden),
-        "depthwise": conv_axes(hidden, ()),
-        "norm": norm_axes(hidden),
-        "project": conv_axes(residual + skip, hidden),
-    }
     return {
-        f"{part}.{name}": axes
-        for part, weights in parts.items()
-        for name, axes in weights.items()
+        **within("expand.0", conv_axes(hidden, residual)),
+        **within("expand.2", norm_axes(hidden)),
+        **within("depthwise", conv_axes(hidden, ())),
+        **within("norm", norm_axes(hidden)),
+        **within("project", conv_axes(residual + skip, hidden)),
     }

@@ -7,6 +7,7 @@ from speechbrain_dfkd.models.channel_axes import (
     WeightAxes,
     channels,
     norm_axes,
+    within,
 )
 
 
@@ -49,5 +50,5 @@ def _block_axes(weight):
         "conv.weight_real": weight,
         "conv.weight_imag": weight,
         # Real parts first, then imaginary ones.
-        **norm_axes(produced * 2, "norm."),
+        **within("norm", norm_axes(produced * 2)),
     }

@@ -1,5 +1,6 @@
 """What every enhancement model of this package returns."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from torch import Tensor
@@ -25,3 +26,36 @@ class Enhanced(NamedTuple):
 
     wav: Tensor
     features: dict
+
+
+def keep(x: Tensor, name: str, features: Collection[str], kept: dict) -> Tensor:
+    """Pass ``x`` on, and hold it only if its name was asked for.
+
+    Arguments
+    ---------
+    x : Tensor
+        A feature.
+    name : str
+        Its name.
+    features : collection of str
+        The names asked for.
+    kept : dict of str to Tensor
+        Where it is held.
+
+    Returns
+    -------
+    Tensor
+        ``x`` itself.
+
+    Example
+    -------
+    >>> import torch
+    >>> kept = {}
+    >>> keep(torch.ones(1), "encoder", ["mask"], kept)
+    tensor([1.])
+    >>> kept
+    {}
+    """
+    if name in features:
+        kept[name] = x
+    return x

@@ -15,6 +15,7 @@ we refuse, as the other is not the paper's.
 import numpy as np
 import pytest
 import torch
+from asteroid_weights import count, put, relative, speech_like, unsettle
 from torch.nn import functional as F
 
 from speechbrain_dfkd.models import DCCRN, ConvTasNet
@@ -77,10 +78,6 @@ def converted(masker):
     return state
 
 
-def put(state, prefix, values):
-    state.update({f"{prefix}.{name}": value for name, value in values.items()})
-
-
 def put_block(state, prefix, block, conv):
     put_complex(state, f"{prefix}.conv", conv)
     real, imag = (
@@ -109,23 +106,6 @@ def put_complex(state, prefix, module):
         state[f"{prefix}.bias"] = torch.cat(
             (real.bias - imag.bias, real.bias + imag.bias)
         )
-
-
-def speech_like(length):
-    """Noise with a falling spectrum and a syllable rate of 4 Hz."""
-    torch.manual_seed(1)
-    noise = torch.randn(2, length)
-    falling = noise.cumsum(1) - noise.cumsum(1).mean(1, keepdim=True)
-    rate = 2 * torch.pi * 4 / 16000 * torch.arange(length)
-    return (0.01 * falling + 0.1 * noise) * (1.2 + rate.sin())
-
-
-def relative(error, reference):
-    return (error.norm() / reference.norm()).item()
-
-
-def count(model):
-    return sum(p.numel() for p in model.parameters())
 
 
 def test_numbers_of_parameters_are_equal(theirs, ours):
@@ -186,13 +166,7 @@ def conv_tasnets(request):
         mask_act=mask,
         **causal,
     )
-    for name, parameter in theirs.named_parameters():
-        if name.endswith("gamma"):
-            torch.nn.init.uniform_(parameter, 0.5, 1.5)
-        elif name.endswith("beta"):
-            torch.nn.init.normal_(parameter, std=0.1)
-        elif parameter.shape == (1,):
-            torch.nn.init.uniform_(parameter, 0.1, 0.4)
+    unsettle(theirs)
     norm = "global" if norm_type == "gLN" else "cumulative"
     ours = ConvTasNet(norm=norm, mask=mask, **causal)
     ours.load_state_dict(converted_tasnet(theirs))

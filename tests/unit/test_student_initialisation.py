@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.models import DCCRN, ConvTasNet
+from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
 from speechbrain_dfkd.student_initialisation import initialise_from_teacher
 from speechbrain_dfkd.teacher import fingerprint
 
@@ -31,6 +31,13 @@ def conv_tasnet(wider=0, blocks=2, repeats=2, **settings):
     )
 
 
+def dptnet(wider=0, blocks=2, **settings):
+    sizes = {"chunk_size": 8, "heads": 2, **settings}
+    return DPTNet(
+        6 + 2 * wider, 16, blocks=blocks, lstm_units=4 + wider, **sizes
+    )
+
+
 # Under each name: a network and its settings.
 NETWORKS = {
     "dccrn": (dccrn, {}),
@@ -41,6 +48,7 @@ NETWORKS = {
         conv_tasnet,
         {"norm": "cumulative", "causal": True, "mask": "relu"},
     ),
+    "dptnet": (dptnet, {}),
 }
 networks = pytest.mark.parametrize(
     ("make", "settings"), NETWORKS.values(), ids=NETWORKS
@@ -164,7 +172,7 @@ def test_all_that_add_to_a_residual_path_count():
         block.project.weight.data[:5] = rows[:, None, None]
     initialise_from_teacher(student, teacher)
     for block in student.blocks:
-        assert block.project.weight[:3, 0].tolist() == [0.5, 0.0, 1.0]
+        assert block.project.weight[:3, 0, 0].tolist() == [0.5, 0.0, 1.0]
 
 
 def test_statistics_follow_their_channels_and_do_not_count():
@@ -199,6 +207,18 @@ def test_fewer_blocks_are_the_first_of_each_repeat():
         assert block.depthwise.dilation == source.depthwise.dilation
 
 
+def test_heads_keep_their_own_channels():
+    teacher, student = zero(dptnet(wider=3)), dptnet()  # 2 heads of 6, of 3
+    weight = teacher.blocks[0].inter.attention_in.weight.data
+    weight[:, 0] = torch.arange(36)  # queries, keys, values; the last are large
+    weight[12, 0] = 99.0  # a key takes its query along
+    initialise_from_teacher(student, teacher)
+    kept = student.blocks[0].inter.attention_in.weight.abs().amax(1)
+    queries = [0, 4, 5, 9, 10, 11]
+    keys, values = [99, 16, 17, 21, 22, 23], [27, 28, 29, 33, 34, 35]
+    assert kept.tolist() == queries + keys + values
+
+
 @networks
 def test_student_can_learn(make, settings):
     teacher, student = randomise(make(wider=4, **settings)), make(**settings)
@@ -224,6 +244,8 @@ def test_student_can_learn(make, settings):
         (dccrn(lstm_layers=1), dccrn(), "lstm_layers: 1 in the student, 2 in"),
         (dccrn(rnn="real"), dccrn(), "rnn: real in the student, complex in"),
         (conv_tasnet(kernel_size=5), conv_tasnet(), "kernel_size: 5 in the"),
+        (dptnet(heads=3), dptnet(), "heads: 3 in the student, 2 in the teach"),
+        (dptnet(chunk_size=6), dptnet(), "chunk_size: 6 in the student, 8"),
         (conv_tasnet(blocks=3), conv_tasnet(), "repeat.0.block.2: only in"),
     ],
 )
@@ -243,6 +265,7 @@ def test_pair_that_does_not_fit_is_refused(student, teacher, message):
             {"n_filters", "bottleneck_channels", "hidden_channels"}
             | {"skip_channels", "blocks", "repeats"},
         ),
+        (dptnet(), {"n_filters", "lstm_units", "blocks"}),
     ],
 )
 def test_every_argument_is_a_size_or_must_agree(model, sizes):
