@@ -20,8 +20,13 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     summed where layers share channels, as those that add to one residual
     path do [inferred]. In each group of channels the student gets as many as
     it has, in the teacher's order; every parameter and buffer is cut on all
-    of its axes, and nothing is rescaled. That a student starts from its
-    teacher is also a part of RT-SEMamba, Interspeech 2026, arXiv 2608.12099.
+    of its axes. That a student starts from its teacher is also a part of
+    RT-SEMamba, Interspeech 2026, arXiv 2608.12099.
+
+    Nothing is rescaled. So a student does what its teacher does where the
+    channels left out are zero and the norms are each channel's own (DCCRN);
+    norms over channels (Conv-TasNet, DPTNet), and an attention's scale, which
+    is by the size of its heads, change with the number of channels.
 
     A student with fewer residual blocks gets the teacher's first ones in the
     same roles (see the network's ``channel_axes``); blocks left out do not
