@@ -51,15 +51,15 @@ class DPTNet(nn.Module):
     ---------
     n_filters : int
         Filters of the encoder and of the decoder, and the channels of all
-        layers between (N in the paper); a multiple of ``heads``.
+        layers between; a multiple of ``heads``.
     filter_length : int
-        Their length in samples, even (L); half of it is the step.
+        Their length in samples, even; half of it is the step.
     chunk_size : int
-        Frames in a chunk, even (K); half of it is the step between chunks.
+        Frames in a chunk, even; half of it is the step between chunks.
     blocks : int
-        Pairs of a layer along and a layer across the chunks (B).
+        Pairs of a layer along and a layer across the chunks.
     heads : int
-        Heads of the attention (h).
+        Heads of the attention.
     lstm_units : int
         Units of every LSTM in each direction.
     mask : str

@@ -20,9 +20,9 @@ SEQUENCES_AT_ONCE = 64
 def split_chunks(x: Tensor, chunk_size: int) -> Tensor:
     """Cut a sequence into chunks that overlap by half.
 
-    Luo, Chen and Yoshioka, Dual-Path RNN, ICASSP 2020, arXiv 1910.06379,
-    section 2.1. Zeros are put before and after, so that every frame lies in
-    two chunks. As in Asteroid, they fill all of the first chunk.
+    Luo, Chen and Yoshioka, Dual-Path RNN, ICASSP 2020, arXiv 1910.06379.
+    Zeros are put before and after, so that every frame lies in two chunks. As
+    in Asteroid, they fill all of the first chunk.
 
     Arguments
     ---------
@@ -129,9 +129,10 @@ class SequenceNorm(nn.Module):
 class ImprovedTransformer(nn.Module):
     """A transformer layer that knows the order of frames by an LSTM.
 
-    Chen, Mao and Liu 2020, arXiv 2007.13975, section 2.2: self-attention, and
-    a feed-forward part whose first layer is a bidirectional LSTM in place of
-    a linear one, so that no positions are encoded; a norm after each sum.
+    The improved transformer of Chen, Mao and Liu 2020, arXiv 2007.13975:
+    self-attention, and a feed-forward part whose first layer is a
+    bidirectional LSTM in place of a linear one, so that no positions are
+    encoded; a norm after each sum.
 
     Arguments
     ---------
@@ -190,8 +191,9 @@ class ImprovedTransformer(nn.Module):
 class DualPathBlock(nn.Module):
     """One layer along each chunk, then one across the chunks.
 
-    Chen, Mao and Liu 2020, arXiv 2007.13975, section 2.3: the second sees the
-    frames of equal place in all chunks as a sequence.
+    The dual-path transformer block of Chen, Mao and Liu 2020, arXiv
+    2007.13975: the second layer sees the frames of equal place in all chunks
+    as a sequence.
 
     Arguments
     ---------
