@@ -28,8 +28,8 @@ TEACHER_KEYS = {
     "save_enhanced", "teacher",
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
-    "student", "kd", "kd_weight", "teacher_ckpt", "teacher_leaf",
-    "teacher_overrides",
+    "student", "kd", "kd_weight", "init_from_teacher", "teacher_ckpt",
+    "teacher_leaf", "teacher_overrides",
 }  # fmt: skip
 # What a dfkd leaf decides for the teacher that it trains.
 SHARED_KEYS = [
@@ -101,6 +101,7 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         command = f"python {script} {leaf} --data_folder DIR"
         print_start(configuration, command if is_demo else None)
     adopt_asteroid_teacher(configuration)
+    _name_after_start(configuration)
     _redirect_debug(configuration, run_opts)
     return Command(configuration, run_opts, layers)
 
@@ -118,6 +119,13 @@ def _compose(leaf, layers, overrides, keys):
             f"start from hparams/dccrn_{kind}.yaml"
         )
     return configuration
+
+
+def _name_after_start(configuration):
+    # YAML has no condition by which a leaf could put this into its names.
+    settings = configuration.settings()
+    if settings.get("init_from_teacher") and "run" in settings:
+        configuration.tree["run"] = f"{settings['run']}-initialised"
 
 
 def _redirect_debug(configuration, run_opts):

@@ -24,7 +24,7 @@ class DFKDBrain(EnhancementBrain):
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``.
     teacher : FrozenTeacher, optional
-        None: the student is trained alone.
+        None, or ``kd_weight`` 0: the student is trained alone.
     """
 
     trained = "student"
@@ -53,11 +53,14 @@ class DFKDBrain(EnhancementBrain):
     def compute_forward(self, batch, stage):
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
         teacher = None
-        if stage == sb.Stage.TRAIN and self.teacher is not None:
+        if stage == sb.Stage.TRAIN and self._follows():
             # First: what it needs is freed before the student's graph grows.
             batch = batch.to(self.device)
             teacher = self.teacher(batch.noisy_sig.data)
         return super().compute_forward(batch, stage), teacher
+
+    def _follows(self):
+        return self.teacher is not None and self.hparams.kd_weight > 0
 
     def compute_objectives(self, predictions, batch, stage):
         """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""

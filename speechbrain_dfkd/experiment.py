@@ -23,7 +23,12 @@ from speechbrain_dfkd.evaluation.report import write_report
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.inference.export import WEIGHTS, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
-from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
+from speechbrain_dfkd.run_settings import (
+    keep_settings,
+    needs_teacher,
+    refuse_other_settings,
+)
+from speechbrain_dfkd.student_initialisation import initialise_from_teacher
 from speechbrain_dfkd.teacher import FrozenTeacher, load_teacher
 
 EXPORT = "enhancer"  # the folder in output_folder to deploy
@@ -71,7 +76,10 @@ def _train_dfkd(argv, recipe_folder):
     command = read_command(argv, recipe_folder, DFKD_KEYS)
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
-    teaches = hparams["kd_weight"] > 0
+    # A teacher that only gives the first weights is not run in training.
+    teaches = needs_teacher(hparams)
+    if hparams["init_from_teacher"]:  # a bad pair is refused at once
+        _initialise(hparams)
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
@@ -190,6 +198,8 @@ def _distil(configuration, run_opts, teaches):
     teacher = None
     if teaches:
         teacher = FrozenTeacher(load_teacher(hparams, configuration.settings()))
+    if hparams["init_from_teacher"]:  # a resume then loads its checkpoint
+        _initialise(hparams)
     brain = DFKDBrain(
         hparams["modules"],
         hparams["opt_class"],
@@ -202,6 +212,11 @@ def _distil(configuration, run_opts, teaches):
     systems = {"teacher": teacher.model} if teaches else {}
     systems["student"] = hparams["student"]["model"]
     _finish(configuration, hparams, run_opts, datasets, systems)
+
+
+def _initialise(hparams):
+    networks = [hparams[key]["model"] for key in ("student", "teacher")]
+    initialise_from_teacher(*networks)
 
 
 def _finish(configuration, hparams, run_opts, datasets, systems):

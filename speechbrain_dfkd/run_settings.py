@@ -38,6 +38,8 @@ _NUMBERS = {
     "ckpt_interval_minutes": (0, True),
     "num_workers": (0, True),
 }
+# YAML reads "no" and "off" as text, which would count as True.
+_FLAGS = {"init_from_teacher", "save_enhanced", "skip_prep"}
 
 
 def adopt_run_options(configuration: Configuration, run_opts) -> None:
@@ -64,7 +66,7 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
 
     Such a file describes its network, so that the setting ``teacher`` gives
     way to it. Any other file is left to ``load_teacher``, and none is looked
-    at where there is nothing to distil.
+    at where no teacher is needed.
 
     Arguments
     ---------
@@ -77,7 +79,7 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
         Where the file cannot be read, or its network is none of ours.
     """
     settings = configuration.settings()
-    if not settings.get("teacher_ckpt") or not settings["kd_weight"] > 0:
+    if not settings.get("teacher_ckpt") or not needs_teacher(settings):
         return
     path = find_teacher_checkpoint(settings["teacher_ckpt"])
     content = read_checkpoint(path)
@@ -94,8 +96,13 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
         )
 
 
+def needs_teacher(settings: dict) -> bool:
+    """Return whether a student follows a teacher, or starts from one."""
+    return settings["kd_weight"] > 0 or settings["init_from_teacher"]
+
+
 def check_values(settings: dict) -> None:
-    """Raise a UserError for a number outside of its range.
+    """Raise a UserError for a number out of range or a flag that is none.
 
     Arguments
     ---------
@@ -114,6 +121,12 @@ def check_values(settings: dict) -> None:
             f"{key} must be a number {bound}, got {value!r}; "
             f"pass --{key} with another value"
         )
+    for key in sorted(_FLAGS & settings.keys()):
+        if not isinstance(settings[key], bool):
+            raise UserError(
+                f"{key} must be True or False, got {settings[key]!r}; "
+                f"pass --{key} with one of them"
+            )
     if settings["sample_rate"] != 16000:
         raise UserError(
             f"sample_rate must be 16000 Hz, for which the networks and "

@@ -13,6 +13,8 @@ from speechbrain_dfkd.models.arguments import (
     check_even,
     check_sizes,
 )
+from speechbrain_dfkd.models.channel_axes import ChannelAxes
+from speechbrain_dfkd.models.conv_tasnet_channels import conv_tasnet_channels
 from speechbrain_dfkd.models.enhanced import Enhanced, keep
 from speechbrain_dfkd.models.precision import full_precision
 from speechbrain_dfkd.models.temporal_block import TemporalBlock
@@ -110,6 +112,14 @@ class ConvTasNet(nn.Module):
         check_even("filter_length", filter_length)
         _check_norm(norm, causal)
         check_choice("mask", mask, MASKS)
+        self.repeats = repeats
+        self.settings = {
+            "filter_length": filter_length,
+            "kernel_size": kernel_size,
+            "norm": norm,
+            "mask": mask,
+            "causal": causal,
+        }
         self.filter_length, self.hop_length = filter_length, filter_length // 2
         self.bound_mask = MASKS[mask]
         self.encoder = nn.Conv1d(
@@ -159,6 +169,10 @@ class ConvTasNet(nn.Module):
         """What can be asked for, in the order of computation."""
         blocks = (f"block.{i}" for i in range(len(self.blocks)))
         return ["encoder", *blocks, "mask"]
+
+    def channel_axes(self) -> ChannelAxes:
+        """Return what a narrower network needs to start from this one."""
+        return conv_tasnet_channels(self, self.settings, self.repeats)
 
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()

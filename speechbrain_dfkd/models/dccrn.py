@@ -7,8 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechbrain_dfkd.models.arguments import check_choice
+from speechbrain_dfkd.models.channel_axes import ChannelAxes
+from speechbrain_dfkd.models.dccrn_channels import dccrn_channels
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.models.mask_net import MaskNet
+from speechbrain_dfkd.models.spectral_masks import MASKS
 from speechbrain_dfkd.models.waveform import check_waveform
 from speechbrain_dfkd.stft import STFT
 
@@ -127,6 +130,21 @@ class DCCRN(nn.Module):
             rnn,
             time_padding,
         )
+        self.settings = {
+            "layers": len(channels),
+            "lstm_layers": lstm_layers,
+            "kernel_size": list(kernel_size),
+            "rnn": rnn,
+            "mask": mask,
+            "time_padding": time_padding,
+            "window": window,
+            "dropped_bin": dropped_bin,
+            "dc_gain": dc_gain,
+            "input_compression": input_compression,
+            "n_fft": n_fft,
+            "win_length": win_length,
+            "hop_length": hop_length,
+        }
         self.apply_mask = MASKS[mask]
         self.input_compression = input_compression
         self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
@@ -151,6 +169,10 @@ class DCCRN(nn.Module):
             self.stft.n_fft // 2 + 1,
             (frames - 1) * self.stft.hop_length,
         )
+
+    def channel_axes(self) -> ChannelAxes:
+        """Return what a narrower network needs to start from this one."""
+        return dccrn_channels(self.mask_net, self.settings)
 
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
@@ -185,45 +207,6 @@ class DCCRN(nn.Module):
         # The bound keeps the factor of an empty bin finite.
         magnitude = spec.abs().clamp_min(1e-6)
         return spec * magnitude.pow(self.input_compression - 1)
-
-
-def mask_polar(spec: Tensor, mask: Tensor) -> Tensor:
-    """Bound the mask's magnitude by tanh, then multiply (mask "E").
-
-    Arguments
-    ---------
-    spec : Tensor
-        Complex spectrum.
-    mask : Tensor
-        Real and imaginary part of the mask.
-
-    Returns
-    -------
-    Tensor
-        The masked spectrum.
-
-    Shape
-    -----
-    spec : [B, F, T]
-    mask : [B, 2, F, T]
-    output : [B, F, T]
-    """
-    # The small number keeps the root's gradient finite where the mask is 0.
-    magnitude = (mask.square().sum(1, keepdim=True) + 1e-12).sqrt()
-    return mask_complex(spec, mask * (magnitude.tanh() / magnitude))
-
-
-def mask_complex(spec: Tensor, mask: Tensor) -> Tensor:
-    """Multiply by the mask (mask "C"); arguments as in ``mask_polar``."""
-    return spec * torch.complex(mask[:, 0], mask[:, 1])
-
-
-def mask_parts(spec: Tensor, mask: Tensor) -> Tensor:
-    """Scale both parts by themselves (mask "R"); see ``mask_polar``."""
-    return torch.complex(spec.real * mask[:, 0], spec.imag * mask[:, 1])
-
-
-MASKS = {"E": mask_polar, "C": mask_complex, "R": mask_parts}
 
 
 def _scale_first_bin(stacked: Tensor, gain: float) -> Tensor:

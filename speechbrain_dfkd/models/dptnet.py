@@ -12,6 +12,8 @@ from speechbrain_dfkd.models.arguments import (
     check_even,
     check_sizes,
 )
+from speechbrain_dfkd.models.channel_axes import ChannelAxes
+from speechbrain_dfkd.models.dptnet_channels import dptnet_channels
 from speechbrain_dfkd.models.dual_path import (
     DualPathBlock,
     join_chunks,
@@ -105,6 +107,12 @@ class DPTNet(nn.Module):
         check_even("chunk_size", chunk_size)
         _check_heads(n_filters, heads)
         check_choice("mask", mask, MASKS)
+        self.settings = {
+            "filter_length": filter_length,
+            "chunk_size": chunk_size,
+            "heads": heads,
+            "mask": mask,
+        }
         self.filter_length, self.hop_length = filter_length, filter_length // 2
         self.chunk_size = chunk_size
         self.bound_mask = MASKS[mask]
@@ -137,6 +145,10 @@ class DPTNet(nn.Module):
         """What can be asked for, in the order of computation."""
         blocks = (f"block.{i}" for i in range(len(self.blocks)))
         return ["encoder", *blocks, "mask"]
+
+    def channel_axes(self) -> ChannelAxes:
+        """Return what a narrower network needs to start from this one."""
+        return dptnet_channels(self, self.settings)
 
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()

@@ -11,6 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.models.channel_axes import (
+    WeightAxes,
+    channels,
+    conv_axes,
+    lstm_axes,
+)
 from speechbrain_dfkd.models.initialisation import uniform_bias, uniform_weight
 
 
@@ -37,11 +43,38 @@ class ComplexRecurrence(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run over time with the features of a frame flattened."""
-        batch, channels, bins, frames = x.shape
+        batch, n_channels, bins, frames = x.shape
         parts = x.unflatten(1, (2, -1)).permute(1, 0, 4, 2, 3)
         out = self.lstm(parts.reshape(2 * batch, frames, -1))
         out = self.projection(torch.cat(out.chunk(2), -1))
-        return out.unflatten(2, (channels, bins)).permute(0, 2, 3, 1)
+        return out.unflatten(2, (n_channels, bins)).permute(0, 2, 3, 1)
+
+    def channel_layers(self, inputs: tuple) -> tuple[tuple, dict]:
+        """Return the channels put out, and the layers for ``ChannelAxes``.
+
+        Arguments
+        ---------
+        inputs : tuple of Channels
+            The complex channels that come in.
+        """
+        layers = {}
+        for part in ("real", "imag"):
+            x = inputs
+            for i, lstm in enumerate(getattr(self.lstm, part)):
+                units = channels(f"lstm.{i}", lstm.hidden_size)
+                layers[f"lstm.{part}.{i}"] = lstm, lstm_axes(units, x)
+                x = units
+        outputs = channels("rnn", sum(group.size for group in inputs))
+        weight = WeightAxes((outputs, x))
+        layers["projection"] = (
+            self.projection,
+            {
+                "weight_real": weight,
+                "weight_imag": weight,
+                "bias": WeightAxes((outputs * 2,)),
+            },
+        )
+        return outputs, layers
 
 
 class RealRecurrence(nn.Module):
@@ -61,6 +94,19 @@ class RealRecurrence(nn.Module):
         out = self.lstm(x.permute(0, 3, 1, 2).flatten(2))[0]
         out = self.projection(out).unflatten(2, x.shape[1:3])
         return out.permute(0, 2, 3, 1)
+
+    def channel_layers(self, inputs: tuple) -> tuple[tuple, dict]:
+        """Return channels and layers as ``ComplexRecurrence`` does."""
+        x, of_lstm = inputs * 2, {}
+        for i in range(self.lstm.num_layers):
+            units = channels(f"lstm.{i}", self.lstm.hidden_size)
+            of_lstm |= lstm_axes(units, x, f"l{i}")
+            x = units
+        outputs = channels("rnn", sum(group.size for group in inputs))
+        return outputs, {
+            "lstm": (self.lstm, of_lstm),
+            "projection": (self.projection, conv_axes(outputs * 2, x)),
+        }
 
 
 class ComplexLinear(nn.Module):

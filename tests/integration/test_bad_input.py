@@ -46,12 +46,26 @@ from recipe_runs import (
             ["models/dccrn_third.yaml", "check the path"],
         ),
         ("student", "{channels: many}", ["DCCRN"]),
+        ("init_from_teacher", "no", ["must be True or False, got 'no'"]),
         ("teacher_ckpt", "nowhere", ["teacher_ckpt", "nowhere"]),
     ],
 )
 def test_bad_option_is_named(call, corpus, tmp_path, key, value, fragments):
     outcome = call(dfkd_options(corpus, tmp_path, **{key: value}))
     assert_refused(*outcome, fragments, tmp_path)
+
+
+def test_student_that_is_no_part_of_its_teacher_is_named(
+    call, corpus, tmp_path
+):
+    options = {"init_from_teacher": True, "kd_weight": 0}
+    larger = {"student": "!include:models/dccrn_half.yaml"}
+    outcome = call(dfkd_options(corpus, tmp_path, **options, **larger))
+    fragments = ["channels of encoder.0: 8 in the student, 4", "set init_from"]
+    assert_refused(*outcome, fragments, tmp_path)
+    other = {"student": "!include:models/conv_tasnet_tiny.yaml"}
+    outcome = call(dfkd_options(corpus, tmp_path, **options, **other))
+    assert_refused(*outcome, ["ConvTasNet from DCCRN"], tmp_path)
 
 
 def test_option_given_twice_is_named(call, corpus, tmp_path):

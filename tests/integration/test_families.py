@@ -14,10 +14,16 @@ PAIRS = {
         "conv_tasnet_tiny",
         "conv_tasnet_tiny",
     ),
-    "DCCRN teaches Conv-TasNet": (
+    "within DPTNet": ("dptnet", "dptnet_tiny", "dptnet_tiny"),
+    "DPTNet teaches Conv-TasNet": (
         "convtasnet",
         "conv_tasnet_tiny",
+        "dptnet_tiny",
+    ),
+    "Conv-TasNet teaches DCCRN": (
+        "dccrn",
         "dccrn_eighth",
+        "conv_tasnet_tiny",
     ),
 }
 

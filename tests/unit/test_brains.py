@@ -184,6 +184,23 @@ def test_no_teacher_is_plain_supervised_training(tmp_path):
     )
 
 
+def test_teacher_of_no_weight_is_not_run(tmp_path):
+    """It may have given the first weights, so that it must stay the same."""
+
+    class Unused(Filter):
+        def forward(self, noisy, features=()):
+            raise AssertionError("the teacher was run")
+
+    unused = FrozenTeacher(Unused(seed=2))
+    student = fit(make_brain(tmp_path / "a", unused, kd_weight=0))
+    alone = fit(make_brain(tmp_path / "b", None, kd_weight=0))
+    assert fingerprint(student.modules.student) == fingerprint(
+        alone.modules.student
+    )
+    with pytest.raises(UserError, match="the teacher must stay the same"):
+        fit(make_brain(tmp_path / "a", FrozenTeacher(Filter(3)), kd_weight=0))
+
+
 @pytest.mark.parametrize("kill_at", [1, 3, 4, 6, 8])
 def test_killed_training_ends_with_the_same_weights(tmp_path, teacher, kill_at):
     whole = fit(make_brain(tmp_path / "whole", teacher))

@@ -32,7 +32,7 @@ def settings(*argv, leaf=DFKD_LEAF, keys=DFKD_KEYS):
 @pytest.mark.parametrize(
     ("leaf", "keys", "message"),
     [
-        (TEACHER_LEAF, DFKD_KEYS, "dfkd leaf, got .*without kd, kd_weight"),
+        (TEACHER_LEAF, DFKD_KEYS, "dfkd leaf, got .*without .*kd, kd_weight"),
         (DFKD_LEAF, TEACHER_KEYS, "teacher leaf, got .*a dfkd leaf"),
     ],
 )
@@ -51,12 +51,17 @@ def test_demo_is_smaller_and_says_so(capsys):
     assert real["data_folder"] == "/data"
 
 
-def test_seed_and_weight_choose_the_folder():
+def test_seed_weight_and_start_choose_the_folder():
     folders = {
         settings(*argv)["output_folder"]
-        for argv in ([], ["--seed", "1"], ["--kd_weight", "0"])
+        for argv in (
+            [],
+            ["--seed", "1"],
+            ["--kd_weight", "0"],
+            ["--init_from_teacher", "True"],
+        )
     }
-    assert len(folders) == 3
+    assert len(folders) == 4
 
 
 def test_option_of_speechbrain_is_a_key_of_the_leaf():
