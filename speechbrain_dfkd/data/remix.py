@@ -131,6 +131,7 @@ def remix_recordings(
     seed: int,
     epoch_counter: EpochCounter,
     snr_db=(-5.0, 15.0),
+    repeats: int = 1,
 ) -> DynamicItemDataset:
     """Make a training set of random segments, mixed anew in each epoch.
 
@@ -143,6 +144,9 @@ def remix_recordings(
         As for ``speechbrain_dfkd.data.dataset.crop_recordings``.
     snr_db : (float, float)
         The range of the mixtures' signal-to-noise ratio, in dB.
+    repeats : int
+        Segments of each utterance in an epoch. More than 1 makes an epoch of
+        a small corpus longer than its validation.
 
     Returns
     -------
@@ -151,14 +155,19 @@ def remix_recordings(
     Raises
     ------
     UserError
-        If the manifest cannot be used, the segment does not fit the data, or
-        the range is none.
+        If the manifest cannot be used, the segment does not fit the data, the
+        range is none, or there are no repeats.
     """
     is_pair = isinstance(snr_db, list | tuple) and len(snr_db) == 2
     if not is_pair or not snr_db[0] <= snr_db[1]:
         raise UserError(
             f"snr_db must be a range [lowest, highest] in dB, got {snr_db}; "
             f"give e.g. [-5, 15]"
+        )
+    if not (isinstance(repeats, int) and repeats > 0):
+        raise UserError(
+            f"repeats must be an integer of at least 1, got {repeats}; 1 takes "
+            f"one segment of each utterance in an epoch"
         )
     recordings = crop_recordings(
         train_annotation, segment_seconds, sample_rate, seed, epoch_counter
@@ -170,4 +179,9 @@ def remix_recordings(
         {"func": reader, "takes": takes, "provides": signal}
         for signal, reader in readers.items()
     ]
-    return DynamicItemDataset(recordings, items, OUTPUT_KEYS)
+    utterances = {
+        f"{name}-{i}" if i else name: entry
+        for i in range(repeats)
+        for name, entry in recordings.items()
+    }
+    return DynamicItemDataset(utterances, items, OUTPUT_KEYS)

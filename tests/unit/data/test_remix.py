@@ -119,3 +119,19 @@ def test_mix_has_the_ratio_asked_for():
 def test_range_must_be_one(manifest, snr_db):
     with pytest.raises(UserError, match="snr_db must be a range"):
         segments(manifest, snr_db=snr_db)
+
+
+def test_repeats_are_other_segments_of_the_same_utterances(manifest):
+    once, thrice = segments(manifest), segments(manifest, repeats=3)
+    assert len(thrice) == 3 * len(once)
+    for name, (noisy, _) in once.items():
+        again = [thrice[f"{name}-{i}"][0] for i in (1, 2)]
+        assert torch.equal(noisy, thrice[name][0])
+        assert not torch.equal(again[0], again[1])
+        assert len(again[0]) == len(again[1]) == len(noisy)
+
+
+@pytest.mark.parametrize("repeats", [0, -1, 2.5, "many"])
+def test_repeats_must_be_a_count(manifest, repeats):
+    with pytest.raises(UserError, match="repeats must be an integer"):
+        segments(manifest, repeats=repeats)
