@@ -19,13 +19,11 @@ import sys
 from pathlib import Path
 
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from measure import in_fresh_process, median_ratio, rise_of_peak, time_in_turn
+from sizes import load_network, load_sizes
 
 from speechbrain_dfkd.evaluation.complexity import count_parameters
-from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
 
-SIZES = Path(__file__).parents[1] / "hparams/models"
 INSTALL = (
     "asteroid must be installed for the comparison, got none; run "
     "pip install --no-deps asteroid asteroid-filterbanks "
@@ -33,9 +31,9 @@ INSTALL = (
 )
 
 
-def build_ours(network):
-    """Return a network at its published size, and how to enhance with it."""
-    model = network()
+def build_ours(name):
+    """Return one of our networks, and how to enhance with it."""
+    model = load_network(name)
     return model, lambda noisy: model(noisy).wav
 
 
@@ -54,11 +52,11 @@ def build_asteroid_dccrn():
     return model, lambda noisy: model(noisy)[:, 0]
 
 
-def build_asteroid_conv_tasnet():
+def build_asteroid_conv_tasnet(**sizes):
     """Return Asteroid's Conv-TasNet, and how to enhance with it."""
     from asteroid.models import ConvTasNet
 
-    model = ConvTasNet(1, kernel_size=32, stride=16, sample_rate=16000)
+    model = ConvTasNet(1, kernel_size=32, stride=16, sample_rate=16000, **sizes)
     return model, lambda noisy: model(noisy[:, None])[:, 0]
 
 
@@ -78,29 +76,46 @@ def build_speechbrain_conv_tasnet():
     return torch.nn.ModuleList([encoder, masker, decoder]), enhance
 
 
-def build_asteroid_dptnet():
-    """Return Asteroid's DPTNet at our size, and how to enhance with it."""
+def build_asteroid_dptnet(**sizes):
+    """Return Asteroid's DPTNet, and how to enhance with it."""
     from asteroid.models import DPTNet
 
-    model = DPTNet(1, ff_hid=128, sample_rate=16000)
+    model = DPTNet(1, sample_rate=16000, **sizes)
     return model, lambda noisy: model(noisy[:, None])[:, 0]
 
 
+# By the names of hparams/models/. Asteroid's DCCRNet has no smaller size.
 BUILDERS = {
-    "dccrn": {
-        "ours": functools.partial(build_ours, DCCRN),
-        "asteroid": build_asteroid_dccrn,
-    },
+    "dccrn_cl": {"asteroid": build_asteroid_dccrn},
     "conv_tasnet": {
-        "ours": functools.partial(build_ours, ConvTasNet),
         "asteroid": build_asteroid_conv_tasnet,
         "speechbrain": build_speechbrain_conv_tasnet,
     },
+    "conv_tasnet_small": {
+        "asteroid": functools.partial(
+            build_asteroid_conv_tasnet,
+            n_filters=128,
+            bn_chan=32,
+            hid_chan=128,
+            skip_chan=32,
+        )
+    },
     "dptnet": {
-        "ours": functools.partial(build_ours, DPTNet),
-        "asteroid": build_asteroid_dptnet,
+        "asteroid": functools.partial(build_asteroid_dptnet, ff_hid=128)
+    },
+    "dptnet_small": {
+        "asteroid": functools.partial(
+            build_asteroid_dptnet,
+            n_repeats=2,
+            ff_hid=24,
+            chunk_size=50,
+            kernel_size=64,
+            stride=32,
+        )
     },
 }
+for name, others in BUILDERS.items():
+    BUILDERS[name] = {"ours": functools.partial(build_ours, name), **others}
 
 
 def run_forward(model, enhance, noisy):
@@ -148,20 +163,9 @@ def compare(network, noisy, arguments):
             slower = median_ratio(times[name], times["ours"])
             larger = peaks[name] / peaks["ours"]
             print(
-                f"{network:12} {label:17} {name:12} {median:7.3f} s "
+                f"{network:17} {label:17} {name:12} {median:7.3f} s "
                 f"{peaks[name]:6.0f} MB  {slower:5.2f} {larger:5.2f} x ours"
             )
-
-
-def load_sizes():
-    """Return every network in hparams/models, largest first."""
-    models = {}
-    for path in SIZES.glob("*.yaml"):
-        with open(path, encoding="utf-8") as file:
-            models[path.stem] = load_hyperpyyaml(file)["model"]
-    return dict(
-        sorted(models.items(), key=lambda item: -count_parameters(item[1]))
-    )
 
 
 def tabulate_sizes(noisy, rounds):
@@ -199,6 +203,9 @@ def parse_arguments():
     parser.add_argument(
         "--ours_only", action="store_true", help="without the others"
     )
+    parser.add_argument(
+        "--all_sizes", action="store_true", help="also time every size of ours"
+    )
     parser.add_argument("--memory_of", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -222,7 +229,8 @@ def main():
     )
     for network in arguments.networks:
         compare(network, noisy, arguments)
-    tabulate_sizes(noisy, arguments.rounds)
+    if arguments.all_sizes:
+        tabulate_sizes(noisy, arguments.rounds)
 
 
 if __name__ == "__main__":

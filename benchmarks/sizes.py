@@ -22,12 +22,18 @@ ROOT = Path(__file__).parents[1]
 START, END = "<!-- sizes: benchmarks/sizes.py -->\n", "<!-- end of sizes -->\n"
 
 
+SIZES = ROOT / "hparams/models"
+
+
+def load_network(name: str):
+    """Return the network that a file in hparams/models/ describes."""
+    with open(SIZES / f"{name}.yaml", encoding="utf-8") as file:
+        return load_hyperpyyaml(file)["model"]
+
+
 def load_sizes() -> dict:
     """Return every network in hparams/models, by family, largest first."""
-    models = {}
-    for path in (ROOT / "hparams/models").glob("*.yaml"):
-        with open(path, encoding="utf-8") as file:
-            models[path.stem] = load_hyperpyyaml(file)["model"]
+    models = {path.stem: load_network(path.stem) for path in SIZES.iterdir()}
 
     def order(item):
         return type(item[1]).__name__, -count_parameters(item[1])

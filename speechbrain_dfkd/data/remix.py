@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import torch
+import torchaudio
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import Tensor
@@ -27,11 +28,11 @@ class Remix:
 
     The noise is that of a random utterance (noisy minus clean), in one half
     of the segments that of two, the second up to 10 dB below the first.
-    Segments of recordings without noise are drawn again. Exchanging noises
-    among utterances is the Remix of Defossez et al., Real Time Speech
-    Enhancement in the Waveform Domain, Interspeech 2020, arXiv 2006.12847;
-    drawing the SNR and a second noise is ours. All is a function of (seed,
-    epoch, utterance id).
+    Segments of recordings without noise are drawn again, and each noise is
+    coloured by ``random_filter``. Exchanging noises among utterances is the
+    Remix of Defossez et al., Real Time Speech Enhancement in the Waveform
+    Domain, Interspeech 2020, arXiv 2006.12847; drawing the SNR and a second
+    noise is ours. All is a function of (seed, epoch, utterance id).
 
     Arguments
     ---------
@@ -67,7 +68,7 @@ class Remix:
     def _noise(self, draw, frames):
         """Return noise of level 1, or zeros where none was found."""
         for _ in range(ATTEMPTS):
-            noise = self._read(draw, frames)
+            noise = random_filter(self._read(draw, frames), draw)
             level = rms(noise)
             if level > SILENCE:
                 return noise / level
@@ -84,6 +85,31 @@ class Remix:
         )
         noise = noisy - clean
         return noise.repeat(-(-frames // len(noise)))[:frames]
+
+
+def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
+    """Change the spectrum of a waveform smoothly and at random.
+
+    ``(1 + r1 z^-1 + r2 z^-2) / (1 + r3 z^-1 + r4 z^-2)`` with each r uniform
+    in +-3/8, the filter of Valin, A Hybrid DSP/Deep Learning Approach to
+    Real-Time Full-Band Speech Enhancement, MMSP 2018, arXiv 1709.08243. It is
+    always stable.
+
+    Arguments
+    ---------
+    wav : Tensor
+        A waveform.
+    draw : numpy.random.Generator
+        Gives the four coefficients.
+
+    Shape
+    -----
+    wav : [L]
+    output : [L]
+    """
+    r1, r2, r3, r4 = draw.uniform(-3 / 8, 3 / 8, 4).tolist()
+    poles, zeros = wav.new_tensor([1, r3, r4]), wav.new_tensor([1, r1, r2])
+    return torchaudio.functional.lfilter(wav, poles, zeros, clamp=False)
 
 
 def mix(speech: Tensor, noise: Tensor, snr_db: float) -> Tensor:

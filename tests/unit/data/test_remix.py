@@ -9,7 +9,13 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.manifest import write_json
-from speechbrain_dfkd.data.remix import from_db, mix, remix_recordings, rms
+from speechbrain_dfkd.data.remix import (
+    from_db,
+    mix,
+    random_filter,
+    remix_recordings,
+    rms,
+)
 from speechbrain_dfkd.errors import UserError
 
 RATE, SEGMENT = 1000, 0.4
@@ -113,6 +119,17 @@ def test_mix_has_the_ratio_asked_for():
     noisy = mix(speech, noise, 6.0)
     assert rms(speech) / rms(noisy - speech) == pytest.approx(from_db(6.0))
     assert torch.equal(mix(speech, torch.zeros(1000), 6.0), speech)
+
+
+def test_filter_is_the_published_one():
+    coefficients = np.random.default_rng(5).uniform(-3 / 8, 3 / 8, 4)
+    impulse = torch.zeros(64)
+    impulse[0] = 1
+    response = random_filter(impulse, np.random.default_rng(5))
+    z = np.exp(-2j * np.pi * np.arange(64) / 64)
+    r1, r2, r3, r4 = coefficients
+    expected = (1 + r1 * z + r2 * z**2) / (1 + r3 * z + r4 * z**2)
+    np.testing.assert_allclose(np.fft.fft(response), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("snr_db", [[5], [7, 3], 5, [0, 1, 2]])
