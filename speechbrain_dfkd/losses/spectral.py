@@ -141,9 +141,7 @@ class SpectralLoss(KDLoss):
         wavs = [student.wav, teacher.wav]
         return self.compare(*self.spectra(wavs, lengths))
 
-    def spectra(
-        self, wavs: Sequence[Tensor], lengths: Tensor
-    ) -> list[Tensor]:
+    def spectra(self, wavs: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         """Return the complex spectra of waveforms, then the valid frames.
 
         Arguments

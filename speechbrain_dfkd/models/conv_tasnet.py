@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -17,6 +16,7 @@ from speechbrain_dfkd.models.temporal_norms import (
     GlobalLayerNorm,
 )
 from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.precision import full_precision
 
 NORMS = {"global": GlobalLayerNorm, "cumulative": CumulativeLayerNorm}
 MASKS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
@@ -180,12 +180,12 @@ class ConvTasNet(nn.Module):
         missing = (self.filter_length - length) % self.hop_length
         kept = {}
         # Half precision would add its rounding to the waveform itself.
-        with _full_precision(noisy.device):
+        with full_precision(noisy.device):
             padded = F.pad(noisy.float(), (0, missing))
             encoded = self.encoder(padded[:, None])
         _keep(encoded, "encoder", features, kept)
         mask = self._estimate_mask(encoded, features, kept)
-        with _full_precision(noisy.device):
+        with full_precision(noisy.device):
             wav = self.decoder(encoded * mask)[:, 0, :length]
         return Enhanced(wav, kept)
 
@@ -205,13 +205,6 @@ def _keep(x: Tensor, name: str, features: Collection[str], kept: dict):
     if name in features:
         kept[name] = x
     return x
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager:
-    """Switch autocast off, where the device has it."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
 
 
 def _check_even(filter_length: int):
