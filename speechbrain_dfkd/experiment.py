@@ -16,7 +16,7 @@ from speechbrain_dfkd.command_line import (
     read_command,
 )
 from speechbrain_dfkd.data.dataset import make_datasets
-from speechbrain_dfkd.dfkd_brain import DFKDBrain
+from speechbrain_dfkd.dfkd_brain import DFKDBrain, needs_teacher
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.report import write_report
@@ -71,7 +71,7 @@ def _train_dfkd(argv, recipe_folder):
     command = read_command(argv, recipe_folder, DFKD_KEYS)
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
-    teaches = hparams["kd_weight"] > 0
+    teaches = needs_teacher(hparams)
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)

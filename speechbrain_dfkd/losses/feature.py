@@ -127,7 +127,7 @@ def frame_similarity(feature: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
     lengths : Tensor
         Relative lengths; what lies beyond them does not matter.
     n_frames : int
-        Number of common frames to average over; no more than T.
+        Number of common frames to average over.
 
     Returns
     -------

@@ -132,6 +132,11 @@ class DCCRN(nn.Module):
             (frames - 1) * self.stft.hop_length,
         )
 
+    @property
+    def feature_names(self) -> list[str]:
+        """What can be asked for, in the order of computation."""
+        return self.mask_net.feature_names
+
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
     ) -> Enhanced:
