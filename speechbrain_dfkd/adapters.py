@@ -241,7 +241,7 @@ class RandomSplit(nn.Module):
                 f"the split's seed must be at least 0, got {seed}; any other "
                 f"number will do"
             )
-        self.seed = seed
+        self.salt = (seed * _SPREAD) % 2**63
 
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
@@ -252,8 +252,7 @@ class RandomSplit(nn.Module):
         bits = (teacher_mag.float() + 0.0).view(torch.int32).long()
         places = torch.arange(n_bins, device=bits.device)[:, None] + 1
         mixed = ((bits ^ places) * (2 * places + 1) * _SPREAD).sum(1)
-        mixed = _mix(mixed + _SPREAD * self.seed)
-        return _mix(mixed).remainder(n_bins - 1)
+        return _mix(_mix(mixed + self.salt)).remainder(n_bins - 1)
 
 
 class SmoothedOverTime(nn.Module):

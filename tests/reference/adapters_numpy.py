@@ -78,5 +78,6 @@ def random_split(magnitudes, seed):
         (bits,) = struct.unpack("<i", struct.pack("<f", magnitude))
         place = f + 1
         total += (bits ^ place) * (2 * place + 1) * spread
-    mixed = mix(mix(signed(signed(total) + seed * spread)))
+    salt = seed * spread % (WORD // 2)
+    mixed = mix(mix(signed(total + salt)))
     return mixed % (len(magnitudes) - 1)

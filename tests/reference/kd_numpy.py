@@ -77,18 +77,20 @@ def high_error(student, target, beta=0.5):
     return beta * cosine + (1 - beta) * sum(errors) / len(errors)
 
 
-def dispatch_band(triples, in_band, error, patch_bins, fraction):
+def dispatch_band(
+    triples, in_band, error, patch_bins, fraction, split=crossover
+):
     """Return the mean error of the patches chosen in one band.
 
     ``triples`` holds (student, teacher, clean) of each item, and
     ``in_band(f, m)`` tells whether bin f lies in the band of a frame whose
-    crossover is m.
+    crossover is m; ``split`` gives that of the teacher's magnitudes.
     """
     chosen = []
     for student, teacher, clean in triples:
         patches = []
         for t in range(teacher.shape[1]):
-            m = crossover([abs(value) for value in teacher[:, t]])
+            m = split([abs(value) for value in teacher[:, t]])
             for first in range(0, len(teacher), patch_bins):
                 end = min(first + patch_bins, len(teacher))
                 bins = [f for f in range(first, end) if in_band(f, m)]
