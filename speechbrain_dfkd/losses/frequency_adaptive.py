@@ -135,8 +135,8 @@ class DFKDLoss(SpectralLoss):
         crossover = self.adapter(teacher_mag)
         low, high = band_masks(crossover, n_bins)
         bands = {
-            "l_low": Band(low, self._low_error),
-            "l_high": Band(high, self._high_error),
+            "l_low": Band(low.float(), self._low_error),
+            "l_high": Band(high.float(), self._high_error),
         }
         histogram = _histogram(crossover, valid, n_bins)
         return bands, {"crossover_histogram": histogram}
@@ -169,7 +169,7 @@ def cosine_distance(
     bins : BinTerms
         Of each bin.
     mask : Tensor
-        Boolean, True in the bins of the band.
+        1 in the bins of the band and 0 elsewhere.
     patch_bins : int
         Bins in a patch.
     eps : float

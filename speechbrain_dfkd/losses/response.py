@@ -114,7 +114,7 @@ class SpectrumResponse(SpectralLoss):
         self, teacher_mag: Tensor, valid: Tensor
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
         """Return all bins as one band; as ``SpectralLoss.split``."""
-        return {"l_spectrum": Band(_bins(teacher_mag) >= 0, patch_mean)}, {}
+        return {"l_spectrum": Band(_bins(teacher_mag, 0), patch_mean)}, {}
 
     def bin_terms(self, estimate: Spectrum, target: Spectrum) -> Tensor:
         """Return the error of each bin, [B, F, T]."""
@@ -173,9 +173,8 @@ class SubbandResponse(SpectrumResponse):
         self, teacher_mag: Tensor, valid: Tensor
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
         """Return the fixed bands; as ``SpectralLoss.split``."""
-        bins = _bins(teacher_mag)
         bands = {
-            f"l_from_bin_{low}": Band((low <= bins) & (bins < high), patch_mean)
+            f"l_from_bin_{low}": Band(_bins(teacher_mag, low, high), patch_mean)
             for low, high in pairwise(self.edges)
         }
         return bands, {}
@@ -237,7 +236,8 @@ def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
     return spectrum.spec * gain, power.sqrt() * gain
 
 
-def _bins(magnitudes: Tensor) -> Tensor:
-    """Return the bins' numbers, [1, F, 1]."""
-    bins = torch.arange(magnitudes.shape[1], device=magnitudes.device)
-    return bins[None, :, None]
+def _bins(magnitudes: Tensor, low: int, high: int | None = None) -> Tensor:
+    """Return 1 in the bins from low to before high and 0 elsewhere."""
+    mask = magnitudes.new_zeros(1, magnitudes.shape[1], 1)
+    mask[:, low:high] = 1
+    return mask

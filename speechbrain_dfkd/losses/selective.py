@@ -138,7 +138,7 @@ class SelectivePatches(KDLoss):
         for name, (mask, error) in bands.items():
             height = self._height(name)
             gap = error(students, mask, height) - error(teachers, mask, height)
-            own = patch_sum(mask.float(), mask, height) > 0
+            own = patch_sum(mask, mask, height) > 0
             candidates = (own & valid[:, None]).expand_as(gap)
             choices[name] = choose_patches(gap, candidates, self.fraction)
             n_chosen = n_chosen + choices[name].sum()
