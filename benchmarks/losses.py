@@ -4,8 +4,8 @@
 
 Each objective in hparams/kd, forward and backward, beside a plain
 implementation of the same equations that loops over items, frames and
-patches, and as a share of the training step of the smallest use: a
-quarter-width DCCRN taught by DCCRN-CL (forward of both, all losses, backward).
+patches, and as a share of the training step of a quarter-width DCCRN alone
+(forward, supervised loss, backward; with its teacher a step takes longer).
 One process, in turn, medians over rounds of the ratio within a round. Memory:
 how far the peak resident memory of a fresh process rises.
 
@@ -86,15 +86,6 @@ class Case:
         ].backward()
 
     def step(self):
-        """Run a training step with the waveform's objective alone."""
-        student, teacher = self.networks
-        target = teacher(self.noisy).wav
-        wav = student(self.noisy).wav
-        loss = si_snr_loss(wav, self.clean, self.lengths)
-        (loss + si_snr_loss(wav, target, self.lengths)).backward()
-        student.zero_grad()
-
-    def student_step(self):
         """Run a training step of the student alone."""
         student, _ = self.networks
         wav = student(self.noisy).wav
@@ -117,7 +108,7 @@ def check_equal(case, loss, name):
 def report(case, losses, arguments):
     """Print a line for each objective."""
     print(
-        f"{'objective':18} {'time':>9} {'of step':>8} {'of student':>10} "
+        f"{'objective':18} {'time':>9} {'of step':>8} "
         f"{'memory':>8} {'loop / ours: time':>18} {'memory':>8}"
     )
     for name, loss in losses.items():
@@ -125,7 +116,6 @@ def report(case, losses, arguments):
         works = {
             "ours": case.work(loss, loss),
             "step": case.step,
-            "student": case.student_step,
             "loop": case.work(loss, loop_losses.of(loss)),
         }
         times = time_in_turn(works, arguments.rounds)
@@ -136,7 +126,6 @@ def report(case, losses, arguments):
         print(
             f"{name:18} {1000 * statistics.median(ours):6.1f} ms "
             f"{100 * median_ratio(ours, times['step']):6.1f} % "
-            f"{100 * median_ratio(ours, times['student']):8.1f} % "
             f"{peaks[0]:5.0f} MB {median_ratio(times['loop'], ours):18.1f} "
             f"{peaks[1] / max(peaks[0], 1):8.1f}",
             flush=True,

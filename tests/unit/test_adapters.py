@@ -6,12 +6,11 @@ import torch
 
 from speechbrain_dfkd.adapters import (
     FallingEnvelope,
-    FixedSplit,
     LogMagnitudeSlope,
-    RandomSplit,
     SmoothedOverTime,
     SpectralRolloff,
 )
+from speechbrain_dfkd.control_splits import FixedSplit, RandomSplit
 from speechbrain_dfkd.errors import UserError
 
 ADAPTERS = [

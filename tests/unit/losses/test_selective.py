@@ -4,7 +4,7 @@ import kd_numpy
 import pytest
 import torch
 
-from speechbrain_dfkd.adapters import FixedSplit
+from speechbrain_dfkd.control_splits import FixedSplit
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches, SpectrumResponse

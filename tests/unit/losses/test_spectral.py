@@ -7,7 +7,7 @@ import torch
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches
-from speechbrain_dfkd.losses.spectral import patch_mean, patch_sum
+from speechbrain_dfkd.losses.patches import patch_mean, patch_sum
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.stft import STFT
 
