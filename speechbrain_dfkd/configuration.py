@@ -133,7 +133,7 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
         _merge(tree, overrides, leaf.parent, "the command line")
         sources.append("the command line")
     _check_used(tree, read_keys | set(RunOptions().as_dict()), leaf)
-    _check_includes(tree, leaf)
+    _check_includes(tree, leaf.parent)
     return Configuration(leaf, tree, sources)
 
 
@@ -148,13 +148,14 @@ def _merge(tree, values, folder, source, path=""):
             continue
         if tag_of(old).startswith(_INCLUDE):
             # Its own references are relative to itself: resolve it first.
-            name = tag_of(old)[len(_INCLUDE) :]
-            included = read_tree(folder / name)
+            file = folder / tag_of(old)[len(_INCLUDE) :]
+            included = read_tree(file)
             if isinstance(old, Mapping):
-                _merge(included, old, folder, source, f"{path}{key}.")
-            _merge(included, value, folder, source, f"{path}{key}.")
-            text = resolve_references(dump_tree(included)).getvalue()
-            tree[key] = parse_tree(text, name)
+                _merge(included, old, file.parent, source, f"{path}{key}.")
+            _merge(included, value, file.parent, source, f"{path}{key}.")
+            stream = _NamedText(dump_tree(included), name=str(file))
+            text = resolve_references(stream).getvalue()
+            tree[key] = parse_tree(text, str(file))
         elif isinstance(old, Mapping) and len(old):
             _merge(old, value, folder, source, f"{path}{key}.")
         else:
@@ -167,16 +168,18 @@ def _unknown(key, source, known):
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _check_includes(tree, leaf):
+def _check_includes(node, folder):
     """Check the keys of included files, and those given beside an include."""
-    for node in nodes_of(tree):
-        if not tag_of(node).startswith(_INCLUDE):
-            continue
+    if tag_of(node).startswith(_INCLUDE):
         name = tag_of(node)[len(_INCLUDE) :]
-        included = read_tree(leaf.parent / name)
-        _check_used(included, _INCLUDED_KEYS, name)
-        if isinstance(node, Mapping):
-            _merge(included, node, leaf.parent, f"an include of {name}")
+        file = folder / name
+        beside, node, folder = node, read_tree(file), file.parent
+        _check_used(node, _INCLUDED_KEYS, name)
+        if isinstance(beside, Mapping):
+            _merge(node, beside, folder, f"an include of {name}")
+    if isinstance(node, Mapping | list):
+        for child in node.values() if isinstance(node, Mapping) else node:
+            _check_includes(child, folder)
 
 
 def _check_used(tree, read_keys, source):

@@ -23,8 +23,10 @@ class DFKDBrain(EnhancementBrain):
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``.
+        ``modules["kd_loss"]`` is a ``KDLoss``.
     teacher : FrozenTeacher, optional
-        None, or ``kd_weight`` 0: the student is trained alone.
+        Not run where ``kd_weight`` is 0 or the objective needs none. None:
+        the student is trained alone, unless the objective needs no teacher.
     """
 
     trained = "student"
@@ -42,6 +44,16 @@ class DFKDBrain(EnhancementBrain):
         # An attribute, not one of self.modules: those are given to the
         # optimizer, put in training mode and wrapped for several devices.
         self.teacher = teacher.to(self.device) if teacher else None
+        # Read now: a module wrapped for several devices hides them.
+        objective = self.modules.kd_loss
+        self.student_features = objective.student_features
+        self.teacher_features = objective.teacher_features
+        # A teacher can also be there for the student's first weights alone.
+        weighs = self.hparams.kd_weight > 0
+        self.follows = (
+            weighs and teacher is not None and objective.needs_teacher
+        )
+        self.distils = self.follows or (weighs and not objective.needs_teacher)
         if checkpointer is not None:
             checkpointer.add_recoverable(
                 "teacher_fingerprint",
@@ -52,21 +64,20 @@ class DFKDBrain(EnhancementBrain):
 
     def compute_forward(self, batch, stage):
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
+        if stage != sb.Stage.TRAIN or not self.distils:
+            return super().compute_forward(batch, stage), None
+        noisy_wav = batch.to(self.device).noisy_sig.data
         teacher = None
-        if stage == sb.Stage.TRAIN and self._follows():
+        if self.follows:
             # First: what it needs is freed before the student's graph grows.
-            batch = batch.to(self.device)
-            teacher = self.teacher(batch.noisy_sig.data)
-        return super().compute_forward(batch, stage), teacher
-
-    def _follows(self):
-        return self.teacher is not None and self.hparams.kd_weight > 0
+            teacher = self.teacher(noisy_wav, self.teacher_features)
+        return self.modules.student(noisy_wav, self.student_features), teacher
 
     def compute_objectives(self, predictions, batch, stage):
         """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""
         student, teacher = predictions
         loss = super().compute_objectives(student, batch, stage)
-        if teacher is None:
+        if stage != sb.Stage.TRAIN or not self.distils:
             return loss
         clean_wav, lengths = batch.clean_sig
         kd_loss, terms = self.modules.kd_loss(
@@ -74,6 +85,38 @@ class DFKDBrain(EnhancementBrain):
         )
         self.terms.append({"l_kd": kd_loss, **terms})
         return loss + self.hparams.kd_weight * kd_loss
+
+
+def needs_teacher(hparams: dict) -> bool:
+    """Tell whether a training needs a teacher at all.
+
+    It does where the objective does and has a weight, or where the student
+    starts from it; any other run neither trains nor loads one.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of a dfkd leaf.
+
+    Raises
+    ------
+    UserError
+        Where the objective asks for a feature that a network does not have.
+    """
+    objective = hparams["modules"]["kd_loss"]
+    for role in ("student", "teacher"):
+        asked = getattr(objective, f"{role}_features")
+        # A network of the user's own need not list its features.
+        known = getattr(hparams[role]["model"], "feature_names", asked)
+        unknown = [name for name in asked if name not in known]
+        if unknown:
+            raise UserError(
+                f"{role}_features must be among {', '.join(known)}, got "
+                f"{', '.join(unknown)}; pass --kd '!include:kd/FILE.yaml "
+                f"{{{role}_features: [{known[-1]}]}}'"
+            )
+    follows = hparams["kd_weight"] > 0 and objective.needs_teacher
+    return follows or hparams["init_from_teacher"]
 
 
 @main_process_only

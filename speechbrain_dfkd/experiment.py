@@ -16,18 +16,14 @@ from speechbrain_dfkd.command_line import (
     read_command,
 )
 from speechbrain_dfkd.data.dataset import make_datasets
-from speechbrain_dfkd.dfkd_brain import DFKDBrain
+from speechbrain_dfkd.dfkd_brain import DFKDBrain, needs_teacher
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.report import write_report
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.inference.export import WEIGHTS, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
-from speechbrain_dfkd.run_settings import (
-    keep_settings,
-    needs_teacher,
-    refuse_other_settings,
-)
+from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
 from speechbrain_dfkd.student_initialisation import initialise_from_teacher
 from speechbrain_dfkd.teacher import FrozenTeacher, load_teacher
 

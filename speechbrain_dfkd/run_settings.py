@@ -39,7 +39,7 @@ _NUMBERS = {
     "num_workers": (0, True),
 }
 # YAML reads "no" and "off" as text, which would count as True.
-_FLAGS = {"init_from_teacher", "save_enhanced", "skip_prep"}
+_FLAGS = {"clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep"}
 
 
 def adopt_run_options(configuration: Configuration, run_opts) -> None:
@@ -79,7 +79,8 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
         Where the file cannot be read, or its network is none of ours.
     """
     settings = configuration.settings()
-    if not settings.get("teacher_ckpt") or not needs_teacher(settings):
+    wanted = settings.get("kd_weight") or settings.get("init_from_teacher")
+    if not (wanted and settings["teacher_ckpt"]):
         return
     path = find_teacher_checkpoint(settings["teacher_ckpt"])
     content = read_checkpoint(path)
@@ -94,11 +95,6 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
             f"{path} describes it, in place of the setting teacher ({replaced})",
             flush=True,
         )
-
-
-def needs_teacher(settings: dict) -> bool:
-    """Return whether a student follows a teacher, or starts from one."""
-    return settings["kd_weight"] > 0 or settings["init_from_teacher"]
 
 
 def check_values(settings: dict) -> None:

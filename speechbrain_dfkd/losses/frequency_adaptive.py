@@ -10,12 +10,17 @@ DISPatch file does, [inferred] it is a choice made here.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.frequency_adapter import FrequencyAdapter, band_masks
-from speechbrain_dfkd.losses.lengths import check_same_shape, sample_mask
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.losses.patches import (
+    Band,
+    Spectrum,
+    patch_mean,
+    patch_sum,
+)
+from speechbrain_dfkd.losses.spectral import SpectralLoss
 from speechbrain_dfkd.stft import STFT
 
 
@@ -40,7 +45,7 @@ class BinTerms(NamedTuple):
     magnitude_error: Tensor
 
 
-class DFKDLoss(nn.Module):
+class DFKDLoss(SpectralLoss):
     """Dynamic frequency-adaptive distillation of a teacher's output.
 
     With ``S`` and ``T`` the spectra of student and teacher and ``m`` the
@@ -75,14 +80,19 @@ class DFKDLoss(nn.Module):
         [single].
     eps : float
         Least norm that divides [inferred].
+    energy_exponent, relative_level
+        Not of the published loss: see ``SpectralLoss``. The cosine ignores
+        level, so that a silent frame weighs as much as speech, while the
+        magnitude error grows with the square of the waveforms' scale.
 
     Raises
     ------
     UserError
-        If ``beta`` or ``eps`` is out of its range.
+        If ``beta``, ``eps`` or ``energy_exponent`` is out of its range.
 
     Example
     -------
+    >>> from speechbrain_dfkd.models import Enhanced
     >>> loss = DFKDLoss(STFT(), FrequencyAdapter(), beta=0.25)
     >>> teacher = torch.sin(torch.arange(2048.0)).reshape(1, -1)
     >>> opposite = Enhanced(-teacher, {})  # every cosine distance is 2
@@ -101,144 +111,85 @@ class DFKDLoss(nn.Module):
         adapter: FrequencyAdapter,
         beta: float = 0.5,
         eps: float = 1e-8,
+        energy_exponent: float = 0.0,
+        relative_level: bool = False,
     ):
-        super().__init__()
+        super().__init__(stft, energy_exponent, relative_level)
         if not 0 <= beta <= 1:
             raise UserError(f"beta must be in [0, 1], got {beta}; 0.5 is usual")
         if eps <= 0:
             raise UserError(f"eps must be positive, got {eps}; 1e-8 is usual")
-        self.stft = stft
         self.adapter = adapter
         self.beta = beta
         self.eps = eps
 
-    def forward(
-        self,
-        student: Enhanced,
-        teacher: Enhanced,
-        clean: Tensor,
-        lengths: Tensor,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return L_KD and what to log of it.
+    def split(
+        self, teacher_mag: Tensor, valid: Tensor
+    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+        """Return ``l_low`` and ``l_high``, and the crossovers to log.
 
-        Arguments
-        ---------
-        student : Enhanced
-            The student's output.
-        teacher : Enhanced
-            The teacher's output for the same input.
-        clean : Tensor
-            Clean waveforms; not used, part of the contract of KD losses.
-        lengths : Tensor
-            SpeechBrain's relative lengths, in (0, 1].
-
-        Returns
-        -------
-        loss : Tensor
-            A scalar, in float32.
-        terms : dict of str to Tensor
-            Detached: the scalars ``l_low`` and ``l_high``, and
-            ``crossover_histogram`` [F], how many valid frames have their
-            crossover in each bin.
-
-        Shape
-        -----
-        student.wav, teacher.wav, clean : [B, L]
-        lengths : [B]
-
-        Raises
-        ------
-        ValueError
-            If the shapes differ from these.
+        ``crossover_histogram`` [F] counts how many valid frames have their
+        crossover in each bin. Arguments are those of ``SpectralLoss.split``.
         """
-        check_same_shape(student.wav, teacher.wav, lengths)
-        n_samples = student.wav.shape[1]
-        padding = ~sample_mask(lengths, n_samples)
-        return self.compare(
-            self.stft(student.wav.masked_fill(padding, 0.0)),
-            self.stft(teacher.wav.masked_fill(padding, 0.0)),
-            self.stft.frame_mask(lengths, n_samples),
+        n_bins = teacher_mag.shape[1]
+        crossover = self.adapter(teacher_mag)
+        low, high = band_masks(crossover, n_bins)
+        bands = {
+            "l_low": Band(low.float(), self._low_error),
+            "l_high": Band(high.float(), self._high_error),
+        }
+        histogram = _histogram(crossover, valid, n_bins)
+        return bands, {"crossover_histogram": histogram}
+
+    def bin_terms(self, estimate: Spectrum, target: Spectrum) -> BinTerms:
+        """Return the terms of each bin, once for both bands."""
+        return BinTerms(
+            dot=(target.spec.conj() * estimate.spec).real,
+            student_power=estimate.mag.square(),
+            teacher_power=target.mag.square(),
+            magnitude_error=(target.mag - estimate.mag).square(),
         )
 
-    def compare(
-        self, student_spec: Tensor, teacher_spec: Tensor, valid: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what ``forward`` does, from spectra.
+    def _low_error(self, bins, mask, patch_bins):
+        return cosine_distance(bins, mask, patch_bins, self.eps)
 
-        Arguments
-        ---------
-        student_spec : Tensor
-            Complex spectrum of the student, complex64 or complex128.
-        teacher_spec : Tensor
-            Complex spectrum of the teacher.
-        valid : Tensor
-            Boolean, True for the frames to count.
-
-        Returns
-        -------
-        tuple of Tensor and dict
-            As ``forward`` returns.
-
-        Shape
-        -----
-        student_spec, teacher_spec : [B, F, T]
-        valid : [B, T]
-        """
-        teacher_spec = teacher_spec.detach()
-        teacher_mag = teacher_spec.abs()
-        crossover = self.adapter(teacher_mag)
-        n_bins = teacher_mag.shape[1]
-        low, high = band_masks(crossover, n_bins)
-        terms = bin_terms(student_spec, teacher_spec, teacher_mag)
-        l_low = _mean(cosine_distance(terms, low, self.eps), valid)
-        cosine = cosine_distance(terms, high, self.eps)
-        level = magnitude_distance(terms, high)
-        l_high = _mean(self.beta * cosine + (1 - self.beta) * level, valid)
-        return l_low + l_high, {
-            "l_low": l_low.detach(),
-            "l_high": l_high.detach(),
-            "crossover_histogram": _histogram(crossover, valid, n_bins),
-        }
+    def _high_error(self, bins, mask, patch_bins):
+        cosine = cosine_distance(bins, mask, patch_bins, self.eps)
+        level = patch_mean(bins.magnitude_error, mask, patch_bins)
+        return self.beta * cosine + (1 - self.beta) * level
 
 
-def bin_terms(
-    student_spec: Tensor, teacher_spec: Tensor, teacher_mag: Tensor
-) -> BinTerms:
-    """Return the terms of each bin, once for both bands; all [B, F, T]."""
-    student_mag = student_spec.abs()
-    return BinTerms(
-        dot=(teacher_spec.conj() * student_spec).real,
-        student_power=student_mag.square(),
-        teacher_power=teacher_mag.square(),
-        magnitude_error=(teacher_mag - student_mag).square(),
-    )
+def cosine_distance(
+    bins: BinTerms, mask: Tensor, patch_bins: int, eps: float
+) -> Tensor:
+    """Return 1 - Re<T, S> / (||T|| ||S||) of each patch of a band.
 
+    Arguments
+    ---------
+    bins : BinTerms
+        Of each bin.
+    mask : Tensor
+        1 in the bins of the band and 0 elsewhere.
+    patch_bins : int
+        Bins in a patch.
+    eps : float
+        Least norm that divides; below it a teacher counts as silent, and
+        gives 0.
 
-def cosine_distance(terms: BinTerms, band: Tensor, eps: float) -> Tensor:
-    """Return 1 - Re<T, S> / (||T|| ||S||) of each frame [B, T] over a band."""
-    student_power = _band_sum(terms.student_power, band)
-    teacher_power = _band_sum(terms.teacher_power, band)
+    Shape
+    -----
+    mask : [B, F, T]
+    output : [B, P, T]
+    """
+    student_power = patch_sum(bins.student_power, mask, patch_bins)
+    teacher_power = patch_sum(bins.teacher_power, mask, patch_bins)
     # Below the guard the square root would have an infinite gradient.
     least = eps**2
     student_norm = student_power.clamp_min(least).sqrt()
     teacher_norm = teacher_power.clamp_min(least).sqrt()
-    cosine = _band_sum(terms.dot, band) / (student_norm * teacher_norm)
+    dot = patch_sum(bins.dot, mask, patch_bins)
+    cosine = dot / (student_norm * teacher_norm)
     return (1 - cosine).masked_fill(teacher_power <= least, 0.0)
-
-
-def magnitude_distance(terms: BinTerms, band: Tensor) -> Tensor:
-    """Return the mean of (|T| - |S|)^2 over a band's bins, [B, T]."""
-    return _band_sum(terms.magnitude_error, band) / band.sum(1)
-
-
-def _band_sum(values: Tensor, band: Tensor) -> Tensor:
-    """Sum a band's bins; differences of running sums would lose the weaker."""
-    return torch.where(band, values, 0.0).sum(1)
-
-
-def _mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean over the valid frames of the batch."""
-    return values.masked_fill(~valid, 0.0).sum() / valid.sum().clamp_min(1)
 
 
 def _histogram(crossover: Tensor, valid: Tensor, n_bins: int) -> Tensor:

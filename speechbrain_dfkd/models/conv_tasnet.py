@@ -16,13 +16,13 @@ from speechbrain_dfkd.models.arguments import (
 from speechbrain_dfkd.models.channel_axes import ChannelAxes
 from speechbrain_dfkd.models.conv_tasnet_channels import conv_tasnet_channels
 from speechbrain_dfkd.models.enhanced import Enhanced, keep
-from speechbrain_dfkd.models.precision import full_precision
 from speechbrain_dfkd.models.temporal_block import TemporalBlock
 from speechbrain_dfkd.models.temporal_norms import (
     CumulativeLayerNorm,
     GlobalLayerNorm,
 )
 from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.precision import full_precision
 
 NORMS = {"global": GlobalLayerNorm, "cumulative": CumulativeLayerNorm}
 MASKS = {"sigmoid": torch.sigmoid, "relu": torch.relu}

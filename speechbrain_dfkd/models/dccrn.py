@@ -170,6 +170,11 @@ class DCCRN(nn.Module):
             (frames - 1) * self.stft.hop_length,
         )
 
+    @property
+    def feature_names(self) -> list[str]:
+        """What can be asked for, in the order of computation."""
+        return self.mask_net.feature_names
+
     def channel_axes(self) -> ChannelAxes:
         """Return what a narrower network needs to start from this one."""
         return dccrn_channels(self.mask_net, self.settings)

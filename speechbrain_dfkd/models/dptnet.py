@@ -20,9 +20,9 @@ from speechbrain_dfkd.models.dual_path import (
     split_chunks,
 )
 from speechbrain_dfkd.models.enhanced import Enhanced, keep
-from speechbrain_dfkd.models.precision import full_precision
 from speechbrain_dfkd.models.temporal_norms import GlobalLayerNorm
 from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.precision import full_precision
 
 MASKS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 

@@ -13,7 +13,7 @@ from torch import nn
 from speechbrain_dfkd import DFKDBrain, EnhancementBrain, FrozenTeacher
 from speechbrain_dfkd.checkpointer import AtomicCheckpointer
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.losses import si_snr_loss
+from speechbrain_dfkd.losses import KDLoss, si_snr_loss
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.teacher import fingerprint
 
@@ -39,7 +39,7 @@ class Filter(nn.Module):
         return Enhanced(self.norm(self.conv(noisy[:, None]))[:, 0], {})
 
 
-class WaveformKD(nn.Module):
+class WaveformKD(KDLoss):
     """The smallest objective that keeps the contract of KD losses."""
 
     def forward(self, student, teacher, clean, lengths):

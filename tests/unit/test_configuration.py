@@ -106,6 +106,33 @@ def test_misspelt_key_in_included_file_is_named(files):
         settings(files)
 
 
+@pytest.fixture
+def nested(files):
+    """A network of which a part is an include of its own folder."""
+    text = "name: nested\npart: !include:small.yaml\ndepth: 3\n"
+    text += "model: !new:collections.Counter\n    parts: !ref <part[width]>\n"
+    text += "    depth: !ref <depth>\n"
+    (files / "models/nested.yaml").write_text(text)
+    return files
+
+
+def test_an_include_within_an_include_is_found_from_its_own_folder(nested):
+    swap = "network: !include:models/nested.yaml"
+    assert settings(nested, swap)["network"]["model"]["parts"] == 2
+    deeper = settings(nested, f"{swap} {{depth: 4}}")
+    assert deeper["network"]["model"]["depth"] == 4
+    (nested / "my_dfkd.yaml").write_text(LEAF.replace("small", "nested"))
+    wider = settings(nested, "network: {part: {width: 5}}")
+    assert wider["network"]["model"]["parts"] == 5
+
+
+def test_misspelt_key_in_an_include_within_an_include_is_named(nested):
+    text = NETWORK.replace("width: 2", "width: 2\nwidthh: 3")
+    (nested / "models/small.yaml").write_text(text)
+    with pytest.raises(UserError, match="'widthh'.*small.yaml.*'width'"):
+        settings(nested, "network: !include:models/nested.yaml")
+
+
 def test_misspelt_key_in_layer_is_named(files):
     (files / "speech.yaml").write_text(LAYER.replace("lr: 0.2", "rl: 0.2"))
     with pytest.raises(UserError, match="'rl'.*speech.yaml"):

@@ -1,4 +1,4 @@
-"""What is computed in full precision under autocast too."""
+"""Where half precision would spoil the result."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,24 +8,13 @@ import torch
 def full_precision(device: torch.device) -> AbstractContextManager:
     """Switch autocast off, where the device has it.
 
-    Arguments
-    ---------
-    device : torch.device
-        Where the computation runs.
-
-    Returns
-    -------
-    context manager
-
     Example
     -------
-    >>> x = torch.ones(1, 1)
+    >>> ones = torch.ones(2, 2)
     >>> with torch.autocast("cpu", torch.bfloat16):
-    ...     half = x @ x
-    ...     with full_precision(x.device):
-    ...         full = x @ x
-    >>> half.dtype, full.dtype
-    (torch.bfloat16, torch.float32)
+    ...     with full_precision(ones.device):
+    ...         (ones @ ones).dtype
+    torch.float32
     """
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)

@@ -1,0 +1,239 @@
+"""Objectives that compare the outputs of student and teacher as a whole."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.losses.kd_loss import KDLoss
+from speechbrain_dfkd.losses.patches import Band, Spectrum, patch_mean
+from speechbrain_dfkd.losses.si_snr import si_snr_loss
+from speechbrain_dfkd.losses.spectral import SpectralLoss
+from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.stft import STFT
+
+# Power (-80 dB) below which a bin is not compressed further. It is below the
+# noise of 16 bits, and bounds the gradient of a bin that is zero.
+COMPRESSION_FLOOR = 1e-8
+
+
+class WaveformResponse(KDLoss):
+    """Any supervised loss, with the teacher's waveform for a target.
+
+    By default the negative SI-SNR, common practice; it is -80 dB, not zero,
+    where the student equals the teacher.
+
+    Arguments
+    ---------
+    criterion : callable
+        Maps (estimate [B, L], target [B, L], lengths [B]) to a scalar.
+
+    Example
+    -------
+    >>> loss = WaveformResponse()
+    >>> teacher = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    >>> student = teacher + 0.1 * torch.tensor([[1.0, 1.0, -1.0, -1.0]])
+    >>> outputs = Enhanced(student, {}), Enhanced(teacher, {})
+    >>> value, terms = loss(*outputs, torch.zeros(1, 4), torch.ones(1))
+    >>> round(value.item(), 2)  # noise of a tenth: 20 dB
+    -20.0
+    """
+
+    def __init__(self, criterion: Callable = si_snr_loss):
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(
+        self,
+        student: Enhanced,
+        teacher: Enhanced,
+        clean: Tensor,
+        lengths: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss to the teacher's waveform; see ``KDLoss``."""
+        loss = self.criterion(student.wav, teacher.wav.detach(), lengths)
+        return loss, {"l_waveform": loss.detach()}
+
+
+class SpectrumResponse(SpectralLoss):
+    """Squared error of compressed spectra, of magnitudes and complex values.
+
+    Braun and Tashev, "A consolidated view of loss functions for supervised
+    deep learning-based speech enhancement", TSP 2021, arXiv 2009.12286, with
+    the teacher for a target. The mean over the valid frames and all bins of
+    ``compressed_error``; with ``compression`` 1 and ``complex_share`` 0 it is
+    the squared error of magnitudes.
+
+    Arguments
+    ---------
+    stft : STFT
+        The transform.
+    compression : float
+        Exponent c of the magnitudes, in (0, 1].
+    complex_share : float
+        In [0, 1], of the complex error; the rest is the magnitudes'.
+
+    Raises
+    ------
+    UserError
+        If ``compression`` or ``complex_share`` is out of its range.
+
+    Example
+    -------
+    >>> loss = SpectrumResponse(STFT(), compression=1.0, complex_share=0.25)
+    >>> spec = torch.ones(1, 257, 4, dtype=torch.complex64)
+    >>> value, terms = loss.compare(-spec, spec, torch.ones(1, 4).bool())
+    >>> round(value.item(), 3)  # 0.25 * 2^2, and no error of magnitude
+    1.0
+    """
+
+    def __init__(
+        self, stft: STFT, compression: float = 0.3, complex_share: float = 0.3
+    ):
+        super().__init__(stft)
+        if not 0 < compression <= 1:
+            raise UserError(
+                f"compression must be above 0 and at most 1, got "
+                f"{compression}; 0.3 is usual, 1 does not compress"
+            )
+        if not 0 <= complex_share <= 1:
+            raise UserError(
+                f"complex_share must be in [0, 1], got {complex_share}; "
+                f"0.3 is usual"
+            )
+        self.compression = compression
+        self.complex_share = complex_share
+
+    def split(
+        self, teacher_mag: Tensor, valid: Tensor
+    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+        """Return all bins as one band; as ``SpectralLoss.split``."""
+        return {"l_spectrum": Band(_bins(teacher_mag, 0), patch_mean)}, {}
+
+    def bin_terms(self, estimate: Spectrum, target: Spectrum) -> Tensor:
+        """Return the error of each bin, [B, F, T]."""
+        return compressed_error(
+            estimate, target, self.compression, self.complex_share
+        )
+
+
+class SubbandResponse(SpectrumResponse):
+    """The response on the spectrum, summed over fixed sub-bands.
+
+    Each band counts alike, however few bins it has. After Hao et al.,
+    "Sub-band Knowledge Distillation Framework for Speech Enhancement",
+    Interspeech 2020, arXiv 2005.14435. Deviation: there every band has a
+    teacher of its own; here one teacher serves all.
+
+    Arguments
+    ---------
+    stft : STFT
+        The transform.
+    edges : sequence of int
+        First bins of all bands but the lowest, rising.
+    compression, complex_share : float
+        As in ``SpectrumResponse``.
+
+    Raises
+    ------
+    UserError
+        If an argument is out of its range.
+
+    Example
+    -------
+    >>> loss = SubbandResponse(STFT(), [32, 64])
+    >>> spec = torch.ones(1, 257, 4, dtype=torch.complex64)
+    >>> value, terms = loss.compare(spec, spec, torch.ones(1, 4).bool())
+    >>> list(terms)
+    ['l_from_bin_0', 'l_from_bin_32', 'l_from_bin_64']
+    """
+
+    def __init__(
+        self,
+        stft: STFT,
+        edges: Sequence[int],
+        compression: float = 0.3,
+        complex_share: float = 0.3,
+    ):
+        super().__init__(stft, compression, complex_share)
+        self.edges = [0, *edges, stft.n_fft // 2 + 1]
+        if any(low >= high for low, high in pairwise(self.edges)):
+            raise UserError(
+                f"edges must rise between 1 and {self.edges[-1] - 1}, got "
+                f"{list(edges)}; [32, 64, 128] is 1, 2 and 4 kHz with n_fft 512"
+            )
+
+    def split(
+        self, teacher_mag: Tensor, valid: Tensor
+    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+        """Return the fixed bands; as ``SpectralLoss.split``."""
+        bands = {
+            f"l_from_bin_{low}": Band(_bins(teacher_mag, low, high), patch_mean)
+            for low, high in pairwise(self.edges)
+        }
+        return bands, {}
+
+
+def compressed_error(
+    estimate: Spectrum,
+    target: Spectrum,
+    compression: float,
+    complex_share: float,
+) -> Tensor:
+    """Return the squared error of compressed spectra in each bin.
+
+    With c the exponent and a the share of the complex error::
+
+        a abs(|S|^c exp(i angle S) - |T|^c exp(i angle T))^2
+            + (1 - a) (|S|^c - |T|^c)^2
+
+    where |.|^2 stands for ``|.|^2 + 1e-8`` (-80 dB).
+
+    Arguments
+    ---------
+    estimate, target : Spectrum
+        S and T.
+    compression : float
+        c, in (0, 1].
+    complex_share : float
+        a, in [0, 1].
+
+    Shape
+    -----
+    estimate.spec, target.spec : [B, F, T]
+    output : [B, F, T]
+
+    Example
+    -------
+    >>> def spectrum(value):
+    ...     spec = torch.tensor(value, dtype=torch.complex64)
+    ...     return Spectrum(spec, spec.abs())
+    >>> nine, sixteen = spectrum(9j), spectrum(-16j)
+    >>> error = compressed_error(nine, sixteen, 0.5, 0.0)
+    >>> round(error.item(), 3)  # (3 - 4)^2
+    1.0
+    >>> error = compressed_error(nine, sixteen, 0.5, 1.0)
+    >>> round(error.item(), 3)  # (3 + 4)^2
+    49.0
+    """
+    ours, ours_mag = _compress(estimate, compression)
+    theirs, theirs_mag = _compress(target, compression)
+    difference = torch.view_as_real(ours - theirs).square().sum(-1)
+    level = (ours_mag - theirs_mag).square()
+    return complex_share * difference + (1 - complex_share) * level
+
+
+def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
+    """Return |S|^c exp(i angle S) and |S|^c."""
+    power = spectrum.mag.square() + COMPRESSION_FLOOR
+    gain = power ** ((exponent - 1) / 2)
+    return spectrum.spec * gain, power.sqrt() * gain
+
+
+def _bins(magnitudes: Tensor, low: int, high: int | None = None) -> Tensor:
+    """Return 1 in the bins from low to before high and 0 elsewhere."""
+    mask = magnitudes.new_zeros(1, magnitudes.shape[1], 1)
+    mask[:, low:high] = 1
+    return mask

@@ -1,0 +1,191 @@
+"""DISPatch: follow a teacher only where it is better than the student.
+
+Source: Kim and Choi, "DISPatch: Distilling Selective Patches for Speech
+Enhancement", ICASSP 2026, arXiv 2509.15922, and the code they published
+(dispatch_DFKD.py, dispatch_L2.py).
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.losses.kd_loss import KDLoss
+from speechbrain_dfkd.losses.patches import Spectrum, patch_sum, weighted_mean
+from speechbrain_dfkd.losses.spectral import SpectralLoss
+from speechbrain_dfkd.models.enhanced import Enhanced
+
+
+class SelectivePatches(KDLoss):
+    """Keeps the patches of an objective where the student lags most.
+
+    In each band of the objective, over patches of some bins of one frame::
+
+        gap    = error(student, clean) - error(teacher, clean)
+        chosen = the share ``fraction`` of the largest gaps of an utterance
+                 (and those equal to the last of them), at least one
+        L      = sum over bands of
+                 mean over the chosen patches of error(student, teacher)
+
+    A fixed share keeps patches in which the teacher is the worse one, once
+    it is so in more than the rest; with ``fraction`` None exactly those of
+    positive gap are chosen, which is a choice made here. With patches of
+    different height in different bands this is MSSP of the same paper.
+
+    Deviations: a patch at the edge of a band is averaged over the band's own
+    bins, and frames beyond the utterance's end are no candidates. With
+    ``energy_exponent`` the frames of the chosen patches are weighted.
+
+    Arguments
+    ---------
+    objective : SpectralLoss
+        Splits the spectrum into bands and measures their errors.
+    patch_bins : int or mapping of str to int
+        Height of the patches in bins: of all, or by the name of the band's
+        term. Published: 20; with MSSP 10 in the low and 40 in the high band.
+    fraction : float, optional
+        In (0, 1]; published: 0.8. None: positive gaps only.
+
+    Raises
+    ------
+    UserError
+        If ``patch_bins`` or ``fraction`` is out of its range.
+
+    Example
+    -------
+    >>> from speechbrain_dfkd.losses import SpectrumResponse
+    >>> from speechbrain_dfkd.stft import STFT
+    >>> inner = SpectrumResponse(STFT(), compression=1.0, complex_share=0.0)
+    >>> loss = SelectivePatches(inner, patch_bins=40, fraction=None)
+    >>> clean = torch.sin(torch.arange(2048.0)).reshape(1, -1)
+    >>> good, bad = Enhanced(0.9 * clean, {}), Enhanced(0.1 * clean, {})
+    >>> loss(bad, good, clean, torch.ones(1))[1]["selected_share"].item()
+    1.0
+    >>> loss(good, bad, clean, torch.ones(1))[1]["selected_share"].item()
+    0.0
+    """
+
+    def __init__(
+        self,
+        objective: SpectralLoss,
+        patch_bins: int | Mapping[str, int],
+        fraction: float | None = 0.8,
+    ):
+        super().__init__()
+        sizes = (
+            patch_bins if isinstance(patch_bins, Mapping) else {"": patch_bins}
+        )
+        if min(sizes.values()) < 1:
+            raise UserError(
+                f"patch_bins must be at least 1, got {patch_bins}; 20 is usual"
+            )
+        if fraction is not None and not 0 < fraction <= 1:
+            raise UserError(
+                f"fraction must be above 0 and at most 1, got {fraction}; 0.8 "
+                f"is usual, null keeps where the teacher is better"
+            )
+        self.objective = objective
+        self.patch_bins = patch_bins
+        self.fraction = fraction
+
+    def forward(
+        self,
+        student: Enhanced,
+        teacher: Enhanced,
+        clean: Tensor,
+        lengths: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its terms; see ``KDLoss``.
+
+        The terms are those of the objective and ``selected_share``, the share
+        of the candidates that was chosen.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ from those of ``KDLoss``.
+        UserError
+            If ``patch_bins`` lacks a band of the objective.
+        """
+        wavs = [student.wav, teacher.wav.detach(), clean]
+        *specs, valid = self.objective.spectra(wavs, lengths)
+        student, teacher, clean = (Spectrum(spec, spec.abs()) for spec in specs)
+        bands, terms = self.objective.split(teacher.mag, valid)
+        weights = self.objective.frame_weights(teacher.mag, valid)
+        bins = self.objective.bin_terms(student, teacher)
+        choices, share = self._choose(bands, student, teacher, clean, valid)
+        losses = {
+            name: weighted_mean(
+                band.error(bins, band.mask, self._height(name)),
+                weights * choices[name],
+            )
+            for name, band in bands.items()
+        }
+        terms |= {name: loss.detach() for name, loss in losses.items()}
+        return sum(losses.values()), {**terms, "selected_share": share}
+
+    @torch.no_grad()
+    def _choose(self, bands, student, teacher, clean, valid):
+        """Return which patches of each band are chosen, and their share."""
+        students = self.objective.bin_terms(student, clean)
+        teachers = self.objective.bin_terms(teacher, clean)
+        choices, n_chosen, n_candidates = {}, 0, 0
+        for name, (mask, error) in bands.items():
+            height = self._height(name)
+            gap = error(students, mask, height) - error(teachers, mask, height)
+            own = patch_sum(mask, mask, height) > 0
+            candidates = (own & valid[:, None]).expand_as(gap)
+            choices[name] = choose_patches(gap, candidates, self.fraction)
+            n_chosen = n_chosen + choices[name].sum()
+            n_candidates = n_candidates + candidates.sum()
+        return choices, n_chosen / n_candidates
+
+    def _height(self, name):
+        if not isinstance(self.patch_bins, Mapping):
+            return self.patch_bins
+        if name not in self.patch_bins:
+            raise UserError(
+                f"patch_bins must name the objective's bands, got "
+                f"{list(self.patch_bins)} without {name}; give its number of "
+                f"bins, or one number for all"
+            )
+        return self.patch_bins[name]
+
+
+def choose_patches(
+    gap: Tensor, candidates: Tensor, fraction: float | None
+) -> Tensor:
+    """Return which patches of each utterance are followed.
+
+    Arguments
+    ---------
+    gap : Tensor
+        By how much the student's error exceeds the teacher's.
+    candidates : Tensor
+        Boolean, True for the patches to choose from.
+    fraction : float or None
+        Share of the candidates, rounded down, at least one; None: those of
+        positive gap.
+
+    Shape
+    -----
+    gap, candidates, output : [B, P, T]
+
+    Example
+    -------
+    >>> gap = torch.tensor([[[3.0, -1.0, 2.0, 9.0]]])
+    >>> candidates = torch.tensor([[[True, True, True, False]]])
+    >>> choose_patches(gap, candidates, 0.4).tolist()
+    [[[True, False, False, False]]]
+    >>> choose_patches(gap, candidates, None).tolist()
+    [[[True, False, True, False]]]
+    """
+    if fraction is None:
+        return candidates & (gap > 0)
+    ranked = gap.masked_fill(~candidates, -torch.inf).flatten(1)
+    n_candidates = candidates.flatten(1).sum(1, keepdim=True)
+    n_chosen = (fraction * n_candidates).long().clamp_min(1)
+    ordered = ranked.sort(dim=1, descending=True).values
+    least = ordered.gather(1, n_chosen - 1)
+    return candidates & (gap >= least[:, :, None])

@@ -1,0 +1,211 @@
+"""What objectives on spectra share: bands, patches, and frames that count."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.losses.kd_loss import KDLoss
+from speechbrain_dfkd.losses.lengths import check_same_shape, sample_mask
+from speechbrain_dfkd.losses.patches import Band, Spectrum, weighted_mean
+from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.stft import STFT
+
+# A teacher quieter than this (-60 dB re full scale) is not made louder.
+QUIETEST = 1e-3
+
+
+class SpectralLoss(KDLoss):
+    """Base of objectives that compare spectra of student and teacher.
+
+    A patch is ``patch_bins`` neighbouring bins of one frame. The loss takes
+    all bins of a frame for one patch::
+
+        L = sum over bands of
+            sum_t w[t] error[t] / sum_t w[t] over the frames of the batch
+
+    while ``SelectivePatches`` takes smaller ones and leaves some out. Frames
+    count that are centred inside their utterance; what lies beyond the
+    utterance is set to zero first, as half a window of it reaches the last
+    frames. By default ``w`` is 1.
+
+    A subclass defines ``split`` and ``bin_terms``.
+
+    Arguments
+    ---------
+    stft : STFT
+        The transform.
+    energy_exponent : float
+        p in w[t] = E[t]^p, relative to its mean over the utterance, with E
+        the energy of the teacher's frame: 0 weighs all frames alike, 0.5 by
+        magnitude, 1 by energy.
+    relative_level : bool
+        Whether the waveforms are divided by the teacher's root mean square
+        over the utterance (at least 1e-3), so that the loss does not depend
+        on the scale of the recordings.
+
+    Raises
+    ------
+    UserError
+        If ``energy_exponent`` is negative.
+    """
+
+    def __init__(
+        self,
+        stft: STFT,
+        energy_exponent: float = 0.0,
+        relative_level: bool = False,
+    ):
+        super().__init__()
+        if not energy_exponent >= 0:
+            raise UserError(
+                f"energy_exponent must be at least 0, got {energy_exponent}; "
+                f"0 weighs all frames alike"
+            )
+        self.stft = stft
+        self.energy_exponent = energy_exponent
+        self.relative_level = relative_level
+
+    def split(
+        self, teacher_mag: Tensor, valid: Tensor
+    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+        """Return the bands by the names of their terms, and more to log.
+
+        Arguments
+        ---------
+        teacher_mag : Tensor
+            Magnitudes of the teacher.
+        valid : Tensor
+            Boolean, True for the frames to count.
+
+        Shape
+        -----
+        teacher_mag : [B, F, T]
+        valid : [B, T]
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define split")
+
+    def bin_terms(self, estimate: Spectrum, target: Spectrum):
+        """Return what the bands' errors need of each bin, once for all."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define bin_terms"
+        )
+
+    def forward(
+        self,
+        student: Enhanced,
+        teacher: Enhanced,
+        clean: Tensor,
+        lengths: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its terms, one a band; see ``KDLoss``.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ from those of ``KDLoss``.
+        """
+        wavs = [student.wav, teacher.wav]
+        return self.compare(*self.spectra(wavs, lengths))
+
+    def spectra(self, wavs: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
+        """Return the complex spectra of waveforms, then the valid frames.
+
+        Arguments
+        ---------
+        wavs : sequence of Tensor
+            The student's, the teacher's, and any others.
+        lengths : Tensor
+            Relative lengths.
+
+        Returns
+        -------
+        list of Tensor
+            A spectrum for each waveform, and a boolean tensor, True for the
+            frames to count.
+
+        Shape
+        -----
+        wavs : [B, L] each
+        lengths : [B]
+        output : [B, F, T] each, the last [B, T]
+        """
+        for wav in wavs:
+            check_same_shape(wavs[0], wav, lengths)
+        n_samples = wavs[0].shape[1]
+        inside = sample_mask(lengths, n_samples)
+        wavs = [wav.masked_fill(~inside, 0.0) for wav in wavs]
+        if self.relative_level:
+            level = _level(wavs[1], inside)
+            wavs = [wav / level for wav in wavs]
+        frames = self.stft.frame_mask(lengths, n_samples)
+        return [*map(self.stft, wavs), frames]
+
+    def compare(
+        self, student_spec: Tensor, teacher_spec: Tensor, valid: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what ``forward`` does, from spectra.
+
+        Arguments
+        ---------
+        student_spec : Tensor
+            Complex spectrum of the student, complex64 or complex128.
+        teacher_spec : Tensor
+            Complex spectrum of the teacher.
+        valid : Tensor
+            Boolean, True for the frames to count.
+
+        Returns
+        -------
+        tuple of Tensor and dict
+            As ``forward`` returns.
+
+        Shape
+        -----
+        student_spec, teacher_spec : [B, F, T]
+        valid : [B, T]
+        """
+        teacher_spec = teacher_spec.detach()
+        teacher = Spectrum(teacher_spec, teacher_spec.abs())
+        student = Spectrum(student_spec, student_spec.abs())
+        bands, terms = self.split(teacher.mag, valid)
+        weights = self.frame_weights(teacher.mag, valid)
+        bins = self.bin_terms(student, teacher)
+        n_bins = teacher.mag.shape[1]
+        losses = {
+            name: weighted_mean(band.error(bins, band.mask, n_bins), weights)
+            for name, band in bands.items()
+        }
+        logged = {name: loss.detach() for name, loss in losses.items()}
+        return sum(losses.values()), {**logged, **terms}
+
+    def frame_weights(self, teacher_mag: Tensor, valid: Tensor) -> Tensor:
+        """Return how much each frame counts, [B, 1, T]; see the class.
+
+        Arguments
+        ---------
+        teacher_mag : Tensor
+            Magnitudes of the teacher.
+        valid : Tensor
+            Boolean, True for the frames to count.
+
+        Shape
+        -----
+        teacher_mag : [B, F, T]
+        valid : [B, T]
+        output : [B, 1, T]
+        """
+        if self.energy_exponent == 0:
+            return valid[:, None].float()
+        energy = teacher_mag.square().sum(1)
+        weights = (energy**self.energy_exponent).masked_fill(~valid, 0.0)
+        count = valid.sum(1, keepdim=True).clamp_min(1)
+        mean = weights.sum(1, keepdim=True) / count
+        return (weights / mean.masked_fill(mean == 0, 1.0))[:, None]
+
+
+def _level(wav: Tensor, inside: Tensor) -> Tensor:
+    """Root mean square of each waveform, silent beyond its end, [B, 1]."""
+    count = inside.sum(1, keepdim=True).clamp_min(1)
+    power = wav.detach().float().square().sum(1, keepdim=True) / count
+    return power.sqrt().clamp_min(QUIETEST)

@@ -1,0 +1,53 @@
+"""Objectives on the command line: which need a teacher, and which cannot."""
+
+import pytest
+from recipe_runs import DFKD, assert_refused, dfkd_options, finish
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "kd, changes, term",
+    [
+        ("none", {}, "l_kd: 0.00e+00"),
+        ("mssp_positive", {"clean_as_teacher": True}, "selected_share: "),
+    ],
+)
+def test_runs_without_a_teacher(corpus, tmp_path, kd, changes, term):
+    options = dfkd_options(
+        corpus,
+        tmp_path,
+        number_of_epochs=1,
+        kd=f"!include:kd/{kd}.yaml",
+        **changes,
+    )
+    stdout = finish(DFKD, options)
+    assert "Teacher not found" not in stdout
+    folder = tmp_path / f"dccrn_eighth-from-dccrn_quarter/{kd}_1.0-seed_1234"
+    assert not (tmp_path / "teachers").exists()
+    assert term in (folder / "train_log.txt").read_text()
+
+
+def test_features_of_another_family_are_learnt(finished):
+    kd = "{student_features: [block.3, mask]}"
+    options = finished.options(
+        number_of_epochs=1,
+        student="!include:models/conv_tasnet_tiny.yaml",
+        kd=f"!include:kd/frame_similarity.yaml {kd}",
+    )
+    stdout = finish(DFKD, options)
+    assert f"Teacher found: {finished.teacher}" in stdout
+    (folder,) = finished.results.glob("conv_tasnet_tiny-from-*/*")
+    log = (folder / "train_log.txt").read_text()
+    assert "l_block.3: " in log and "l_mask: " in log
+
+
+def test_features_that_a_network_lacks_are_refused(call, corpus, tmp_path):
+    options = dfkd_options(
+        corpus,
+        tmp_path,
+        student="!include:models/conv_tasnet_tiny.yaml",
+        kd="!include:kd/frame_similarity.yaml",
+    )
+    fragments = ["student_features must be among encoder, block.0", "rnn"]
+    assert_refused(*call(options), fragments, tmp_path)

@@ -1,0 +1,142 @@
+"""What an objective needs, the Brain gives it, and nothing else."""
+
+import pytest
+import torch
+from speechbrain import Stage
+from speechbrain.dataio.batch import PaddedBatch
+from torch import nn
+
+from speechbrain_dfkd import DFKDBrain, FrozenTeacher
+from speechbrain_dfkd.dfkd_brain import needs_teacher
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.losses import (
+    CleanAsTeacher,
+    FrameSimilarity,
+    KDLoss,
+    NoDistillation,
+    WaveformResponse,
+    si_snr_loss,
+)
+from speechbrain_dfkd.models import DCCRN, ConvTasNet
+from speechbrain_dfkd.models.enhanced import Enhanced
+
+
+class Recorder(nn.Module):
+    """A network of one weight, which notes what features it is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.5))
+        self.asked = []
+
+    def forward(self, noisy, features=()):
+        self.asked.append(tuple(features))
+        wav = self.gain * noisy
+        return Enhanced(wav, dict.fromkeys(features, wav[:, None]))
+
+
+class FeatureError(KDLoss):
+    student_features = ("middle",)
+    teacher_features = ("early", "late")
+
+    def forward(self, student, teacher, clean, lengths):
+        assert student.features.keys() == {"middle"}
+        assert teacher.features.keys() == {"early", "late"}
+        return student.wav.square().mean(), {}
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(0)
+    clean, noise = torch.randn(2, 2, 400)
+    return PaddedBatch(
+        [
+            {"id": str(i), "clean_sig": clean[i], "noisy_sig": clean[i] + n}
+            for i, n in enumerate(noise)
+        ]
+    )
+
+
+def make_brain(objective, teacher=None, kd_weight=2.0):
+    hparams = {
+        "supervised_loss": si_snr_loss,
+        "kd_weight": kd_weight,
+        "remix": False,
+    }
+    return DFKDBrain(
+        {"student": Recorder(), "kd_loss": objective},
+        None,
+        hparams,
+        {"device": "cpu"},
+        teacher=teacher and FrozenTeacher(teacher),
+    )
+
+
+def step(brain, batch, stage=Stage.TRAIN):
+    brain._kept = []
+    with torch.set_grad_enabled(stage == Stage.TRAIN):
+        outputs = brain.compute_forward(batch, stage)
+        return brain.compute_objectives(outputs, batch, stage)
+
+
+def test_networks_are_asked_for_the_features_of_the_objective(batch):
+    teacher = Recorder()
+    brain = make_brain(FeatureError(), teacher)
+    step(brain, batch)
+    assert brain.modules.student.asked == [("middle",)]
+    assert teacher.asked == [("early", "late")]
+    step(brain, batch, Stage.VALID)
+    assert brain.modules.student.asked == [("middle",), ()]
+    assert len(teacher.asked) == 1
+
+
+def test_clean_takes_the_place_of_the_teacher(batch):
+    objective = CleanAsTeacher(WaveformResponse())
+    brain = make_brain(objective)
+    supervised = make_brain(objective, kd_weight=0)
+    # The same loss to the same target, weighted 1 + 2.
+    alone = step(supervised, batch)
+    assert step(brain, batch).item() == pytest.approx(3 * alone.item())
+    assert brain.terms.means().keys() == {"l_se", "l_kd", "l_waveform"}
+    assert supervised.terms.means().keys() == {"l_se"}
+    assert step(brain, batch, Stage.VALID).equal(alone)
+
+
+def test_no_distillation_is_supervised_training(batch):
+    none = make_brain(NoDistillation())
+    alone = make_brain(WaveformResponse(), kd_weight=0)
+    for brain in (none, alone):
+        step(brain, batch).backward()
+    assert none.modules.student.gain.grad.equal(alone.modules.student.gain.grad)
+
+
+def hparams_of(objective, kd_weight=1.0, init_from_teacher=False):
+    return {
+        "kd_weight": kd_weight,
+        "init_from_teacher": init_from_teacher,
+        "modules": {"kd_loss": objective},
+        "student": {"model": ConvTasNet(8, 32, 4, 16, 6, blocks=2, repeats=1)},
+        "teacher": {"model": DCCRN(channels=(4, 8), lstm_units=4)},
+    }
+
+
+def test_a_teacher_is_needed_by_the_objective_and_its_weight():
+    response = WaveformResponse()
+    assert needs_teacher(hparams_of(response))
+    assert not needs_teacher(hparams_of(response, kd_weight=0))
+    assert not needs_teacher(hparams_of(CleanAsTeacher(response)))
+    assert not needs_teacher(hparams_of(NoDistillation()))
+    assert needs_teacher(hparams_of(NoDistillation(), init_from_teacher=True))
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        ((["rnn"], ["rnn"]), "student_features must be among encoder, block.0"),
+        ((["mask"], ["mask"]), "teacher_features must be among encoder.0"),
+    ],
+)
+def test_features_that_a_network_lacks_are_refused_at_the_start(names, message):
+    assert needs_teacher(hparams_of(FrameSimilarity(["mask"], ["rnn"])))
+    with pytest.raises(UserError, match=message):
+        needs_teacher(hparams_of(FrameSimilarity(*names)))
