@@ -1,6 +1,7 @@
 """Datasets of noisy and clean waveforms for a Brain."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from speechbrain.dataio import audio_io
@@ -139,6 +140,7 @@ def make_datasets(
     sample_rate: int,
     seed: int,
     epoch_counter: EpochCounter,
+    make_train: Callable | None = None,
 ):
     """Make the three datasets from their manifests.
 
@@ -158,6 +160,9 @@ def make_datasets(
         Of the random segments.
     epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
         Every epoch has other segments.
+    make_train : callable, optional
+        Makes the training set; by default ``crop_recordings``, whose
+        arguments it takes.
 
     Returns
     -------
@@ -169,15 +174,32 @@ def make_datasets(
     UserError
         If a manifest cannot be used or the segment does not fit the data.
     """
-    train = read_manifest(train_annotation)
-    _check_segment(segment_seconds, train)
-    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
+    make_train = make_train or crop_recordings
     whole = WholeSignal(sample_rate)
     return {
-        "train": _dataset(train, crop),
+        "train": make_train(
+            train_annotation, segment_seconds, sample_rate, seed, epoch_counter
+        ),
         "valid": _dataset(read_manifest(valid_annotation), whole),
         "test": _dataset(read_manifest(test_annotation), whole),
     }
+
+
+def crop_recordings(
+    train_annotation,
+    segment_seconds: float,
+    sample_rate: int,
+    seed: int,
+    epoch_counter: EpochCounter,
+) -> DynamicItemDataset:
+    """Make a training set of random segments of noisy and clean recordings.
+
+    Arguments, items and errors are those of ``make_datasets``.
+    """
+    train = read_manifest(train_annotation)
+    _check_segment(segment_seconds, train)
+    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
+    return _dataset(train, crop)
 
 
 def _dataset(manifest, reader):

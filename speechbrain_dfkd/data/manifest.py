@@ -21,6 +21,20 @@ def write_json(path, data):
         write_atomically(path, encoded)
 
 
+def read_json(path) -> dict:
+    """Return the object in a JSON file, or raise a ``UserError``."""
+    path = Path(path)
+    if not path.is_file():
+        raise _not_a_manifest(path, "no such file")
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise _not_a_manifest(path, f"no JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise _not_a_manifest(path, "no utterances")
+    return data
+
+
 def write_manifest(path, pairs):
     """Write a manifest.
 
@@ -71,13 +85,8 @@ def read_manifest(path):
         If it is missing, not JSON, empty, or lacks keys.
     """
     path = Path(path)
-    if not path.is_file():
-        raise _not_a_manifest(path, "no such file")
-    try:
-        entries = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise _not_a_manifest(path, f"no JSON ({error})") from error
-    if not isinstance(entries, dict) or not entries:
+    entries = read_json(path)
+    if not entries:
         raise _not_a_manifest(path, "no utterances")
     lacking = [
         f"{name} lacks {', '.join(missing)}"
