@@ -35,7 +35,7 @@ def read_json(path) -> dict:
     return data
 
 
-def write_manifest(path, pairs):
+def write_manifest(path, pairs, test_set_of: dict | None = None):
     """Write a manifest.
 
     Arguments
@@ -44,6 +44,8 @@ def write_manifest(path, pairs):
         The JSON file.
     pairs : dict
         ``{id: Pair}`` of ``audio_check.WavFile``, twins of equal length.
+    test_set_of : dict, optional
+        ``{id: test set}``, where a split holds several: each is reported.
 
     Example
     -------
@@ -64,6 +66,8 @@ def write_manifest(path, pairs):
         }
         for name, (noisy, clean) in sorted(pairs.items())
     }
+    for name, test_set in (test_set_of or {}).items():
+        entries[name]["test_set"] = test_set
     write_json(path, entries)
 
 

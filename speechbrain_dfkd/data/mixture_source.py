@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,16 @@ def open_tables(manifest) -> dict:
         for table in TABLES
     ]
     return dict(zip(("speech", "noise", "responses"), opened, strict=True))
+
+
+def tables_exist(manifest) -> bool:
+    """Tell whether a mixture manifest and all that it leads to are there."""
+    if not Path(manifest).is_file():
+        return False
+    tables = open_tables(manifest).values()
+    return all(
+        os.path.exists(wav.path) for table in tables if table for wav in table
+    )
 
 
 def is_mixture_manifest(manifest) -> bool:
