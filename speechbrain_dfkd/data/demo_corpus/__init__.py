@@ -31,6 +31,6 @@ Rights
 """
 
 from speechbrain_dfkd.data.demo_corpus.corpus import make_demo_corpus
-from speechbrain_dfkd.data.demo_corpus.dns_corpus import make_dns_demo_corpus
+from speechbrain_dfkd.data.demo_corpus.dns_corpus import make_dns_corpus
 
-__all__ = ["make_demo_corpus", "make_dns_demo_corpus"]
+__all__ = ["make_demo_corpus", "make_dns_corpus"]

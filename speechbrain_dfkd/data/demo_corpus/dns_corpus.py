@@ -25,7 +25,7 @@ _COUNTS = ("speech_per_speaker", "noises", "test_utterances")
 _TEST_FOLDER = "test_set/synthetic/no_reverb"
 
 
-def make_dns_demo_corpus(
+def make_dns_corpus(
     out_folder,
     *,
     speech_per_speaker: int,
