@@ -87,6 +87,8 @@ COLUMNS = {
     "utterances": ("clips", str),
     "undefined": ("undefined", str),
 }
+# Not in the table of a run that has none, only in its files.
+_OPTIONAL = ("test_set", "pesq_nb")
 
 
 def _checked(row):
@@ -121,8 +123,11 @@ def _as_json(rows):
 
 
 def _as_table(rows):
-    # A column without a value is only in the files.
-    shown = [c for c in COLUMNS if any(row[c] is not None for row in rows)]
+    shown = [
+        column
+        for column in COLUMNS
+        if column not in _OPTIONAL or any(row[column] for row in rows)
+    ]
     lines = [[COLUMNS[column][0] for column in shown]]
     lines += [[_cell(column, row[column]) for column in shown] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -93,3 +93,16 @@ def test_rows_with_other_keys_are_refused(tmp_path, row):
     with pytest.raises(ValueError, match="keys of .*pesq_wb"):
         write_report(tmp_path, [row])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_test_sets_and_narrow_band_scores_are_shown_where_there_are(tmp_path):
+    row = {**NOISY, "test_set": "no_reverb", "pesq_nb": 2.161}
+    heading, line = write_report(tmp_path, [row]).splitlines()
+    assert heading.split()[:5] == [
+        "system",
+        "test",
+        "set",
+        "PESQ-WB",
+        "PESQ-NB",
+    ]
+    assert line.split()[:4] == ["noisy", "no_reverb", "1.970", "2.161"]
