@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 _UNFINISHED = f"{CKPT_PREFIX}.unfinished"
 
@@ -43,6 +43,8 @@ class AtomicCheckpointer(Checkpointer):
         if checkpoint is not None:  # None: this is not the main process
             folder = Path(checkpoint.path)
             os.replace(folder / _UNFINISHED, folder / METAFNAME)
+        # Else another process would look for checkpoints before this is one.
+        ddp_barrier()
         return checkpoint
 
     def _save_checkpoint_metafile(

@@ -9,8 +9,10 @@ import torch
 from speechbrain.dataio import audio_io
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
+from torch.nn.parallel import DistributedDataParallel
 
-from speechbrain_dfkd.evaluation.metrics import METRICS
+from speechbrain_dfkd.data.unreadable import UnreadableFiles
+from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
 from speechbrain_dfkd.evaluation.scoring import score
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.training_terms import TrainingTerms, histogram_quantiles
@@ -56,6 +58,11 @@ class EnhancementBrain(sb.Brain):
         if checkpointer is not None:
             checkpointer.add_recoverable("terms", self.terms)
 
+    def on_fit_batch_start(self, batch, should_step):
+        """Count the recordings that could not be read."""
+        if "unreadable" in vars(batch):
+            self.unreadable.append(batch.unreadable)
+
     def compute_forward(self, batch, stage):
         """Return the network's ``Enhanced`` for a batch."""
         batch = batch.to(self.device)
@@ -85,6 +92,13 @@ class EnhancementBrain(sb.Brain):
         # A step above 0: the epoch goes on from a checkpoint.
         if stage == sb.Stage.TRAIN and self.step == 0:
             self.terms.reset()
+        if stage == sb.Stage.TRAIN:
+            self._reset_unreadable()
+
+    def _reset_unreadable(self):
+        dataset = getattr(self.hparams, "dataset", {})
+        share = dataset.get("max_unreadable_share", 0.0)
+        self.unreadable = UnreadableFiles(share)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Score, log, and keep the last and the best checkpoint."""
@@ -102,7 +116,11 @@ class EnhancementBrain(sb.Brain):
             )
 
     def _finish_train(self, stage_loss, epoch):
-        self.train_stats = {"loss": stage_loss, **self.terms.means()}
+        self.train_stats = {
+            "loss": stage_loss,
+            **self.terms.means(),
+            **self.unreadable.finish(epoch),
+        }
         for name, counts in self.terms.histograms().items():
             quantiles = histogram_quantiles(counts, self.hparams.sample_rate)
             for quantile, value in quantiles.items():
@@ -132,12 +150,14 @@ class EnhancementBrain(sb.Brain):
             return {}
         if stage == sb.Stage.TEST and self.hparams.save_enhanced:
             self._write_enhanced(Path(self.hparams.enhanced_folder))
+        metrics = TEST_METRICS if stage == sb.Stage.TEST else METRICS
         self.scores = score(
             self._kept,
             self.hparams.sample_rate,
+            metrics,
             progress=not self.noprogressbar,
         )
-        means = {name: self.scores.mean(name) for name in METRICS}
+        means = {name: self.scores.mean(name) for name in metrics}
         return {name: mean for name, mean in means.items() if mean is not None}
 
     def _write_enhanced(self, folder):
@@ -165,6 +185,20 @@ class EnhancementBrain(sb.Brain):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([header, *rows.values()])
         write_atomically(path, text.getvalue().encode())
+
+    def _wrap_distributed(self):
+        """Wrap for several processes; batch norms stay local on a CPU.
+
+        SpeechBrain makes them SyncBatchNorm, which no CPU can train.
+        """
+        if not self.distributed_launch or self.distributed_backend != "gloo":
+            super()._wrap_distributed()
+            return
+        for name, module in self.modules.items():
+            if any(weight.requires_grad for weight in module.parameters()):
+                self.modules[name] = DistributedDataParallel(
+                    module, find_unused_parameters=self.find_unused_parameters
+                )
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         # Accumulated gradients are not saved: wait until they are used.

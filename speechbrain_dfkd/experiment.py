@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import speechbrain as sb
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import (
     ddp_barrier,
     if_main_process,
@@ -163,7 +164,8 @@ def _fit(brain, hparams, datasets):
         datasets["train"],
         datasets["valid"],
         train_loader_kwargs={
-            "batch_size": batch_size, "shuffle": True, **workers
+            "batch_size": batch_size, "shuffle": True,
+            "collate_fn": PaddedBatch, **workers
         },
         valid_loader_kwargs={"batch_size": 1, **workers},
     )  # fmt: skip
@@ -220,8 +222,9 @@ def _finish(configuration, hparams, run_opts, datasets, systems):
     if if_main_process():
         folder = Path(hparams["output_folder"])
         tester = SystemTester(hparams, run_opts, datasets["test"])
-        rows = [tester.row("noisy", Unprocessed(), hparams["prepared_folder"])]
-        rows += [tester.row(*system, folder) for system in systems.items()]
+        rows = tester.rows("noisy", Unprocessed(), hparams["prepared_folder"])
+        for system, model in systems.items():
+            rows += tester.rows(system, model, folder)
         trained, model = list(systems.items())[-1]
         export_enhancer(
             folder / EXPORT,

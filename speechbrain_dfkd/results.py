@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from speechbrain_dfkd.data.manifest import read_manifest
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.evaluation.complexity import (
     count_parameters,
@@ -51,11 +52,15 @@ class SystemTester:
         self.hparams = {**hparams, "train_logger": None}
         self.run_opts = run_opts
         self.test_set = test_set
-        manifest = Path(hparams["test_annotation"]).read_bytes()
-        self.test_hash = hashlib.sha256(manifest).hexdigest()
+        manifest = Path(hparams["test_annotation"])
+        self.test_hash = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        self.test_set_of = {
+            name: entry.get("test_set")
+            for name, entry in read_manifest(manifest).items()
+        }
 
-    def row(self, system: str, model: nn.Module, folder) -> dict:
-        """Return a system's row of the results table.
+    def rows(self, system: str, model: nn.Module, folder) -> list:
+        """Return a system's rows of the results table, one a test set.
 
         Arguments
         ---------
@@ -68,7 +73,7 @@ class SystemTester:
 
         Returns
         -------
-        dict
+        list of dict
             See ``speechbrain_dfkd.evaluation.report.write_report``.
         """
         key = f"{fingerprint(model)[:12]}-{self.test_hash[:12]}"
@@ -79,12 +84,20 @@ class SystemTester:
         if saves or not path.exists():
             print(f"Testing: {system}", flush=True)
             self._score(system, model, saves).save(path)
-        row = {"system": system, **Scores.load(path).summary()}
-        if count_parameters(model):
-            rate = self.hparams["sample_rate"]
-            row["parameters"] = count_parameters(model)
-            row["gmacs_per_second"] = macs_per_second(model, rate) / 1e9
-        return row
+        size = self._size(model)
+        return [
+            {"system": system, "test_set": name, **scores.summary(), **size}
+            for name, scores in _parts(Scores.load(path), self.test_set_of)
+        ]
+
+    def _size(self, model) -> dict:
+        if not count_parameters(model):
+            return {}
+        rate = self.hparams["sample_rate"]
+        return {
+            "parameters": count_parameters(model),
+            "gmacs_per_second": macs_per_second(model, rate) / 1e9,
+        }
 
     def _score(self, system, model, saves) -> Scores:
         brain = _TestBrain(
@@ -98,3 +111,14 @@ class SystemTester:
         )
         brain.evaluate(self.test_set, test_loader_kwargs={"batch_size": 1})
         return brain.scores
+
+
+def _parts(scores, part_of):
+    """Yield the name and the Scores of each part of the utterances."""
+    for part in dict.fromkeys(map(part_of.get, scores.rows)):
+        rows = {n: r for n, r in scores.rows.items() if part_of[n] == part}
+        undefined = {
+            metric: {n: why for n, why in reasons.items() if n in rows}
+            for metric, reasons in scores.undefined.items()
+        }
+        yield part, Scores(rows, undefined)

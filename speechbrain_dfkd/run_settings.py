@@ -19,7 +19,7 @@ SETTINGS_FILE = "settings.json"
 _MAY_CHANGE = {
     "data_folder", "results_folder", "prepared_folder", "output_folder",
     "save_folder", "train_annotation", "valid_annotation", "test_annotation",
-    "train_log", "train_logger", "checkpointer", "skip_prep", "dataset",
+    "train_log", "train_logger", "checkpointer", "skip_prep",
     "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
     "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
     "teacher_overrides", "experiment", "run",

@@ -106,14 +106,29 @@ def check_headers(paths, sample_rate: int):
     wavs, found = [], []
     for path in tqdm(paths, desc="Reading headers", unit="file", leave=False):
         try:
-            wavs.append(_check_header(path, sample_rate))
+            wavs.append(check_header(path, sample_rate))
         except BadAudio as bad:
             found.append(bad)
     raise_if_bad(found)
     return wavs
 
 
-def _check_header(path, sample_rate):
+def check_header(path: Path, sample_rate: int, mono: bool = True):
+    """Return what a recording's header says, or raise ``BadAudio``.
+
+    Arguments
+    ---------
+    path : Path
+        The recording.
+    sample_rate : int
+        The rate that is trained at, in Hz; the file's must not be lower.
+    mono : bool
+        Whether to refuse several channels.
+
+    Returns
+    -------
+    WavFile
+    """
     try:
         info = soundfile.info(path)
         missing = _missing_bytes(path)
@@ -123,7 +138,7 @@ def _check_header(path, sample_rate):
         raise BadAudio(TRUNCATED, path, f"{missing} bytes are missing")
     if info.frames == 0:
         raise BadAudio(EMPTY, path)
-    if info.channels != 1:
+    if mono and info.channels != 1:
         raise BadAudio(MULTICHANNEL, path, f"{info.channels} channels")
     if info.samplerate < sample_rate:
         raise BadAudio(LOW_RATE, path, f"{info.samplerate} Hz")

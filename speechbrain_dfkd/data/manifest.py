@@ -21,7 +21,21 @@ def write_json(path, data):
         write_atomically(path, encoded)
 
 
-def write_manifest(path, pairs):
+def read_json(path) -> dict:
+    """Return the object in a JSON file, or raise a ``UserError``."""
+    path = Path(path)
+    if not path.is_file():
+        raise _not_a_manifest(path, "no such file")
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise _not_a_manifest(path, f"no JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise _not_a_manifest(path, "no utterances")
+    return data
+
+
+def write_manifest(path, pairs, test_set_of: dict | None = None):
     """Write a manifest.
 
     Arguments
@@ -30,6 +44,8 @@ def write_manifest(path, pairs):
         The JSON file.
     pairs : dict
         ``{id: Pair}`` of ``audio_check.WavFile``, twins of equal length.
+    test_set_of : dict, optional
+        ``{id: test set}``, where a split holds several: each is reported.
 
     Example
     -------
@@ -50,6 +66,8 @@ def write_manifest(path, pairs):
         }
         for name, (noisy, clean) in sorted(pairs.items())
     }
+    for name, test_set in (test_set_of or {}).items():
+        entries[name]["test_set"] = test_set
     write_json(path, entries)
 
 
@@ -71,13 +89,8 @@ def read_manifest(path):
         If it is missing, not JSON, empty, or lacks keys.
     """
     path = Path(path)
-    if not path.is_file():
-        raise _not_a_manifest(path, "no such file")
-    try:
-        entries = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise _not_a_manifest(path, f"no JSON ({error})") from error
-    if not isinstance(entries, dict) or not entries:
+    entries = read_json(path)
+    if not entries:
         raise _not_a_manifest(path, "no utterances")
     lacking = [
         f"{name} lacks {', '.join(missing)}"

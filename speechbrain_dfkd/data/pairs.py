@@ -1,12 +1,16 @@
 """Noisy recordings and their clean twins."""
 
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio_check import check_headers
 from speechbrain_dfkd.data.resample_cache import cache_wavs
 from speechbrain_dfkd.errors import UserError, listing
+
+_FILEID = re.compile(r"fileid_(\d+)$")
 
 
 class Pair(NamedTuple):
@@ -34,6 +38,51 @@ def wavs_by_id(folder: Path):
         for path in sorted(folder.iterdir())
         if path.suffix.lower() == ".wav" and not path.name.startswith(".")
     }
+
+
+def by_fileid(paths, prefix: str = ""):
+    """Return ``{id: path}`` by the fileid at the end of each file's name.
+
+    The DNS Challenge's synthesizer joins noisy and clean files so.
+
+    Arguments
+    ---------
+    paths : list of Path
+        One side of a split.
+    prefix : str
+        Put in front of ids, to tell splits apart.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    UserError
+        Names the files without a fileid, or with that of another.
+
+    Example
+    -------
+    >>> by_fileid([Path("noisy/book_1_snr3_fileid_12.wav")], "no_reverb-")
+    {'no_reverb-fileid_12': PosixPath('noisy/book_1_snr3_fileid_12.wav')}
+    """
+    found, problems = {}, []
+    for path in paths:
+        match = _FILEID.search(path.stem)
+        name = match and f"{prefix}fileid_{match[1]}"
+        if name is None:
+            problems.append(f"{path} has no fileid")
+        elif name in found:
+            problems.append(f"{path} has the fileid of {found[name]}")
+        else:
+            found[name] = path
+    if problems:
+        raise UserError(
+            "noisy and clean recordings must end in fileid_<number>, each "
+            f"number once in a folder, got {len(problems)} others:\n"
+            f"{listing(problems)}\nrename or remove these files"
+        )
+    return found
 
 
 def match_pairs(splits):
@@ -118,7 +167,13 @@ def _refuse(lines, constraint, remedy):
         )
 
 
-def cache_pairs(splits, folder: Path, sample_rate: int, n_jobs=None):
+def cache_pairs(
+    splits,
+    folder: Path,
+    sample_rate: int,
+    n_jobs: int | None = None,
+    name_of: Callable | None = None,
+):
     """Check all recordings of all splits and resample those that need it.
 
     Arguments
@@ -131,6 +186,8 @@ def cache_pairs(splits, folder: Path, sample_rate: int, n_jobs=None):
         In Hz.
     n_jobs : int, optional
         Worker processes; by default one for each processor.
+    name_of : callable, optional
+        Gives another name within ``folder`` to the copy of a path.
 
     Returns
     -------
@@ -149,9 +206,8 @@ def cache_pairs(splits, folder: Path, sample_rate: int, n_jobs=None):
     for pairs in _replaced(splits, paths, wavs):
         check_pairs(pairs)
     suffix = f"_{sample_rate / 1000:g}k"
-    targets = [
-        folder / f"{path.parent.name}{suffix}" / path.name for path in paths
-    ]
+    name_of = name_of or (lambda p: Path(f"{p.parent.name}{suffix}", p.name))
+    targets = [folder / name_of(path) for path in paths]
     cached = cache_wavs(wavs, targets, sample_rate, folder, n_jobs)
     return _replaced(splits, paths, cached)
 

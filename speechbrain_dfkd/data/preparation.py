@@ -90,6 +90,10 @@ class Preparation:
                 "delete it"
             )
 
+    def was_done(self) -> bool:
+        """Whether it was done once, perhaps from other files or settings."""
+        return self._stored() is not None
+
     def is_done(self):
         """Whether the marker fits, and the manifests and their wavs exist."""
         return (

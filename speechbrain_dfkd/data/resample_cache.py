@@ -80,12 +80,16 @@ def resample(samples, source_rate: int, target_rate: int):
     return signal.oaconvolve(samples, taps, mode="same")[::down]
 
 
-def _resampled(wav, target, sample_rate):
+def at_rate(wav: WavFile, target: Path, sample_rate: int):
+    """Return the recording to train on: ``wav`` itself, or a copy to make."""
+    if wav.sample_rate == sample_rate:
+        return wav
     up, down = _ratio(wav.sample_rate, sample_rate)
     return WavFile(target, sample_rate, -(-wav.frames * up // down))
 
 
-def _wav_bytes(samples, sample_rate):
+def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
+    """Return samples as a 16-bit wav file."""
     # Encoded in memory: libsndfile does not say that a disk is full.
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, sample_rate, "PCM_16", format="WAV")
@@ -119,8 +123,21 @@ def _bytes_to_write(jobs):
     )
 
 
-def _check_or_cache(wav, cached):
-    """Runs in a worker: returns what is wrong with the file, or None."""
+def check_or_cache(wav: WavFile, cached: WavFile):
+    """Read a recording, check it, and write its resampled copy.
+
+    Arguments
+    ---------
+    wav : WavFile
+        Its checked header.
+    cached : WavFile
+        The copy, as ``at_rate`` gives it; ``wav`` itself: nothing is written.
+
+    Returns
+    -------
+    BadAudio or None
+        What is wrong with it.
+    """
     try:
         # Before reading: a file that changes meanwhile is found out of date.
         mtime_ns = wav.path.stat().st_mtime_ns
@@ -132,7 +149,7 @@ def _check_or_cache(wav, cached):
         require_sound(samples, wav.path)
     except BadAudio as bad:
         return bad
-    write_atomically(cached.path, _wav_bytes(samples, cached.sample_rate))
+    write_atomically(cached.path, wav_bytes(samples, cached.sample_rate))
     os.utime(cached.path, ns=(mtime_ns, mtime_ns))
     return None
 
@@ -142,7 +159,7 @@ def _run(jobs, n_jobs):
     # one that is killed ends the call with an error.
     bar = tqdm(jobs, desc="Checking and resampling", unit="file")
     results = Parallel(n_jobs=n_jobs or cpu_count())(
-        delayed(_check_or_cache)(wav, cached) for wav, cached in bar
+        delayed(check_or_cache)(wav, cached) for wav, cached in bar
     )
     raise_if_bad([bad for bad in results if bad is not None])
 
@@ -182,9 +199,7 @@ def cache_wavs(
         silent; or the disk is too small.
     """
     cached = [
-        wav
-        if wav.sample_rate == sample_rate
-        else _resampled(wav, target, sample_rate)
+        at_rate(wav, target, sample_rate)
         for wav, target in zip(wavs, targets, strict=True)
     ]
     jobs = list(zip(wavs, cached, strict=True))

@@ -49,20 +49,16 @@ def pesq_wb(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     UserError
         If the sample rate is not 16000 Hz.
     """
-    if sample_rate != PESQ_SAMPLE_RATE:
-        raise UserError(
-            f"sample_rate must be {PESQ_SAMPLE_RATE} Hz for wide-band PESQ, "
-            f"got {sample_rate}; resample the audio"
-        )
-    clean, enhanced = _as_defined(clean, enhanced)
-    _require_seconds(clean, sample_rate, PESQ_MIN_SECONDS)
-    try:
-        value = pesq.pesq(sample_rate, clean, enhanced, "wb")
-    except pesq.OutOfMemoryError:  # the machine's failure, not the signal's
-        raise
-    except pesq.PesqError as error:
-        raise UndefinedMetric(_text(error)) from error
-    return _finite(value)
+    return _pesq(clean, enhanced, sample_rate, "wb")
+
+
+def pesq_nb(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
+    """Narrow-band PESQ, as a MOS-LQO from 1.0 to 4.55 (ITU-T P.862.1).
+
+    It is computed from the signals at 16 kHz, as scores on the test sets of
+    DNS2020 are. Arguments, result and errors are those of ``pesq_wb``.
+    """
+    return _pesq(clean, enhanced, sample_rate, "nb")
 
 
 def stoi(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
@@ -163,10 +159,6 @@ def output_gain_db(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     sample_rate : int
         Not used: every metric is called alike.
 
-    Returns
-    -------
-    float
-
     Raises
     ------
     UndefinedMetric
@@ -185,12 +177,31 @@ def output_gain_db(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     return float(20 * np.log10(abs(scale)))
 
 
+# Of every validation, and of a test.
 METRICS = {
     "pesq_wb": pesq_wb,
     "stoi": stoi,
     "si_sdr": si_sdr,
     "gain_db": output_gain_db,
 }
+TEST_METRICS = {"pesq_wb": pesq_wb, "pesq_nb": pesq_nb, **METRICS}
+
+
+def _pesq(clean, enhanced, sample_rate, band):
+    if sample_rate != PESQ_SAMPLE_RATE:
+        raise UserError(
+            f"sample_rate must be {PESQ_SAMPLE_RATE} Hz for PESQ, got "
+            f"{sample_rate}; resample the audio"
+        )
+    clean, enhanced = _as_defined(clean, enhanced)
+    _require_seconds(clean, sample_rate, PESQ_MIN_SECONDS)
+    try:
+        value = pesq.pesq(sample_rate, clean, enhanced, band)
+    except pesq.OutOfMemoryError:  # the machine's failure, not the signal's
+        raise
+    except pesq.PesqError as error:
+        raise UndefinedMetric(_text(error)) from error
+    return _finite(value)
 
 
 def _as_defined(clean, enhanced):

@@ -10,7 +10,10 @@ from pathlib import Path
 from speechbrain_dfkd.files import write_atomically
 
 DEFINITIONS = {
+    "test_set": "the test set, where the data have several",
     "pesq_wb": "mean wide-band PESQ (ITU-T P.862.2, MOS-LQO), package pesq",
+    "pesq_nb": "mean narrow-band PESQ (ITU-T P.862.1, MOS-LQO), of the signals "
+    "at 16 kHz, package pesq",
     "stoi": "mean STOI (Taal et al., 2011; not extended), package pystoi",
     "si_sdr": "mean SI-SDR in dB (Le Roux et al., 2019), means removed",
     "gain_db": "mean level of the clean speech within the output, in dB "
@@ -73,7 +76,9 @@ def _significant(value):
 # The columns in their order: (heading with unit, how the table rounds).
 COLUMNS = {
     "system": ("system", str),
+    "test_set": ("test set", str),
     "pesq_wb": ("PESQ-WB", _score(3)),
+    "pesq_nb": ("PESQ-NB", _score(3)),
     "stoi": ("STOI", _score(4)),
     "si_sdr": ("SI-SDR [dB]", _score(2)),
     "gain_db": ("gain [dB]", _score(2)),
@@ -82,6 +87,8 @@ COLUMNS = {
     "utterances": ("clips", str),
     "undefined": ("undefined", str),
 }
+# Not in the table of a run that has none, only in its files.
+_OPTIONAL = ("test_set", "pesq_nb")
 
 
 def _checked(row):
@@ -116,10 +123,13 @@ def _as_json(rows):
 
 
 def _as_table(rows):
-    lines = [[heading for heading, _ in COLUMNS.values()]]
-    lines += [
-        [_cell(column, row[column]) for column in COLUMNS] for row in rows
+    shown = [
+        column
+        for column in COLUMNS
+        if column not in _OPTIONAL or any(row[column] for row in rows)
     ]
+    lines = [[COLUMNS[column][0] for column in shown]]
+    lines += [[_cell(column, row[column]) for column in shown] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_aligned(line, widths) for line in lines)
 

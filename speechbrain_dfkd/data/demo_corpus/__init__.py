@@ -19,7 +19,8 @@ Levels
     Clean speech at -32 to -22 dBFS RMS, lower where the mixture would clip.
 Layout
     That of VoiceBank+DEMAND, unzipped; ``log_trainset_28spk.txt`` and
-    ``log_testset.txt`` name each utterance's noise and SNR. Mono, 16 bits.
+    ``log_testset.txt`` name each utterance's noise and SNR. Or that of
+    DNS2020: speech and noise apart, and a mixed test set. Mono, 16 bits.
 What it is for
     To run every recipe in minutes and see that training works. Synthetic
     voices are simpler than people and the noises simpler than the world:
@@ -30,5 +31,6 @@ Rights
 """
 
 from speechbrain_dfkd.data.demo_corpus.corpus import make_demo_corpus
+from speechbrain_dfkd.data.demo_corpus.dns_corpus import make_dns_corpus
 
-__all__ = ["make_demo_corpus"]
+__all__ = ["make_demo_corpus", "make_dns_corpus"]

@@ -15,13 +15,15 @@ from speechbrain_dfkd.errors import UserError
 # Raised with every change to what the same arguments produce.
 _VERSION = 1
 _SNRS_DB = (0, 5, 10, 15)
-_LEVEL_DB = (-32, -22)
-_PEAK = 0.99
+LEVEL_DB = (-32, -22)
+PEAK = 0.99
 # The names that the recipe gives to folders of either sample rate.
 _FOLDER_SUFFIX = {16000: "wav_16k", 48000: "wav"}
 
 
-class _Split(NamedTuple):
+class Split(NamedTuple):
+    """Who speaks, in which noises."""
+
     name: str
     folder: str
     speakers: dict
@@ -29,14 +31,14 @@ class _Split(NamedTuple):
     kinds: dict
 
 
-_TRAIN = _Split(
+TRAIN = Split(
     "train",
     "trainset_28spk",
     voices.TRAIN_SPEAKERS,
     voices.TRAIN_BACKGROUND,
     noise.TRAIN_KINDS,
 )
-_TEST = _Split(
+TEST = Split(
     "test",
     "testset",
     voices.TEST_SPEAKERS,
@@ -97,10 +99,10 @@ def make_demo_corpus(
         "sample_rate": sample_rate,
         "seed": seed,
     }
-    _check(arguments)
+    check_arguments(arguments, ("utterances_per_speaker", "test_utterances"))
     out = Path(out_folder).absolute()
-    train_total = utterances_per_speaker * len(_TRAIN.speakers)
-    plan = ((_TRAIN, train_total), (_TEST, test_utterances))
+    train_total = utterances_per_speaker * len(TRAIN.speakers)
+    plan = ((TRAIN, train_total), (TEST, test_utterances))
     total = train_total + test_utterances
     if already_made(out, arguments, 2 * total):
         return
@@ -140,7 +142,7 @@ def mix(
     """
     clean = speech / _rms(speech) * 10 ** (level_db / 20)
     noisy = clean + noise / _rms(noise) * 10 ** ((level_db - snr_db) / 20)
-    turn_down = min(1, _PEAK / max(np.abs(clean).max(), np.abs(noisy).max()))
+    turn_down = min(1, PEAK / max(np.abs(clean).max(), np.abs(noisy).max()))
     return clean * turn_down, noisy * turn_down
 
 
@@ -156,27 +158,30 @@ def _make_split(split, count, arguments, build, bar):
     log = []
     for index, speaker in enumerate(split.speakers):
         share = len(range(index, count, len(split.speakers)))
-        speech = _spoken(split, speaker, share, arguments)
+        speech = spoken(split, speaker, share, arguments)
         for number, wav in enumerate(speech):
             name = f"{speaker}_{number + 1:03d}"
             rng = voices.named_rng(seed, f"{split.name} {name}")
-            kind, snr_db = _turn(split, index + number)
+            kind, snr_db = turn(split, index + number)
             sound = split.kinds[kind](len(wav), background, rng)
-            pair = mix(wav, sound, snr_db, rng.uniform(*_LEVEL_DB))
+            pair = mix(wav, sound, snr_db, rng.uniform(*LEVEL_DB))
             for folder, mixed in zip(folders, pair, strict=True):
-                _write(folder / f"{name}.wav", mixed, arguments["sample_rate"])
+                write_wav(
+                    folder / f"{name}.wav", mixed, arguments["sample_rate"]
+                )
             log.append(f"{name} {kind} {snr_db}\n")
             bar.update()
     (build / f"log_{split.folder}.txt").write_text("".join(log))
 
 
-def _turn(split, position):
+def turn(split: Split, position: int) -> tuple:
     """Return noise kind and SNR; by turns, every pair of them."""
     kinds = list(split.kinds)
     return kinds[position % len(kinds)], _SNRS_DB[position % len(_SNRS_DB)]
 
 
-def _spoken(split, speaker, share, arguments):
+def spoken(split: Split, speaker: str, share: int, arguments: dict):
+    """Yield ``share`` utterances of a speaker, float32 at 16 kHz."""
     talker = voices.Talker(
         split.speakers[speaker], split.name, arguments["seed"]
     )
@@ -187,7 +192,8 @@ def _spoken(split, speaker, share, arguments):
     talker.close()
 
 
-def _write(path, wav, sample_rate):
+def write_wav(path: Path, wav: np.ndarray, sample_rate: int):
+    """Write a signal at 16 kHz as a 16-bit wav at ``sample_rate``."""
     if sample_rate != noise.RATE:
         wav = resample_poly(wav, sample_rate // noise.RATE, 1).clip(-1, 1)
     with path.open("wb") as file, wave.open(file, "wb") as output:
@@ -201,8 +207,9 @@ def _rms(wav):
     return np.sqrt(np.mean(np.square(wav)))
 
 
-def _check(arguments):
-    for name in ("utterances_per_speaker", "test_utterances"):
+def check_arguments(arguments: dict, counts: tuple):
+    """Refuse impossible arguments; ``counts`` must be at least 1."""
+    for name in counts:
         _require(arguments, name, arguments[name] >= 1, "be at least 1")
     _require(arguments, "seed", arguments["seed"] >= 0, "not be negative")
     shortest = arguments["min_seconds"]
@@ -221,7 +228,7 @@ def _check(arguments):
     )
 
 
-def _require(arguments, name, fulfilled, constraint):
+def _require(arguments: dict, name: str, fulfilled: bool, constraint: str):
     if not fulfilled:
         raise UserError(
             f"{name} must {constraint}, got {arguments[name]}; "

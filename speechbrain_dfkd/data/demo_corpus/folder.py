@@ -51,7 +51,7 @@ def already_made(out: Path, arguments: dict, wav_count: int) -> bool:
             f"{out}, made with {marker.read_text(encoding='utf-8')}; choose "
             "another folder, or delete this one to make it anew"
         )
-    found = sum(1 for _ in out.glob("*/*.wav"))
+    found = sum(1 for _ in out.rglob("*.wav"))
     if found != wav_count:
         raise UserError(
             f"{out} must hold {wav_count} wav files, got {found}; delete the "
@@ -110,7 +110,9 @@ def _publish(build, out, arguments, wav_count):
 
 def _remove_abandoned(parent, prefix):
     for folder in parent.glob(f"{prefix}*"):
-        last = max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
+        last = max(
+            path.stat().st_mtime for path in (folder, *folder.rglob("*"))
+        )
         if time.time() - last > _ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 

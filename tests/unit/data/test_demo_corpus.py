@@ -77,9 +77,9 @@ def test_pairs_are_speech_and_the_same_speech_in_noise(made, split):
 
 
 def test_snrs_and_noises_are_used_evenly():
-    kinds = corpus._TRAIN.kinds
+    kinds = corpus.TRAIN.kinds
     turns = [
-        corpus._turn(corpus._TRAIN, speaker + number)
+        corpus.turn(corpus.TRAIN, speaker + number)
         for speaker in range(28)
         for number in range(36)
     ]
@@ -137,7 +137,7 @@ def test_missing_wavs_are_noticed(tmp_path):
 
 
 def _fail_at_fifth_wav(monkeypatch, error):
-    write = corpus._write
+    write = corpus.write_wav
     calls = []
 
     def failing(*arguments):
@@ -146,7 +146,7 @@ def _fail_at_fifth_wav(monkeypatch, error):
             raise error
         write(*arguments)
 
-    monkeypatch.setattr(corpus, "_write", failing)
+    monkeypatch.setattr(corpus, "write_wav", failing)
 
 
 def test_full_disk_is_a_user_error_and_leaves_nothing(tmp_path, monkeypatch):

@@ -72,7 +72,8 @@ def test_files_hold_full_precision_and_definitions(tmp_path):
 
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["rows"][0]["gain_db"] is None
-    assert results["rows"][1] == STUDENT
+    nothing = {"test_set": None, "pesq_nb": None}
+    assert results["rows"][1] == {**nothing, **STUDENT}
     assert set(results["versions"]) == {"pesq", "pystoi"}
 
 
@@ -93,3 +94,16 @@ def test_rows_with_other_keys_are_refused(tmp_path, row):
     with pytest.raises(ValueError, match="keys of .*pesq_wb"):
         write_report(tmp_path, [row])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_test_sets_and_narrow_band_scores_are_shown_where_there_are(tmp_path):
+    row = {**NOISY, "test_set": "no_reverb", "pesq_nb": 2.161}
+    heading, line = write_report(tmp_path, [row]).splitlines()
+    assert heading.split()[:5] == [
+        "system",
+        "test",
+        "set",
+        "PESQ-WB",
+        "PESQ-NB",
+    ]
+    assert line.split()[:4] == ["noisy", "no_reverb", "1.970", "2.161"]

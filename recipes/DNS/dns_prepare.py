@@ -1,0 +1,223 @@
+"""Prepares the data of the DNS Challenge (Interspeech 2020) at 16 kHz.
+
+Data: C. K. A. Reddy et al., "The INTERSPEECH 2020 Deep Noise Suppression
+Challenge: Datasets, Subjective Testing Framework, and Challenge Results",
+arXiv 2005.13981, https://github.com/microsoft/DNS-Challenge
+"""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from speechbrain_dfkd.data.fixed_mixtures import write_fixed_mixtures
+from speechbrain_dfkd.data.hold_out import hold_out
+from speechbrain_dfkd.data.manifest import write_json, write_manifest
+from speechbrain_dfkd.data.mixing import Mixer
+from speechbrain_dfkd.data.mixture_source import (
+    MixtureSource,
+    open_tables,
+    tables_exist,
+)
+from speechbrain_dfkd.data.pairs import Pair, by_fileid
+from speechbrain_dfkd.data.preparation import Preparation, fingerprint
+from speechbrain_dfkd.data.recordings import write_recordings
+from speechbrain_dfkd.data.scan import CorpusScan, recordings_below
+from speechbrain_dfkd.errors import UserError, listing
+
+logger = logging.getLogger(__name__)
+
+TEST_SETS = ("no_reverb", "with_reverb")
+TEST_FOLDER = "test_set/synthetic"
+MIXED = ("clean", "noise", "impulse_responses")
+
+
+def prepare_dns(
+    data_folder,
+    prepared_folder,
+    train_annotation,
+    valid_annotation,
+    test_annotation,
+    sample_rate: int = 16000,
+    mixer: Mixer | None = None,
+    valid_share: float = 0.05,
+    valid_mixtures: int = 200,
+    valid_seconds: float = 10.0,
+    n_jobs: int | None = None,
+):
+    """Check the corpus, resample what needs it, and write the manifests.
+
+    A second call returns at once; one that was interrupted goes on where it
+    stopped, and after a change of the corpus only what is new is read.
+    Nothing but ``prepared_folder`` and the manifests is written.
+
+    Arguments
+    ---------
+    data_folder : str
+        Holds ``clean`` and ``noise``, optionally ``impulse_responses``, or
+        instead of ``noise`` synthesised ``noisy`` recordings that a fileid at
+        the end of their names joins with ``clean``; and
+        ``test_set/synthetic/{no_reverb,with_reverb}/{clean,noisy}``, one of
+        them or both. Wav or FLAC, also in sub-folders.
+    prepared_folder : str
+        Where tables, fixed mixtures and resampled recordings go.
+    train_annotation, valid_annotation, test_annotation : str
+        The manifests to write. The first names the tables to mix from.
+    sample_rate : int
+        In Hz. Recordings at this rate are used in place.
+    mixer : Mixer, optional
+        Makes the validation set.
+    valid_share : float
+        How many of the recordings are held out for validation, by a hash of
+        their names: adding files moves none.
+    valid_mixtures : int
+        How many are made of these.
+    valid_seconds : float
+        Length of each.
+    n_jobs : int, optional
+        Worker processes; by default one for each processor.
+
+    Raises
+    ------
+    UserError
+        Says what is wrong with the data and what to do; no manifest is
+        written then.
+    """
+    root = Path(data_folder).expanduser().resolve()
+    folder = Path(prepared_folder).expanduser().resolve()
+    valid = _Valid(valid_share, valid_mixtures, valid_seconds)
+    mixer = mixer or Mixer()
+    train, tests = _list_training(root, folder), _list_tests(root)
+    paired = "noisy" in train
+    preparation = Preparation(
+        folder,
+        [valid_annotation, test_annotation] + [train_annotation] * paired,
+        {
+            "data_folder": str(root),
+            "sample_rate": sample_rate,
+            "mixer": json.loads(json.dumps(dataclasses.asdict(mixer))),
+            "valid": [*valid],
+            "files": {name: fingerprint(p) for name, p in train.items()},
+            "test_files": [
+                fingerprint(side.values()) for pair in tests for side in pair
+            ],
+        },
+    )
+    if preparation.is_done() and (paired or tables_exist(train_annotation)):
+        logger.info("DNS is prepared already in %s", folder)
+        return
+    if preparation.was_done():
+        logger.warning("%s or its settings changed; preparing anew", root)
+    cache = folder / "recordings"
+    corpus = CorpusScan(root, cache, sample_rate, n_jobs)
+    with preparation:
+        test = corpus.pairs(tests)
+        if paired:
+            held_out = _split_pairs(corpus, train, valid, train_annotation)
+        else:
+            _write_tables(corpus, train, valid, train_annotation)
+            held_out = _mix_valid(corpus, mixer, valid)
+        write_manifest(valid_annotation, held_out)
+        _write_tests(test, test_annotation)
+    logger.info("DNS is prepared in %s", folder)
+
+
+class _Valid(NamedTuple):
+    share: float
+    mixtures: int
+    seconds: float
+
+
+def _list_training(root, prepared_folder):
+    """Return {folder: paths}; noisy stands for pairs synthesised before."""
+    mixed = not (root / "noisy").is_dir()
+    names = MIXED if mixed else Pair._fields
+    found = {name: recordings_below(root / name) for name in names}
+    missing = [name for name in names[:2] if not found[name]]
+    if missing:
+        raise UserError(
+            "data_folder must hold wav or FLAC files in clean/ and noise/ (or "
+            f"clean/ and noisy/ with synthesised pairs), got {root} without "
+            f"any in\n{listing(missing)}\nrecipes/DNS/README.md says where to "
+            "get them; pass --data_folder with the folder that holds these"
+        )
+    for name in names:
+        if root / name in (prepared_folder, *prepared_folder.parents):
+            raise UserError(
+                f"prepared_folder must lie outside of {root / name}, got "
+                f"{prepared_folder}; pass another --results_folder"
+            )
+    return found
+
+
+def _list_tests(root):
+    """Return the Pair of {id: path} of each test set that is there."""
+    tests = []
+    for name in TEST_SETS:
+        folder = root / TEST_FOLDER / name
+        sides = [
+            by_fileid(recordings_below(folder / side), f"{name}-")
+            for side in Pair._fields
+        ]
+        tests += [Pair(*sides)] if any(sides) else []
+    if not tests:
+        raise UserError(
+            f"data_folder must hold {TEST_FOLDER}/no_reverb/ (or with_reverb/) "
+            f"with noisy/ and clean/, got {root} without; "
+            "recipes/DNS/README.md says where to get it"
+        )
+    return tests
+
+
+def _split_pairs(corpus, train, valid, train_annotation):
+    sides = Pair(*(by_fileid(train[side]) for side in Pair._fields))
+    (pairs,) = corpus.pairs([sides])
+    kept, held = hold_out(pairs.items(), pairs, valid.share, "pairs")
+    write_manifest(train_annotation, dict(kept))
+    return dict(held)
+
+
+def _write_tables(corpus, train, valid, train_annotation):
+    """Write the tables of both splits, and the manifests that name them."""
+    tables = {"train": {}, "valid": {}}
+    for kind, table in (("clean", "speech"), ("noise", "noise")):
+        wavs = corpus.recordings(train[kind])
+        names = [path.relative_to(corpus.root) for path in train[kind]]
+        splits = hold_out(wavs, names, valid.share, f"files in {kind}/")
+        for split, kept in zip(tables, splits, strict=True):
+            tables[split][table] = _write_table(
+                corpus, f"{split}_{table}", kept
+            )
+    responses = corpus.responses(train["impulse_responses"])
+    for split in tables:
+        tables[split]["impulse_responses"] = (
+            _write_table(corpus, "impulse_responses", responses)
+            if responses
+            else None
+        )
+    write_json(corpus.cache.parent / "valid_tables.json", tables["valid"])
+    write_json(train_annotation, tables["train"])
+
+
+def _write_table(corpus, name, wavs):
+    path = corpus.cache.parent / f"{name}.npy"
+    write_recordings(path, wavs)
+    return str(path)
+
+
+def _mix_valid(corpus, mixer, valid):
+    source = MixtureSource(
+        **open_tables(corpus.cache.parent / "valid_tables.json"),
+        mixer=mixer,
+        frames=round(valid.seconds * corpus.sample_rate),
+        sample_rate=corpus.sample_rate,
+    )
+    folder = corpus.cache.parent / "valid_mixtures"
+    return write_fixed_mixtures(source, valid.mixtures, folder, corpus.n_jobs)
+
+
+def _write_tests(tests, test_annotation):
+    pairs = {name: pair for split in tests for name, pair in split.items()}
+    test_set_of = {name: name.split("-")[0] for name in pairs}
+    write_manifest(test_annotation, pairs, test_set_of)

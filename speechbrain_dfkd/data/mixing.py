@@ -1,0 +1,199 @@
+"""Mixes speech and noise as the DNS Challenge's synthesizer does.
+
+C. K. A. Reddy et al., "The INTERSPEECH 2020 Deep Noise Suppression Challenge",
+arXiv 2005.13981, Sec. 2; ``noisyspeech_synthesizer_multiprocessing.py`` and
+``audiolib.py`` of github.com/microsoft/DNS-Challenge. Two things differ: ratio
+and level are drawn from the reals of their ranges, not from the integers, and
+neither clipped recordings nor mixtures with long pauses are left out.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from scipy import signal
+
+from speechbrain_dfkd.errors import UserError
+
+# What is below this, -100 dB re full scale, is less than 16 bits can hold.
+_SILENT_RMS = 1e-5
+_TRIES = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixer:
+    """Makes a noisy segment and its clean target from recordings.
+
+    Speech is a row of random recordings with short gaps; what is longer than
+    the rest of the segment is cut at a random place. One or two noises, made
+    alike, are added at a random ratio, measured over the whole segment. Then
+    noisy and clean are brought to the level drawn for noisy, and turned down
+    together where either would clip.
+
+    Arguments
+    ---------
+    snr_db : tuple of float
+        The least and greatest ratio of speech to noise.
+    level_db : tuple of float
+        The least and greatest RMS of noisy, in dB re full scale.
+    gap_seconds : float
+        Silence between two recordings of a segment.
+    two_noises_share : float
+        How many of the mixtures have a second noise, of equal power.
+    reverb_share : float
+        How many are reverberated, where there are impulse responses. The
+        target then is the direct path with early reflections.
+    early_seconds : float
+        Reflections up to this after the direct path belong to the target.
+    peak : float
+        The greatest absolute value of a sample.
+    """
+
+    snr_db: tuple = (0.0, 40.0)
+    level_db: tuple = (-35.0, -15.0)
+    gap_seconds: float = 0.2
+    two_noises_share: float = 0.5
+    reverb_share: float = 0.5
+    early_seconds: float = 0.05
+    peak: float = 0.99
+
+    def __post_init__(self):
+        for name in ("snr_db", "level_db"):
+            self._require(name, _is_range(getattr(self, name)), "[least, most]")
+        for name in ("two_noises_share", "reverb_share"):
+            share = getattr(self, name)
+            self._require(name, 0 <= share <= 1, "a share from 0 to 1")
+        for name in ("gap_seconds", "early_seconds"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        self._require("peak", 0 < self.peak <= 1, "above 0 and at most 1")
+
+    def _require(self, name, fulfilled, constraint):
+        if not fulfilled:
+            raise UserError(
+                f"mixer.{name} must be {constraint}, got "
+                f"{getattr(self, name)}; change it in --dataset"
+            )
+
+    def mix(
+        self,
+        draw_speech: Callable,
+        draw_noise: Callable,
+        draw_response: Callable | None,
+        frames: int,
+        sample_rate: int,
+        rng: np.random.Generator,
+    ):
+        """Return a noisy segment and its clean target.
+
+        Arguments
+        ---------
+        draw_speech, draw_noise : callable
+            ``(most, rng)`` to at most ``most`` samples of a random recording,
+            float32 [n], 0 < n.
+        draw_response : callable or None
+            ``(rng)`` to a random impulse response, float32 [n].
+        frames : int
+            Length of the segment, in samples.
+        sample_rate : int
+            In Hz.
+        rng : np.random.Generator
+            All that is random comes from it.
+
+        Returns
+        -------
+        tuple of np.ndarray
+            Noisy and clean, float32 [frames].
+        """
+        gap = round(self.gap_seconds * sample_rate)
+        two = rng.random() < self.two_noises_share
+        reverberated = rng.random() < self.reverb_share
+        target = speech = _track(draw_speech, frames, gap, rng)
+        noise = _unit(_track(draw_noise, frames, gap, rng))
+        if two:
+            noise = noise + _unit(_track(draw_noise, frames, gap, rng))
+        if draw_response is not None and reverberated:
+            early = round(self.early_seconds * sample_rate)
+            speech, target = reverberate(speech, draw_response(rng), early)
+        snr_db, level_db = (
+            rng.uniform(*self.snr_db),
+            rng.uniform(*self.level_db),
+        )
+        noisy = speech + noise * np.float32(
+            _rms(speech) / _rms(noise) * 10 ** (-snr_db / 20)
+        )
+        gain = 10 ** (level_db / 20) / _rms(noisy)
+        highest = gain * max(_peak(noisy), _peak(target))
+        gain = np.float32(gain * min(1, self.peak / highest))
+        return gain * noisy, gain * target
+
+
+def reverberate(speech: np.ndarray, response: np.ndarray, early: int):
+    """Convolve speech with an impulse response, aligned to its direct path.
+
+    Arguments
+    ---------
+    speech : np.ndarray
+        [frames].
+    response : np.ndarray
+        [n]; its greatest absolute value is the direct path.
+    early : int
+        How many samples after the direct path belong to the target.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        All reflections, and the direct path with the early ones: [frames].
+
+    Example
+    -------
+    >>> speech = np.array([1.0, 2.0, 0.0, 0.0])
+    >>> response = np.array([0.0, 1.0, 0.5, 0.25])
+    >>> whole, target = reverberate(speech, response, early=1)
+    >>> whole.round(3).tolist(), target.round(3).tolist()
+    ([1.0, 2.5, 1.25, 0.5], [1.0, 2.5, 1.0, 0.0])
+    """
+    direct = int(np.abs(response).argmax())
+    response = response / np.abs(response[direct])
+    frames = len(speech)
+    return tuple(
+        signal.oaconvolve(speech, part)[direct : direct + frames]
+        for part in (response, response[: direct + early + 1])
+    )
+
+
+def _track(draw, frames, gap, rng):
+    """Return a segment with sound in it, drawn again where it has none."""
+    for _ in range(_TRIES):
+        track = _row(draw, frames, gap, rng)
+        if _rms(track) > _SILENT_RMS:
+            return track
+    raise UserError(
+        f"recordings must have sound in them, got {_TRIES} silent segments in "
+        "a row; remove the silent recordings"
+    )
+
+
+def _row(draw, frames, gap, rng):
+    track = np.zeros(frames, np.float32)
+    position = 0
+    while position < frames:
+        piece = draw(frames - position, rng)
+        track[position : position + len(piece)] = piece
+        position += len(piece) + gap
+    return track
+
+
+def _is_range(values):
+    return len(values) == 2 and values[0] <= values[1]
+
+
+def _rms(wav):
+    return np.sqrt(np.dot(wav, wav) / len(wav))
+
+
+def _unit(wav):
+    return wav / _rms(wav)
+
+
+def _peak(wav):
+    return max(wav.max(), -wav.min())

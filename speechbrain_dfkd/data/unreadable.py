@@ -1,0 +1,77 @@
+"""Counts and names recordings that could not be read in an epoch."""
+
+import logging
+
+from speechbrain_dfkd.errors import UserError, listing
+
+logger = logging.getLogger(__name__)
+
+# From this many mixtures on a share of them means something.
+_ENOUGH = 100
+
+
+class UnreadableFiles:
+    """What had to be replaced, and whether it is too much.
+
+    Of several processes each counts its own.
+
+    Arguments
+    ---------
+    max_share : float
+        How many of the mixtures may need another recording, in [0, 1].
+
+    Example
+    -------
+    >>> unreadable = UnreadableFiles(max_share=0.5)
+    >>> unreadable.append([[], ["noise/a.wav"]])
+    >>> unreadable.finish(epoch=1)
+    {'unreadable': 1}
+    >>> UnreadableFiles(max_share=0.5).finish(epoch=2)
+    {}
+    """
+
+    def __init__(self, max_share: float):
+        self.max_share = max_share
+        self.mixtures = 0
+        self.affected = 0
+        self.paths = set()
+
+    def append(self, unreadable: list):
+        """Count a batch: for each mixture the paths that were replaced.
+
+        Raises
+        ------
+        UserError
+            If too many mixtures of the epoch were affected.
+        """
+        self.mixtures += len(unreadable)
+        self.affected += sum(map(bool, unreadable))
+        self.paths.update(path for paths in unreadable for path in paths)
+        if self.mixtures >= _ENOUGH:
+            self._check()
+
+    def finish(self, epoch: int) -> dict:
+        """Name the files of an epoch in the log; return what to log."""
+        if not self.paths:
+            return {}
+        self._check()
+        logger.warning(
+            "epoch %d: %d recordings could not be read in training; %d of %d "
+            "mixtures took another:\n%s",
+            epoch,
+            len(self.paths),
+            self.affected,
+            self.mixtures,
+            listing(sorted(self.paths)),
+        )
+        return {"unreadable": len(self.paths)}
+
+    def _check(self):
+        if self.affected > self.max_share * self.mixtures:
+            raise UserError(
+                f"at most max_unreadable_share = {self.max_share:g} of the "
+                "mixtures must need another recording, got "
+                f"{self.affected} of {self.mixtures}, for\n"
+                f"{listing(sorted(self.paths))}\nput these files back, or run "
+                "the recipe without skip_prep; it then goes on"
+            )

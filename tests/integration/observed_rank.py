@@ -1,0 +1,43 @@
+"""One rank of train_dfkd.py that notes what it draws and what it learns.
+
+Run under torchrun: observed_rank.py NOTES RECIPE_FOLDER DIES LEAF OPTIONS...
+With DIES = 1, rank 1 dies at its first training step.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from speechbrain_dfkd import experiment
+from speechbrain_dfkd.dfkd_brain import DFKDBrain
+from speechbrain_dfkd.enhancement_brain import EnhancementBrain
+from speechbrain_dfkd.teacher import fingerprint
+
+NOTES, RECIPE, DIES = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "1"
+RANK = os.environ["RANK"]
+notes = {"drawn": [], "weights": []}
+start_batch, finish = EnhancementBrain.on_fit_batch_start, experiment._finish
+
+
+def on_fit_batch_start(self, batch, should_step):
+    if DIES and RANK == "1":
+        os._exit(9)
+    if isinstance(self, DFKDBrain):
+        notes["drawn"] += batch.id
+    start_batch(self, batch, should_step)
+
+
+def note_weights(configuration, hparams, run_opts, datasets, systems):
+    notes["weights"] += [fingerprint(model) for model in systems.values()]
+    finish(configuration, hparams, run_opts, datasets, systems)
+
+
+EnhancementBrain.on_fit_batch_start = on_fit_batch_start
+experiment._finish = note_weights
+sys.path.insert(0, str(RECIPE))
+sys.argv[0] = str(RECIPE / "train_dfkd.py")
+code = experiment.train_dfkd(sys.argv[4:], RECIPE)
+NOTES.mkdir(exist_ok=True)
+(NOTES / f"{RANK}.json").write_text(json.dumps(notes))
+sys.exit(code)

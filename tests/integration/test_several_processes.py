@@ -1,0 +1,76 @@
+"""Two processes train one network; what is made once is made once."""
+
+import json
+from pathlib import Path
+
+import pytest
+from recipe_runs import DFKD, ROOT, STUDENT_FOLDER, dfkd_options, run
+
+from speechbrain_dfkd.data.demo_corpus import make_dns_corpus
+
+pytestmark = pytest.mark.slow
+
+SIZES = {"batch_size": 4, "segment_seconds": 0.5, "number_of_epochs": 1}
+LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+OBSERVED = Path(__file__).with_name("observed_rank.py")
+
+
+@pytest.fixture(scope="module")
+def data(corpus, tmp_path_factory):
+    """Return the options that are each recipe's own."""
+    folder = tmp_path_factory.mktemp("dns") / "corpus"
+    make_dns_corpus(
+        folder,
+        speech_per_speaker=1,
+        noises=18,
+        test_utterances=2,
+        min_seconds=1.0,
+        max_seconds=1.5,
+        progress=False,
+    )
+    dataset = (
+        "{mixtures_per_epoch: 26, valid_share: 0.2, valid_mixtures: 2, "
+        "valid_seconds: 1.5}"
+    )
+    return {
+        "VoiceBank": {"corpus": corpus},
+        "DNS": {"corpus": folder, "dataset": dataset},
+    }
+
+
+def in_two_processes(recipe, options, results, dies=0):
+    """Run train_dfkd.py under torchrun; return the ranks' notes too."""
+    options = dfkd_options(
+        results=results, **options, **SIZES, teacher_overrides=SIZES
+    )
+    script = [*LAUNCH, OBSERVED, results / "notes", ROOT / "recipes" / recipe]
+    arguments = [dies, DFKD[1], *options, "--distributed_backend", "gloo"]
+    done = run([*map(str, script)], arguments)
+    notes = [
+        json.loads(path.read_text())
+        for path in sorted((results / "notes").glob("*.json"))
+    ]
+    return done, notes
+
+
+@pytest.mark.parametrize("recipe", ["VoiceBank", "DNS"])
+def test_two_processes_train_one_network(recipe, data, tmp_path):
+    done, notes = in_two_processes(recipe, data[recipe], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = notes
+    # Teacher, then teacher and student: the same in both processes.
+    assert len(first["weights"]) == 3
+    assert first["weights"] == second["weights"]
+    # Half of the epoch each, and no utterance or mixture twice.
+    assert len(first["drawn"]) == len(second["drawn"]) == 13
+    assert not set(first["drawn"]) & set(second["drawn"])
+    assert done.stdout.count("Results:") == 2, "teacher and student, once"
+    assert (tmp_path / STUDENT_FOLDER / "results.csv").is_file()
+    assert done.stderr.count("Going into epoch") <= 2
+
+
+def test_a_rank_that_dies_ends_the_job(data, tmp_path):
+    done, _ = in_two_processes("DNS", data["DNS"], tmp_path, dies=1)
+    assert done.returncode != 0
+    assert "exitcode  : 9" in done.stderr
+    assert not list(tmp_path.rglob("results.csv"))

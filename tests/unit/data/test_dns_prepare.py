@@ -1,0 +1,197 @@
+"""The DNS recipe's preparation of a tiny corpus."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechbrain_dfkd.data import scan
+from speechbrain_dfkd.data.recordings import Recordings
+from speechbrain_dfkd.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+TEST = "test_set/synthetic"
+
+
+@pytest.fixture(scope="module")
+def dns_prepare():
+    path = ROOT / "recipes/DNS/dns_prepare.py"
+    spec = importlib.util.spec_from_file_location("dns_prepare", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def corpus(write_noise, tmp_path):
+    """Return a corpus of 12 + 12 recordings, some equally named."""
+    root = tmp_path / "corpus"
+    for kind in ("clean", "noise"):
+        for i in range(12):
+            name = f"{'ab'[i % 2]}/{i // 2}.{'wav' if i else 'flac'}"
+            write_noise(root / kind / name, 16000, 1600, seed=i)
+    for test_set in ("no_reverb", "with_reverb"):
+        for side in ("noisy", "clean"):
+            for i in range(2):
+                name = f"{TEST}/{test_set}/{side}/{side}_snr3_fileid_{i}.wav"
+                write_noise(root / name, 48000, 4800, seed=i)
+    return root
+
+
+@pytest.fixture
+def prepare(dns_prepare, tmp_path):
+    def run(root, **settings):
+        out = tmp_path / "out"
+        paths = [out / f"{name}.json" for name in ("train", "valid", "test")]
+        sizes = {"valid_share": 0.3, "valid_mixtures": 3, "valid_seconds": 0.5}
+        dns_prepare.prepare_dns(
+            root, out, *paths, **{"n_jobs": 1, **sizes, **settings}
+        )
+        return [json.loads(path.read_bytes()) for path in paths]
+
+    return run
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """Return the list of the recordings that are checked from now on."""
+    names, check = [], scan._check_recording
+
+    def spy(path, **settings):
+        names.append(path.name)
+        return check(path, **settings)
+
+    monkeypatch.setattr(scan, "_check_recording", spy)
+    return names
+
+
+def names(table):
+    return {recording.path for recording in Recordings(table)}
+
+
+def test_manifests_are_disjoint_and_complete(corpus, prepare, tmp_path):
+    train, valid, test = prepare(corpus)
+    for kind in ("speech", "noise"):
+        kept = names(train[kind])
+        held = names(tmp_path / f"out/valid_{kind}.npy")
+        assert kept and held and not kept & held
+        assert len(kept | held) == 12
+    assert train["impulse_responses"] is None
+    assert [entry["length"] for entry in valid.values()] == [0.5] * 3
+    assert {entry["test_set"] for entry in test.values()} == {
+        *("no_reverb", "with_reverb")
+    }
+    assert len({entry["noisy_wav"] for entry in test.values()}) == 4
+    for entry in test.values():
+        assert soundfile.info(entry["clean_wav"]).samplerate == 16000
+
+
+def test_adding_files_moves_none(corpus, prepare, checked, write_noise):
+    before = names(prepare(corpus)[0]["speech"])
+    assert len(checked) == 24
+    valid = prepare(corpus)[1]
+    assert len(checked) == 24, "a second call reads nothing"
+    for i in range(8):
+        write_noise(corpus / f"clean/new/{i}.wav", 48000, 4800, seed=i)
+    train, after, _ = prepare(corpus)
+    assert len(checked) == 32, "only what is new is read"
+    old = {path for path in names(train["speech"]) if "/new/" not in path}
+    assert old == before
+    assert after.keys() == valid.keys()
+    # A resampled copy that is gone is made again.
+    (copy, *_) = names(train["speech"]) - before
+    os.unlink(copy)
+    prepare(corpus)
+    assert os.path.exists(copy) and len(checked) == 33
+
+
+def test_validation_mixtures_are_fixed(corpus, prepare):
+    first = soundfile.read(prepare(corpus)[1]["mixture_0001"]["noisy_wav"])[0]
+    prepare(corpus, valid_mixtures=2)
+    again = soundfile.read(prepare(corpus)[1]["mixture_0001"]["noisy_wav"])[0]
+    assert np.array_equal(first, again)
+
+
+def test_an_interrupted_scan_goes_on(corpus, prepare, checked, monkeypatch):
+    check, done = scan._check_recording, []
+
+    def interrupted(path, **settings):
+        done.append(path)
+        if len(done) == 6:
+            raise KeyboardInterrupt
+        return check(path, **settings)
+
+    with monkeypatch.context() as context:
+        context.setattr(scan, "_check_recording", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(corpus)
+    checked.clear()
+    prepare(corpus)
+    assert len(checked) == 24 - 5
+
+
+def test_synthesised_pairs_are_joined(corpus, prepare, write_noise):
+    for i in range(20):
+        for side in ("noisy", "clean"):
+            name = f"{side}/{side}_snr1_fileid_{i}.wav"
+            write_noise(corpus / name, 16000, 1600, seed=i)
+    for path in [*(corpus / "clean").glob("[ab]/*")]:
+        path.unlink()
+    train, valid, _ = prepare(corpus)
+    assert train and valid and len({*train, *valid}) == 20
+    assert train[min(train)]["noisy_wav"].endswith(f"{min(train)}.wav")
+
+
+def no_noise(corpus):
+    for path in (corpus / "noise").rglob("*.*"):
+        path.unlink()
+
+
+def no_test_set(corpus):
+    for path in (corpus / TEST).rglob("*.*"):
+        path.unlink()
+
+
+def silent_noise(corpus):
+    soundfile.write(corpus / "noise/a/1.wav", np.zeros(1600), 16000)
+
+
+def unreadable_speech(corpus):
+    (corpus / "clean/b/2.wav").write_text("404: not found")
+
+
+def same_fileid(corpus):
+    folder = corpus / TEST / "no_reverb/noisy"
+    (folder / "sub").mkdir()
+    (folder / "noisy_snr3_fileid_1.wav").rename(folder / "sub/x_fileid_0.wav")
+
+
+def lacks_twin(corpus):
+    (corpus / TEST / "no_reverb/clean/clean_snr3_fileid_1.wav").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_noise, r"without any in\n  noise\nrecipes/DNS/README"),
+        (no_test_set, "test_set/synthetic/no_reverb.*README"),
+        (silent_noise, r"silent(.|\n)*noise/a/1\.wav"),
+        (unreadable_speech, r"cannot be read(.|\n)*clean/b/2\.wav"),
+        (same_fileid, r"x_fileid_0\.wav has the fileid of .*fileid_0\.wav"),
+        (lacks_twin, r"noisy_snr3_fileid_1\.wav has no clean twin"),
+    ],
+)
+def test_bad_data_are_named(spoil, message, corpus, prepare, tmp_path):
+    spoil(corpus)
+    with pytest.raises(UserError, match=message):
+        prepare(corpus)
+    assert not list((tmp_path / "out").glob("*.json"))
+
+
+def test_a_share_that_holds_out_nothing_is_named(corpus, prepare):
+    with pytest.raises(UserError, match="valid_share must .*clean/, got 1e-09"):
+        prepare(corpus, valid_share=1e-9)

@@ -1,0 +1,150 @@
+"""Mixtures have the ratio, level, gaps and reverberation that were asked for."""
+
+import numpy as np
+import pytest
+
+from speechbrain_dfkd.data.mixing import Mixer, reverberate
+from speechbrain_dfkd.errors import UserError
+
+RATE, FRAMES = 1000, 4000
+ONE = {"two_noises_share": 0.0, "reverb_share": 0.0}
+
+
+def piece(length=10**9):
+    """Return a function that draws Gaussian pieces of at most a length."""
+
+    def draw(most, rng):
+        return rng.standard_normal(min(most, length)).astype("float32")
+
+    return draw
+
+
+def mix(draw_speech=None, draw_noise=None, draw_response=None, **settings):
+    return Mixer(**{**ONE, **settings}).mix(
+        draw_speech or piece(),
+        draw_noise or piece(),
+        draw_response,
+        FRAMES,
+        RATE,
+        np.random.default_rng(3),
+    )
+
+
+def decibels(wav):
+    return 10 * np.log10(np.mean(np.square(wav, dtype="float64")))
+
+
+@pytest.mark.parametrize("two", [0.0, 1.0])
+@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 20.0])
+def test_ratio_and_level_are_exact(snr_db, two):
+    noisy, clean = mix(
+        snr_db=(snr_db, snr_db), level_db=(-30, -30), two_noises_share=two
+    )
+    assert noisy.dtype == clean.dtype == np.float32
+    assert decibels(clean) - decibels(noisy - clean) == pytest.approx(
+        snr_db, abs=1e-3
+    )
+    assert decibels(noisy) == pytest.approx(-30, abs=1e-3)
+
+
+def test_ranges_are_filled_and_kept():
+    mixer = Mixer(snr_db=(0, 10), level_db=(-35, -25), **ONE)
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        noisy, clean = mixer.mix(piece(), piece(), None, FRAMES, RATE, rng)
+        snr_db = decibels(clean) - decibels(noisy - clean)
+        found.append((snr_db, decibels(noisy)))
+    for values, (least, most) in zip(
+        np.transpose(found), [(0, 10), (-35, -25)], strict=True
+    ):
+        assert least - 0.01 < values.min() < least + 1
+        assert most - 1 < values.max() < most + 0.01
+        assert np.mean(values) == pytest.approx((least + most) / 2, abs=0.8)
+
+
+def test_a_loud_mixture_is_turned_down_as_a_whole():
+    noisy, clean = mix(snr_db=(0, 0), level_db=(0, 0))
+    assert max(abs(noisy).max(), abs(clean).max()) == pytest.approx(0.99)
+    assert decibels(clean) - decibels(noisy - clean) == pytest.approx(
+        0, abs=1e-3
+    )
+
+
+def test_short_recordings_are_joined_with_gaps():
+    _, clean = mix(draw_speech=lambda most, rng: np.ones(min(most, 700), "f4"))
+    silent = np.flatnonzero(clean == 0)
+    # 700 samples of speech and 200 of silence in turn.
+    assert silent.tolist() == [
+        *range(700, 900), *range(1600, 1800), *range(2500, 2700),
+        *range(3400, 3600),
+    ]  # fmt: skip
+    assert np.ptp(clean[clean != 0]) == 0
+
+
+def test_noise_shorter_than_the_segment_fills_it():
+    noisy, clean = mix(draw_noise=piece(300), gap_seconds=0.1)
+    noise = noisy - clean
+    assert (noise == 0).sum() == pytest.approx(1000, abs=100)
+    assert np.flatnonzero(noise)[-1] > FRAMES - 200
+
+
+def test_a_silent_piece_is_drawn_again():
+    drawn = []
+
+    def mostly_silent(most, rng):
+        drawn.append(len(drawn))
+        return np.full(most, 0.1 if len(drawn) == 4 else 0.0, "f4")
+
+    noisy, clean = mix(draw_noise=mostly_silent, snr_db=(0, 0))
+    assert len(drawn) == 4
+    assert np.isfinite(noisy).all() and (noisy != clean).all()
+    with pytest.raises(UserError, match="must have sound.*silent segments"):
+        mix(draw_speech=lambda most, rng: np.zeros(most, "f4"))
+
+
+def test_reverberation_keeps_the_direct_path_in_place():
+    response = np.zeros(900, "f4")
+    response[[40, 60, 800]] = [-0.5, 0.25, 0.125]  # direct, early, late
+    dry = piece()(FRAMES, np.random.default_rng(1))
+    whole, target = reverberate(dry, response, early=50)
+    expected = -dry
+    expected[20:] += 0.5 * dry[:-20]
+    assert np.allclose(target, expected, atol=1e-5)
+    expected[760:] += 0.25 * dry[:-760]
+    assert np.allclose(whole, expected, atol=1e-5)
+
+
+def test_target_of_a_reverberated_mixture_has_no_late_reflections():
+    impulse = np.eye(1, FRAMES, 100, dtype="f4")[0]
+    response = np.eye(1, 500, 0, dtype="f4")[0]
+    response[[30, 400]] = 0.5
+
+    def clean_of(**settings):
+        return mix(
+            draw_speech=lambda most, rng: impulse[:most],
+            draw_response=lambda rng: response,
+            early_seconds=0.05,
+            **settings,
+        )[1]
+
+    assert np.flatnonzero(clean_of() > 1e-4).tolist() == [100]
+    reverberated = clean_of(reverb_share=1.0)
+    assert np.flatnonzero(reverberated > 1e-4).tolist() == [100, 130]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"snr_db": (5, -5)},
+        {"level_db": (-35,)},
+        {"two_noises_share": 1.5},
+        {"reverb_share": -0.1},
+        {"gap_seconds": -1},
+        {"peak": 0},
+    ],
+)
+def test_impossible_settings_are_named(wrong):
+    (name,) = wrong
+    with pytest.raises(UserError, match=f"mixer.{name} must be .*--dataset"):
+        Mixer(**wrong)

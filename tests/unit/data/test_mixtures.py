@@ -1,0 +1,145 @@
+"""Mixtures are a function of (seed, epoch, index), read from disk alone."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch.utils.data import DataLoader
+
+from speechbrain_dfkd.data.audio_check import WavFile
+from speechbrain_dfkd.data.manifest import write_json
+from speechbrain_dfkd.data.mixing import Mixer
+from speechbrain_dfkd.data.mixtures import mix_recordings
+from speechbrain_dfkd.data.recordings import Recordings, write_recordings
+from speechbrain_dfkd.errors import UserError
+
+RATE = 16000
+KINDS = {"speech": 1, "noise": 1, "impulse_responses": 2}
+
+
+@pytest.fixture
+def corpus(write_noise, tmp_path):
+    """Return a manifest of five short recordings of each kind."""
+    for kind, channels in KINDS.items():
+        wavs = []
+        for i in range(5):
+            path, frames = tmp_path / kind / f"{i}.wav", 3000 + 1000 * i
+            # Impulse responses come at any rate, with several channels.
+            rate = RATE * channels
+            write_noise(path, rate, frames, seed=i, channels=channels)
+            wavs.append(WavFile(path, rate, frames))
+        write_recordings(tmp_path / f"{kind}.npy", wavs)
+    write_json(tmp_path / "train.json", {kind: f"{kind}.npy" for kind in KINDS})
+    return tmp_path / "train.json"
+
+
+def make(manifest, seed=1, counter=None, count=12):
+    counter = counter or EpochCounter(limit=9)
+    return mix_recordings(manifest, 0.5, RATE, seed, counter, Mixer(), count)
+
+
+def signals(dataset, num_workers=0):
+    loader = DataLoader(
+        dataset, 3, num_workers=num_workers, collate_fn=PaddedBatch
+    )
+    batches = list(loader)
+    return torch.cat(
+        [
+            torch.stack((batch.noisy_sig.data, batch.clean_sig.data), 1)
+            for batch in batches
+        ]
+    )
+
+
+def test_items_are_whole_segments(corpus):
+    dataset = make(corpus)
+    assert len(dataset) == 12
+    item = dataset[7]
+    assert item["id"] == "mixture_7" and item["unreadable"] == []
+    for key in ("noisy_sig", "clean_sig"):
+        assert (item[key].dtype, len(item[key])) == (torch.float32, 8000)
+    assert not torch.equal(item["noisy_sig"], item["clean_sig"])
+
+
+def test_mixtures_depend_on_seed_epoch_and_index_alone(corpus):
+    counter = EpochCounter(limit=9)
+    dataset = make(corpus, counter=counter)
+    first = signals(dataset)
+    assert len({wav.numpy().tobytes() for wav in first}) == 12
+    torch.manual_seed(9), np.random.seed(9)
+    assert torch.equal(signals(dataset, num_workers=2), first)
+    assert torch.equal(make(corpus)[7]["noisy_sig"], first[7, 0])
+    assert not torch.equal(signals(make(corpus, seed=2)), first)
+    counter.current = 2
+    second = signals(dataset, num_workers=1)
+    assert not torch.equal(second, first)
+    assert torch.equal(signals(pickle.loads(pickle.dumps(dataset))), second)
+
+
+def test_unreadable_recordings_are_replaced_and_named(corpus, tmp_path):
+    before = signals(make(corpus))
+    gone, cut = tmp_path / "noise/3.wav", tmp_path / "speech/2.wav"
+    gone.unlink()
+    soundfile.write(cut, np.ones(100), RATE)
+    (tmp_path / "impulse_responses/1.wav").write_text("no audio")
+    items = list(make(corpus))
+    named = {path for item in items for path in item["unreadable"]}
+    assert {str(gone), str(cut)} <= named
+    assert {os.path.basename(os.path.dirname(path)) for path in named} == {
+        *KINDS
+    }
+    after = torch.stack([item["noisy_sig"] for item in items])
+    assert after.isfinite().all()
+    for item, old in zip(items, before, strict=True):
+        assert bool(item["unreadable"]) != torch.equal(
+            item["noisy_sig"], old[0]
+        )
+
+
+def test_hardly_any_readable_recording_is_an_error(corpus, tmp_path):
+    for path in (tmp_path / "noise").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"must be readable(.|\n)*noise/"):
+        make(corpus)[0]
+
+
+def test_an_epoch_is_as_long_as_the_speech_by_default(corpus):
+    assert len(make(corpus, count=None)) == 5
+    with pytest.raises(UserError, match="mixtures_per_epoch must be at least"):
+        make(corpus, count=0)
+
+
+def test_synthesised_pairs_are_cropped(write_noise, tmp_path):
+    path = str(write_noise(tmp_path / "a.wav", RATE, RATE))
+    entry = {"noisy_wav": path, "clean_wav": path, "length": 1.0}
+    write_json(tmp_path / "train.json", {"a": entry})
+    item = make(tmp_path / "train.json")[0]
+    assert item["id"] == "a" and len(item["noisy_sig"]) == 8000
+
+
+def test_recordings_are_shared_and_sorted(tmp_path):
+    paths = [tmp_path / name for name in ("b.wav", "é" * 40, "a.wav")]
+    table = tmp_path / "table.npy"
+    write_recordings(table, [WavFile(path, RATE, 5) for path in paths])
+    recordings = Recordings(table)
+    assert [r.path for r in recordings] == sorted(map(str, paths))
+    assert isinstance(recordings._rows, np.memmap)
+    # A worker that is started anew gets the name of the file, not its content.
+    assert len(pickle.dumps(recordings)) < 300
+    assert pickle.loads(pickle.dumps(recordings))[1] == recordings[1]
+
+
+@pytest.mark.parametrize("spoil", ["missing", "cut", "empty"])
+def test_a_spoilt_table_is_named(spoil, tmp_path):
+    table = tmp_path / "speech.npy"
+    if spoil == "cut":
+        table.write_bytes(b"\x93NUMPY")
+    if spoil == "empty":
+        write_recordings(table, [])
+    with pytest.raises(UserError, match=r"speech\.npy must list recordings"):
+        Recordings(table)
