@@ -14,30 +14,40 @@ from speechbrain_dfkd.dfkd_brain import DFKDBrain
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.teacher import fingerprint
 
-NOTES, RECIPE, DIES = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "1"
-RANK = os.environ["RANK"]
-notes = {"drawn": [], "weights": []}
-start_batch, finish = EnhancementBrain.on_fit_batch_start, experiment._finish
+
+def observe(dies, notes):
+    """Note the ids of a student's batches, and all weights at the end."""
+    start_batch = EnhancementBrain.on_fit_batch_start
+    finish = experiment._finish
+
+    def on_fit_batch_start(self, batch, should_step):
+        if dies:
+            os._exit(9)
+        if isinstance(self, DFKDBrain):
+            notes["drawn"] += batch.id
+        start_batch(self, batch, should_step)
+
+    def note_weights(configuration, hparams, run_opts, datasets, systems):
+        notes["weights"] += [fingerprint(net) for net in systems.values()]
+        finish(configuration, hparams, run_opts, datasets, systems)
+
+    EnhancementBrain.on_fit_batch_start = on_fit_batch_start
+    experiment._finish = note_weights
 
 
-def on_fit_batch_start(self, batch, should_step):
-    if DIES and RANK == "1":
-        os._exit(9)
-    if isinstance(self, DFKDBrain):
-        notes["drawn"] += batch.id
-    start_batch(self, batch, should_step)
+def main():
+    """Run the script; write the notes of this rank."""
+    folder, recipe = Path(sys.argv[1]), Path(sys.argv[2])
+    rank = os.environ["RANK"]
+    notes = {"drawn": [], "weights": []}
+    observe(sys.argv[3] == "1" and rank == "1", notes)
+    sys.path.insert(0, str(recipe))
+    sys.argv[0] = str(recipe / "train_dfkd.py")
+    code = experiment.train_dfkd(sys.argv[4:], recipe)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{rank}.json").write_text(json.dumps(notes))
+    sys.exit(code)
 
 
-def note_weights(configuration, hparams, run_opts, datasets, systems):
-    notes["weights"] += [fingerprint(model) for model in systems.values()]
-    finish(configuration, hparams, run_opts, datasets, systems)
-
-
-EnhancementBrain.on_fit_batch_start = on_fit_batch_start
-experiment._finish = note_weights
-sys.path.insert(0, str(RECIPE))
-sys.argv[0] = str(RECIPE / "train_dfkd.py")
-code = experiment.train_dfkd(sys.argv[4:], RECIPE)
-NOTES.mkdir(exist_ok=True)
-(NOTES / f"{RANK}.json").write_text(json.dumps(notes))
-sys.exit(code)
+if __name__ == "__main__":
+    main()
