@@ -85,7 +85,7 @@ def build_asteroid_dptnet(**sizes):
 
 
 # By the names of hparams/models/. Asteroid's DCCRNet has no smaller size.
-BUILDERS = {
+OTHERS = {
     "dccrn_cl": {"asteroid": build_asteroid_dccrn},
     "conv_tasnet": {
         "asteroid": build_asteroid_conv_tasnet,
@@ -114,8 +114,10 @@ BUILDERS = {
         )
     },
 }
-for name, others in BUILDERS.items():
-    BUILDERS[name] = {"ours": functools.partial(build_ours, name), **others}
+BUILDERS = {
+    name: {"ours": functools.partial(build_ours, name), **others}
+    for name, others in OTHERS.items()
+}
 
 
 def run_forward(model, enhance, noisy):

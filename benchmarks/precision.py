@@ -8,10 +8,12 @@ far the variant's output is from that of float32, relative to it.
 """
 
 import argparse
+import functools
 import statistics
 
 import torch
 from measure import median_ratio, time_in_turn
+from models import run_forward, run_step
 from sizes import load_network
 
 NETWORKS = (
@@ -47,36 +49,26 @@ VARIANTS = {
 }
 
 
-def forward(enhance, model, noisy):
-    """Enhance without gradients."""
-    with torch.no_grad():
-        return enhance(noisy)
-
-
-def step(enhance, model, noisy):
-    """Enhance and compute the gradients of all parameters."""
-    enhance(noisy).square().mean().backward()
-    model.zero_grad()
-
-
 def compare(name, noisy, rounds):
     """Print a row for each variant of a network."""
     model = load_network(name).eval()
     runs = {label: make(model) for label, make in VARIANTS.items()}
-    reference = forward(runs["float32"], model, noisy)
+    with torch.no_grad():
+        outputs = {label: run(noisy) for label, run in runs.items()}
+    reference = outputs["float32"]
     times = {}
-    for work in (forward, step):
+    for work in (run_forward, run_step):
         calls = {
-            label: lambda run=run, work=work: work(run, model, noisy)
+            label: functools.partial(work, model, run, noisy)
             for label, run in runs.items()
         }
         times[work] = time_in_turn(calls, rounds)
-    for label, run in runs.items():
-        error = (forward(run, model, noisy) - reference).norm()
+    for label, output in outputs.items():
+        error = (output - reference).norm()
         ratios = [
             median_ratio(of["float32"], of[label]) for of in times.values()
         ]
-        seconds = statistics.median(times[step][label])
+        seconds = statistics.median(times[run_step][label])
         print(
             f"{name:17} {label:8} {ratios[0]:8.2f} {ratios[1]:17.2f} "
             f"{seconds:12.3f} s {(error / reference.norm()).item():9.1e}",

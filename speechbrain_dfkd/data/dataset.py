@@ -57,6 +57,25 @@ def _changed(path, constraint, found):
     )
 
 
+def stable_hash(*key) -> int:
+    """Return an integer of 64 bits that is a function of a key alone.
+
+    Unlike Python's own ``hash``, it is the same in every process.
+
+    Arguments
+    ---------
+    key : int or str
+        Parts of the key.
+
+    Example
+    -------
+    >>> stable_hash(1, "a") == stable_hash("1/a") != stable_hash(2, "a")
+    True
+    """
+    text = "/".join(map(str, key)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
 class WholeSignal:
     """Reads a recording from beginning to end.
 
@@ -119,17 +138,31 @@ class RandomCrop:
 
     def start(self, utterance_id: str, frames: int):
         """Return the first sample of the segment of ``frames`` samples."""
-        key = (
-            f"{self.seed}/{self.epoch_counter.current}/{utterance_id}".encode()
-        )
-        digest = hashlib.blake2b(key, digest_size=8).digest()
-        return int.from_bytes(digest, "big") % max(frames - self.segment + 1, 1)
+        key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
+        return key % max(frames - self.segment + 1, 1)
 
     def __call__(self, path, utterance_id, length):
         frames = round(length * self.sample_rate)
         start = self.start(utterance_id, frames)
         segment = min(self.segment, frames)
         return read_wav(path, self.sample_rate, start, segment)
+
+
+def crop_recordings(
+    train_annotation,
+    segment_seconds: float,
+    sample_rate: int,
+    seed: int,
+    epoch_counter: EpochCounter,
+) -> DynamicItemDataset:
+    """Make a training set of random segments of noisy and clean recordings.
+
+    Arguments, items and errors are those of ``make_datasets``.
+    """
+    train = read_manifest(train_annotation)
+    _check_segment(segment_seconds, train)
+    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
+    return _dataset(train, crop)
 
 
 def make_datasets(
@@ -140,7 +173,7 @@ def make_datasets(
     sample_rate: int,
     seed: int,
     epoch_counter: EpochCounter,
-    make_train: Callable | None = None,
+    make_train: Callable = crop_recordings,
 ):
     """Make the three datasets from their manifests.
 
@@ -160,9 +193,8 @@ def make_datasets(
         Of the random segments.
     epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
         Every epoch has other segments.
-    make_train : callable, optional
-        Makes the training set; by default ``crop_recordings``, whose
-        arguments it takes.
+    make_train : callable
+        Makes the training set; takes the arguments of ``crop_recordings``.
 
     Returns
     -------
@@ -174,7 +206,6 @@ def make_datasets(
     UserError
         If a manifest cannot be used or the segment does not fit the data.
     """
-    make_train = make_train or crop_recordings
     whole = WholeSignal(sample_rate)
     return {
         "train": make_train(
@@ -183,23 +214,6 @@ def make_datasets(
         "valid": _dataset(read_manifest(valid_annotation), whole),
         "test": _dataset(read_manifest(test_annotation), whole),
     }
-
-
-def crop_recordings(
-    train_annotation,
-    segment_seconds: float,
-    sample_rate: int,
-    seed: int,
-    epoch_counter: EpochCounter,
-) -> DynamicItemDataset:
-    """Make a training set of random segments of noisy and clean recordings.
-
-    Arguments, items and errors are those of ``make_datasets``.
-    """
-    train = read_manifest(train_annotation)
-    _check_segment(segment_seconds, train)
-    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
-    return _dataset(train, crop)
 
 
 def _dataset(manifest, reader):

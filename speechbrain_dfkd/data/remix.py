@@ -1,7 +1,5 @@
 """New mixtures from the recordings of a small corpus."""
 
-import hashlib
-
 import numpy as np
 import torch
 import torchaudio
@@ -14,6 +12,7 @@ from speechbrain_dfkd.data.dataset import (
     RandomCrop,
     crop_recordings,
     read_wav,
+    stable_hash,
 )
 from speechbrain_dfkd.errors import UserError
 
@@ -61,9 +60,8 @@ class Remix:
 
     def _generator(self, utterance_id):
         epoch = self.crop.epoch_counter.current
-        key = f"remix/{self.crop.seed}/{epoch}/{utterance_id}".encode()
-        digest = hashlib.blake2b(key, digest_size=8).digest()
-        return np.random.default_rng(int.from_bytes(digest, "big"))
+        key = stable_hash("remix", self.crop.seed, epoch, utterance_id)
+        return np.random.default_rng(key)
 
     def _noise(self, draw, frames):
         """Return noise of level 1, or zeros where none was found."""

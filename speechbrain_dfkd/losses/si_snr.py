@@ -176,11 +176,7 @@ def snr_loss(
 ) -> Tensor:
     """Negative mean over the items of ``snr``, in dB.
 
-    With a ceiling ``c``, each value ``v`` becomes
-    ``-10 log10(10^(-v / 10) + 10^(-c / 10))``, which never exceeds ``c``:
-    items that are almost clean already, of which data sets with short noises
-    have many, then leave the gradient to the noisy ones (Wisdom et al.,
-    "MixIT", 2020, arXiv 2006.12701).
+    The ceiling is that of ``si_snr_loss``.
 
     Arguments
     ---------
