@@ -12,7 +12,7 @@ from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.inference.export import WEIGHTS, exported_settings
 from speechbrain_dfkd.models.enhanced import Enhanced
 
-_NO_SIZES = ("name", "model", "teacher_leaf")
+_NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
 
 
 class FrozenTeacher(nn.Module):

@@ -16,6 +16,7 @@ from speechbrain_dfkd.models.arguments import (
 from speechbrain_dfkd.models.channel_axes import ChannelAxes
 from speechbrain_dfkd.models.conv_tasnet_channels import conv_tasnet_channels
 from speechbrain_dfkd.models.enhanced import Enhanced, keep
+from speechbrain_dfkd.models.mdct_start import INITIAL_FILTERS, start_from_mdct
 from speechbrain_dfkd.models.temporal_block import TemporalBlock
 from speechbrain_dfkd.models.temporal_norms import (
     CumulativeLayerNorm,
@@ -68,6 +69,9 @@ class ConvTasNet(nn.Module):
     causal : bool
         Whether the convolutions look only at earlier frames; only with
         ``norm`` "cumulative".
+    initial_filters : str
+        How the filters begin: "random", as published, or "mdct", so that the
+        untrained network returns its input (``start_from_mdct``).
 
     Shape
     -----
@@ -104,6 +108,7 @@ class ConvTasNet(nn.Module):
         norm: str = "global",
         mask: str = "sigmoid",
         causal: bool = False,
+        initial_filters: str = "random",
     ):
         super().__init__()
         check_sizes({"n_filters": n_filters, "filter_length": filter_length})
@@ -112,6 +117,7 @@ class ConvTasNet(nn.Module):
         check_even("filter_length", filter_length)
         _check_norm(norm, causal)
         check_choice("mask", mask, MASKS)
+        check_choice("initial_filters", initial_filters, INITIAL_FILTERS)
         self.repeats = repeats
         self.settings = {
             "filter_length": filter_length,
@@ -146,6 +152,14 @@ class ConvTasNet(nn.Module):
         self.decoder = nn.ConvTranspose1d(
             n_filters, 1, filter_length, self.hop_length, bias=False
         )
+        if initial_filters == "mdct":
+            self._start_from_mdct()
+
+    def _start_from_mdct(self):
+        nn.init.zeros_(self.mask[1].weight)
+        nn.init.ones_(self.mask[1].bias)
+        mask = float(self.bound_mask(torch.ones((), device="cpu")))
+        start_from_mdct(self.encoder, self.decoder, mask, rectified=False)
 
     @property
     def min_length(self) -> int:

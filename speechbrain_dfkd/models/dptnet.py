@@ -20,6 +20,7 @@ from speechbrain_dfkd.models.dual_path import (
     split_chunks,
 )
 from speechbrain_dfkd.models.enhanced import Enhanced, keep
+from speechbrain_dfkd.models.mdct_start import INITIAL_FILTERS, start_from_mdct
 from speechbrain_dfkd.models.temporal_norms import GlobalLayerNorm
 from speechbrain_dfkd.models.waveform import check_waveform
 from speechbrain_dfkd.precision import full_precision
@@ -65,6 +66,9 @@ class DPTNet(nn.Module):
     mask : str
         What bounds the gated mask: "relu", as published, to between 0 and 1,
         or "sigmoid", to between 0.27 and 0.73.
+    initial_filters : str
+        How the filters begin: "random", as published, or "mdct", so that the
+        untrained network returns its input (``start_from_mdct``).
 
     Shape
     -----
@@ -98,6 +102,7 @@ class DPTNet(nn.Module):
         heads: int = 4,
         lstm_units: int = 128,
         mask: str = "relu",
+        initial_filters: str = "random",
     ):
         super().__init__()
         check_sizes({"n_filters": n_filters, "filter_length": filter_length})
@@ -107,6 +112,7 @@ class DPTNet(nn.Module):
         check_even("chunk_size", chunk_size)
         _check_heads(n_filters, heads)
         check_choice("mask", mask, MASKS)
+        check_choice("initial_filters", initial_filters, INITIAL_FILTERS)
         self.settings = {
             "filter_length": filter_length,
             "chunk_size": chunk_size,
@@ -129,6 +135,16 @@ class DPTNet(nn.Module):
         self.decoder = nn.ConvTranspose1d(
             n_filters, 1, filter_length, self.hop_length, bias=False
         )
+        if initial_filters == "mdct":
+            self._start_from_mdct()
+
+    def _start_from_mdct(self):
+        nn.init.zeros_(self.gate.weight)
+        # Between where the gated mask is shut and where it is saturated.
+        nn.init.ones_(self.gate.bias)
+        one = torch.ones((), device="cpu")
+        mask = float(self.bound_mask(one.tanh() * one.sigmoid()))
+        start_from_mdct(self.encoder, self.decoder, mask, rectified=True)
 
     @property
     def min_length(self) -> int:
