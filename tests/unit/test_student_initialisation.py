@@ -257,17 +257,17 @@ def test_pair_that_does_not_fit_is_refused(student, teacher, message):
 
 
 @pytest.mark.parametrize(
-    ("model", "sizes"),
+    ("model", "free"),
     [
         (dccrn(), {"channels", "lstm_units"}),
         (
             conv_tasnet(),
             {"n_filters", "bottleneck_channels", "hidden_channels"}
-            | {"skip_channels", "blocks", "repeats"},
+            | {"skip_channels", "blocks", "repeats", "initial_filters"},
         ),
-        (dptnet(), {"n_filters", "lstm_units", "blocks"}),
+        (dptnet(), {"n_filters", "lstm_units", "blocks", "initial_filters"}),
     ],
 )
-def test_every_argument_is_a_size_or_must_agree(model, sizes):
+def test_every_argument_is_a_size_or_a_start_or_must_agree(model, free):
     arguments = set(inspect.signature(type(model)).parameters)
-    assert arguments - sizes <= set(model.channel_axes().settings)
+    assert arguments - free <= set(model.channel_axes().settings)
