@@ -28,7 +28,8 @@ class DFKDBrain(EnhancementBrain):
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``,
         ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), and
-        ``kd_gradient_ratio``, with which the weight is measured.
+        ``kd_gradient_ratio``, with which the weight is measured. A weight
+        that varies or was measured is logged, as the mean over an epoch.
         ``modules["kd_loss"]`` is a ``KDLoss``.
     teacher : FrozenTeacher, optional
         Not run where the weight is 0 or the objective needs none. None:
