@@ -1,6 +1,5 @@
 """Datasets of noisy and clean waveforms for a Brain."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.manifest import read_manifest
+from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
@@ -55,25 +55,6 @@ def _changed(path, constraint, found):
         f"{path} must {constraint}, got {found}; run the recipe without "
         "skip_prep, or restore the file that was there at preparation"
     )
-
-
-def stable_hash(*key) -> int:
-    """Return an integer of 64 bits that is a function of a key alone.
-
-    Unlike Python's own ``hash``, it is the same in every process.
-
-    Arguments
-    ---------
-    key : int or str
-        Parts of the key.
-
-    Example
-    -------
-    >>> stable_hash(1, "a") == stable_hash("1/a") != stable_hash(2, "a")
-    True
-    """
-    text = "/".join(map(str, key)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
 class WholeSignal:

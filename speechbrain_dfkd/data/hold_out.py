@@ -1,8 +1,6 @@
 """Splits a corpus into training and validation."""
 
-import hashlib
-import os
-
+from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 
 
@@ -39,8 +37,7 @@ def hold_out(items, names, share: float, what: str):
     """
     kept, held = [], []
     for item, name in zip(items, names, strict=True):
-        digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
-        is_held = int.from_bytes(digest, "big") < share * 2**64
+        is_held = stable_hash(name) < share * 2**64
         (held if is_held else kept).append(item)
     if not kept or not held:
         raise UserError(

@@ -12,8 +12,8 @@ from speechbrain_dfkd.data.dataset import (
     RandomCrop,
     crop_recordings,
     read_wav,
-    stable_hash,
 )
+from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 
 # Below this level, here -80 dB of full scale, a segment holds no noise.
