@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from torch.utils.data import DataLoader
 
 from speechbrain_dfkd.command_line import (
