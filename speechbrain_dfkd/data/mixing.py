@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import signal
 
+from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
 from speechbrain_dfkd.errors import UserError
 
 # What is below this, -100 dB re full scale, is less than 16 bits can hold.
@@ -59,7 +60,9 @@ class Mixer:
 
     def __post_init__(self):
         for name in ("snr_db", "level_db"):
-            self._require(name, _is_range(getattr(self, name)), "[least, most]")
+            self._require(
+                name, is_range_db(getattr(self, name)), "[least, most]"
+            )
         for name in ("two_noises_share", "reverb_share"):
             share = getattr(self, name)
             self._require(name, 0 <= share <= 1, "a share from 0 to 1")
@@ -114,16 +117,10 @@ class Mixer:
         if draw_response is not None and reverberated:
             early = round(self.early_seconds * sample_rate)
             speech, target = reverberate(speech, draw_response(rng), early)
-        snr_db, level_db = (
-            rng.uniform(*self.snr_db),
-            rng.uniform(*self.level_db),
-        )
-        noisy = speech + noise * np.float32(
-            _rms(speech) / _rms(noise) * 10 ** (-snr_db / 20)
-        )
-        gain = 10 ** (level_db / 20) / _rms(noisy)
-        highest = gain * max(_peak(noisy), _peak(target))
-        gain = np.float32(gain * min(1, self.peak / highest))
+        noisy = mix(speech, noise, rng.uniform(*self.snr_db))
+        gain = from_db(rng.uniform(*self.level_db)) / rms(noisy)
+        highest = max(_peak(noisy), _peak(target))
+        gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
 
 
@@ -165,7 +162,7 @@ def _track(draw, frames, gap, rng):
     """Return a segment with sound in it, drawn again where it has none."""
     for _ in range(_TRIES):
         track = _row(draw, frames, gap, rng)
-        if _rms(track) > _SILENT_RMS:
+        if rms(track) > _SILENT_RMS:
             return track
     raise UserError(
         f"recordings must have sound in them, got {_TRIES} silent segments in "
@@ -183,17 +180,9 @@ def _row(draw, frames, gap, rng):
     return track
 
 
-def _is_range(values):
-    return len(values) == 2 and values[0] <= values[1]
-
-
-def _rms(wav):
-    return np.sqrt(np.dot(wav, wav) / len(wav))
-
-
 def _unit(wav):
-    return wav / _rms(wav)
+    return wav / rms(wav)
 
 
 def _peak(wav):
-    return max(wav.max(), -wav.min())
+    return float(max(wav.max(), -wav.min()))
