@@ -2,7 +2,7 @@
 
 import logging
 
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.errors import UserError, check_setting, is_number, listing
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +20,11 @@ class UnreadableFiles:
     max_share : float
         How many of the mixtures may need another recording, in [0, 1].
 
+    Raises
+    ------
+    UserError
+        If that is no share.
+
     Example
     -------
     >>> unreadable = UnreadableFiles(max_share=0.5)
@@ -31,6 +36,12 @@ class UnreadableFiles:
     """
 
     def __init__(self, max_share: float):
+        check_setting(
+            "max_unreadable_share",
+            max_share,
+            is_number(max_share, 0, 1),
+            "a share from 0 to 1",
+        )
         self.max_share = max_share
         self.mixtures = 0
         self.affected = 0

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from mixer_settings import MIXER
 
 from speechbrain_dfkd.data import scan
+from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.recordings import Recordings
 from speechbrain_dfkd.errors import UserError
 
@@ -49,8 +51,9 @@ def prepare(dns_prepare, tmp_path):
         paths = [out / f"{name}.json" for name in ("train", "valid", "test")]
         sizes = {"valid_share": 0.3, "valid_mixtures": 3, "valid_seconds": 0.5}
         dns_prepare.prepare_dns(
-            root, out, *paths, **{"n_jobs": 1, **sizes, **settings}
-        )
+            root, out, *paths, 16000, Mixer(**MIXER),
+            **{"n_jobs": 1, **sizes, **settings},
+        )  # fmt: skip
         return [json.loads(path.read_bytes()) for path in paths]
 
     return run
@@ -192,6 +195,15 @@ def test_bad_data_are_named(spoil, message, corpus, prepare, tmp_path):
     assert not list((tmp_path / "out").glob("*.json"))
 
 
-def test_a_share_that_holds_out_nothing_is_named(corpus, prepare):
-    with pytest.raises(UserError, match="valid_share must .*clean/, got 1e-09"):
-        prepare(corpus, valid_share=1e-9)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("valid_share", 1e-9, "valid_share must leave.*clean/, got 1e-09"),
+        ("valid_share", "few", "valid_share must be a share"),
+        ("valid_mixtures", 0, "valid_mixtures must be an integer above 0"),
+        ("valid_seconds", 0, "valid_seconds must be a number of at least 0.25"),
+    ],
+)
+def test_impossible_settings_are_named(name, value, message, corpus, prepare):
+    with pytest.raises(UserError, match=f"{message}(.|\n)*--dataset"):
+        prepare(corpus, **{name: value})
