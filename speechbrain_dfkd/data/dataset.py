@@ -37,11 +37,14 @@ def read_wav(path, sample_rate: int, start: int = 0, frames: int = -1):
     Raises
     ------
     UserError
-        If the file is gone, shorter, or at another rate.
+        If the file is gone, unreadable, shorter, or at another rate.
     """
     if not Path(path).is_file():
         raise _changed(path, "exist", "no such file")
-    wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
+    try:
+        wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
+    except RuntimeError as error:
+        raise _changed(path, "be readable", str(error)) from error
     if rate != sample_rate:
         raise _changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
     if frames >= 0 and wav.shape[-1] != frames:

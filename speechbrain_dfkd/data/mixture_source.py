@@ -145,9 +145,10 @@ def open_tables(manifest) -> dict:
 
 def tables_exist(manifest) -> bool:
     """Tell whether a mixture manifest and all that it leads to are there."""
-    if not Path(manifest).is_file():
+    try:
+        tables = open_tables(manifest).values()
+    except UserError:  # missing or spoilt
         return False
-    tables = open_tables(manifest).values()
     return all(
         os.path.exists(wav.path) for table in tables if table for wav in table
     )

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,16 @@ def test_adding_files_moves_none(corpus, prepare, checked, write_noise):
     assert os.path.exists(copy) and len(checked) == 33
 
 
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_spoilt_manifest_is_written_again(name, corpus, prepare, tmp_path):
+    expected = prepare(corpus)
+    table = Path(expected[0]["speech"])
+    table.write_bytes(b"\x93NUMPY")
+    (tmp_path / f"out/{name}.json").write_text("{")
+    assert prepare(corpus) == expected
+    assert len(Recordings(table)) > 0
+
+
 def test_validation_mixtures_are_fixed(corpus, prepare):
     first = soundfile.read(prepare(corpus)[1]["mixture_0001"]["noisy_wav"])[0]
     prepare(corpus, valid_mixtures=2)
@@ -177,9 +188,33 @@ def lacks_twin(corpus):
     (corpus / TEST / "no_reverb/clean/clean_snr3_fileid_1.wav").unlink()
 
 
+def link_to_nowhere(corpus):
+    (corpus / "clean/a/link.wav").symlink_to("gone.wav")
+
+
+def link_to_itself(corpus):
+    (corpus / "clean/a/link").symlink_to(corpus / "clean")
+
+
+def a_file_for_a_folder(corpus):
+    shutil.rmtree(corpus / "noise")
+    (corpus / "noise").touch()
+
+
+def silent_first_channel(corpus):
+    response = np.zeros((1600, 2))
+    response[40, 1] = 0.5
+    (corpus / "impulse_responses").mkdir()
+    soundfile.write(corpus / "impulse_responses/1.wav", response, 16000)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (link_to_nowhere, r"lead nowhere:\n.*clean/a/link\.wav\nput them"),
+        (link_to_itself, r"clean/a/link, which is .*/clean; remove"),
+        (a_file_for_a_folder, r"noise must be a folder"),
+        (silent_first_channel, r"silent(.|\n)*impulse_responses/1\.wav"),
         (no_noise, r"without any in\n  noise\nrecipes/DNS/README"),
         (no_test_set, "test_set/synthetic/no_reverb.*README"),
         (silent_noise, r"silent(.|\n)*noise/a/1\.wav"),
