@@ -41,7 +41,8 @@ def corpus(write_noise, tmp_path):
         for side in ("noisy", "clean"):
             for i in range(2):
                 name = f"{TEST}/{test_set}/{side}/{side}_snr3_fileid_{i}.wav"
-                write_noise(root / name, 48000, 4800, seed=i)
+                seed = i + 10 * (side == "noisy")
+                write_noise(root / name, 48000, 4800, seed=seed)
     return root
 
 
@@ -152,7 +153,8 @@ def test_synthesised_pairs_are_joined(corpus, prepare, write_noise):
     for i in range(20):
         for side in ("noisy", "clean"):
             name = f"{side}/{side}_snr1_fileid_{i}.wav"
-            write_noise(corpus / name, 16000, 1600, seed=i)
+            seed = i + 100 * (side == "noisy")
+            write_noise(corpus / name, 16000, 1600, seed=seed)
     for path in [*(corpus / "clean").glob("[ab]/*")]:
         path.unlink()
     train, valid, _ = prepare(corpus)
