@@ -11,6 +11,7 @@ from speechbrain_dfkd.data.mixture_source import (
     is_mixture_manifest,
     open_tables,
 )
+from speechbrain_dfkd.data.unreadable import ReplaceUnreadable
 from speechbrain_dfkd.errors import check_setting
 
 
@@ -102,9 +103,10 @@ def mix_recordings(
         If the manifest cannot be used, or a number is out of range.
     """
     if not is_mixture_manifest(train_annotation):
-        return crop_recordings(
+        pairs = crop_recordings(
             train_annotation, segment_seconds, sample_rate, seed, epoch_counter
         )
+        return ReplaceUnreadable(pairs, seed, epoch_counter)
     tables = open_tables(train_annotation)
     count = (
         len(tables["speech"])

@@ -118,11 +118,25 @@ def test_an_epoch_is_as_long_as_the_speech_by_default(corpus):
 
 
 def test_synthesised_pairs_are_cropped(write_noise, tmp_path):
-    path = str(write_noise(tmp_path / "a.wav", RATE, RATE))
-    entry = {"noisy_wav": path, "clean_wav": path, "length": 1.0}
-    write_json(tmp_path / "train.json", {"a": entry})
-    item = make(tmp_path / "train.json")[0]
+    entries = {}
+    for name in ("a", "b", "c"):
+        path = str(write_noise(tmp_path / f"{name}.wav", RATE, RATE))
+        entries[name] = {"noisy_wav": path, "clean_wav": path, "length": 1.0}
+    write_json(tmp_path / "train.json", entries)
+    pairs = make(tmp_path / "train.json")
+    item = pairs[0]
     assert item["id"] == "a" and len(item["noisy_sig"]) == 8000
+    assert item["unreadable"] == []
+    (tmp_path / "a.wav").unlink()
+    item = pairs[0]
+    assert item["id"] in ("b", "c") and len(item["noisy_sig"]) == 8000
+    assert set(item["unreadable"]) == {
+        f"{tmp_path}/a.wav must exist, got no such file"
+    }
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.wav").write_text("404: not found")
+    with pytest.raises(UserError, match=r"10 in a row(.|\n)*put them back"):
+        pairs[1]
 
 
 def test_recordings_are_shared_and_sorted(tmp_path):
