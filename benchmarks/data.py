@@ -4,10 +4,10 @@
 
 1. One mixture of 4 s at 16 kHz without reverberation, files in the page
    cache: CPU time.
-2. The loader alone with 1 and 2 workers, beside what one training step
-   consumes: the share of real training that waits is about the ratio of the
-   two where workers keep up, measured by 3.
-3. Time that a training loop waits for batches while it steps.
+2. The loader alone with 1 and 2 workers, beside what the training step
+   consumes.
+3. The share of a training loop's time that it is blocked in ``next(loader)``,
+   with 1 and 2 workers beside the step.
 4. Start-up time and memory of a worker with a table of 500,000 recordings.
 
 Without --data_folder the recordings are noise, 16-bit wavs of 6 s.
@@ -29,6 +29,8 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
 from speechbrain_dfkd import DFKDLoss, FrequencyAdapter, FrozenTeacher
+from speechbrain_dfkd.command_line import DFKD_KEYS
+from speechbrain_dfkd.configuration import compose
 from speechbrain_dfkd.data.audio_check import WavFile
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixture_source import MixtureSource
@@ -39,6 +41,7 @@ from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
 from speechbrain_dfkd.stft import STFT
 
+ROOT = Path(__file__).parents[1]
 RATE, SECONDS, BATCH = 16000, 4.0, 4
 QUARTER = {"channels": (4, 8, 16, 32, 32, 32), "lstm_units": 32}
 ENTRIES = 500_000
@@ -54,6 +57,14 @@ def write_noise(folder):
             soundfile.write(folder / kind / f"{i}.wav", wav, RATE, "PCM_16")
 
 
+def recipe_mixer():
+    """Return the mixer of the DNS recipe."""
+    leaf, layer = "hparams/dccrn_dfkd.yaml", "recipes/DNS/dns.yaml"
+    settings = compose(ROOT / leaf, [ROOT / layer], "", DFKD_KEYS).settings()
+    values = settings["dataset"]["mixer"]
+    return Mixer(**{k: v for k, v in values.items() if k != "tag"})
+
+
 def make_source(data_folder, folder):
     """Return a source of mixtures of a folder's recordings at 16 kHz."""
     tables = []
@@ -65,7 +76,8 @@ def make_source(data_folder, folder):
         tables.append(folder / f"{kind}.npy")
         write_recordings(tables[-1], wavs)
     tables = map(Recordings, tables)
-    return MixtureSource(*tables, None, Mixer(), int(SECONDS * RATE), RATE)
+    frames = int(SECONDS * RATE)
+    return MixtureSource(*tables, None, recipe_mixer(), frames, RATE)
 
 
 def cpu_milliseconds(source, count=200):

@@ -172,9 +172,15 @@ def exit_code(run: Callable, argv: list, recipe_folder) -> int:
     try:
         run(argv, Path(recipe_folder))
     except UserError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
+        print(f"\nerror: {_message(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on.", file=sys.stderr)
         return 130
     return 0
+
+
+def _message(error: UserError) -> str:
+    # A DataLoader hands on the error of its worker with a traceback in front.
+    name = f"{UserError.__module__}.{UserError.__qualname__}: "
+    return str(error).rpartition(name)[2]

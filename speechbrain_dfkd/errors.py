@@ -9,6 +9,44 @@ class UserError(ValueError):
     """
 
 
+def check_setting(name: str, value, fulfilled: bool, constraint: str):
+    """Refuse a value of a data set's settings.
+
+    Arguments
+    ---------
+    name : str
+        The key.
+    value : object
+        What it was set to.
+    fulfilled : bool
+        Whether it can be used.
+    constraint : str
+        What it must be.
+
+    Raises
+    ------
+    UserError
+        Unless it can be used.
+
+    Example
+    -------
+    >>> check_setting("valid_mixtures", 0, False, "at least 1")
+    Traceback (most recent call last):
+    speechbrain_dfkd.errors.UserError: valid_mixtures must be at least 1, \
+got 0; change it in --dataset
+    """
+    if not fulfilled:
+        raise UserError(
+            f"{name} must be {constraint}, got {value!r}; change it in "
+            "--dataset"
+        )
+
+
+def is_number(value, least: float, most: float = float("inf")) -> bool:
+    """Tell whether a setting is a number from ``least`` to ``most``."""
+    return isinstance(value, int | float) and least <= value <= most
+
+
 def listing(items, limit=20):
     """Return ``items`` as indented lines, at most ``limit``, with the total.
 

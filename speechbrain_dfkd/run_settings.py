@@ -22,7 +22,7 @@ _MAY_CHANGE = {
     "train_log", "train_logger", "checkpointer", "skip_prep",
     "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
     "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
-    "teacher_overrides", "experiment", "run",
+    "teacher_overrides", "experiment", "run", "dataset.max_unreadable_share",
 }  # fmt: skip
 
 # A constraint in words, and whether a number keeps it.
@@ -178,11 +178,11 @@ def refuse_other_settings(folder, configuration: Configuration) -> None:
     path = Path(folder, SETTINGS_FILE)
     if not path.exists():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    now = json.loads(_decisive(configuration))
+    before = _flat(json.loads(path.read_text(encoding="utf-8")))
+    now = _flat(json.loads(_decisive(configuration)))
     changes = [
         f"{key}: {before.get(key)} there, {now.get(key)} now"
-        for key in sorted(before.keys() | now.keys())
+        for key in sorted((before.keys() | now.keys()) - _MAY_CHANGE)
         if before.get(key) != now.get(key)
     ]
     if changes:
@@ -191,6 +191,17 @@ def refuse_other_settings(folder, configuration: Configuration) -> None:
             f"holds a run with other settings:\n{listing(changes)}\n"
             f"choose another --output_folder, or delete that one"
         )
+
+
+def _flat(settings, prefix=""):
+    """Return {"a.b": value} of {"a": {"b": value}}."""
+    flat = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def keep_settings(folder, configuration: Configuration) -> None:

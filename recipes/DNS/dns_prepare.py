@@ -24,7 +24,7 @@ from speechbrain_dfkd.data.pairs import Pair, by_fileid
 from speechbrain_dfkd.data.preparation import Preparation, fingerprint
 from speechbrain_dfkd.data.recordings import write_recordings
 from speechbrain_dfkd.data.scan import CorpusScan, recordings_below
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.errors import UserError, check_setting, is_number, listing
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ def prepare_dns(
     train_annotation,
     valid_annotation,
     test_annotation,
-    sample_rate: int = 16000,
-    mixer: Mixer | None = None,
-    valid_share: float = 0.05,
-    valid_mixtures: int = 200,
-    valid_seconds: float = 10.0,
+    sample_rate: int,
+    mixer: Mixer,
+    valid_share: float,
+    valid_mixtures: int,
+    valid_seconds: float,
     n_jobs: int | None = None,
 ):
     """Check the corpus, resample what needs it, and write the manifests.
@@ -66,7 +66,7 @@ def prepare_dns(
         The manifests to write. The first names the tables to mix from.
     sample_rate : int
         In Hz. Recordings at this rate are used in place.
-    mixer : Mixer, optional
+    mixer : Mixer
         Makes the validation set.
     valid_share : float
         How many of the recordings are held out for validation, by a hash of
@@ -87,7 +87,7 @@ def prepare_dns(
     root = Path(data_folder).expanduser().resolve()
     folder = Path(prepared_folder).expanduser().resolve()
     valid = _Valid(valid_share, valid_mixtures, valid_seconds)
-    mixer = mixer or Mixer()
+    valid.check()
     train, tests = _list_training(root, folder), _list_tests(root)
     paired = "noisy" in train
     preparation = Preparation(
@@ -127,6 +127,21 @@ class _Valid(NamedTuple):
     share: float
     mixtures: int
     seconds: float
+
+    def check(self):
+        is_count = isinstance(self.mixtures, int) and self.mixtures > 0
+        values = (
+            ("valid_mixtures", self.mixtures, is_count, "an integer above 0"),
+            # PESQ needs a quarter of a second.
+            (
+                "valid_seconds",
+                self.seconds,
+                is_number(self.seconds, 0.25),
+                "a number of at least 0.25",
+            ),
+        )
+        for value in values:
+            check_setting(*value)
 
 
 def _list_training(root, prepared_folder):

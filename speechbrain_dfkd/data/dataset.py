@@ -1,6 +1,5 @@
 """Datasets of noisy and clean waveforms for a Brain."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.manifest import read_manifest
+from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
@@ -37,11 +37,14 @@ def read_wav(path, sample_rate: int, start: int = 0, frames: int = -1):
     Raises
     ------
     UserError
-        If the file is gone, shorter, or at another rate.
+        If the file is gone, unreadable, shorter, or at another rate.
     """
     if not Path(path).is_file():
         raise _changed(path, "exist", "no such file")
-    wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
+    try:
+        wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
+    except RuntimeError as error:
+        raise _changed(path, "be readable", str(error)) from error
     if rate != sample_rate:
         raise _changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
     if frames >= 0 and wav.shape[-1] != frames:
@@ -55,25 +58,6 @@ def _changed(path, constraint, found):
         f"{path} must {constraint}, got {found}; run the recipe without "
         "skip_prep, or restore the file that was there at preparation"
     )
-
-
-def stable_hash(*key) -> int:
-    """Return an integer of 64 bits that is a function of a key alone.
-
-    Unlike Python's own ``hash``, it is the same in every process.
-
-    Arguments
-    ---------
-    key : int or str
-        Parts of the key.
-
-    Example
-    -------
-    >>> stable_hash(1, "a") == stable_hash("1/a") != stable_hash(2, "a")
-    True
-    """
-    text = "/".join(map(str, key)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
 class WholeSignal:

@@ -1,9 +1,7 @@
 """Splits a corpus into training and validation."""
 
-import hashlib
-import os
-
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.data.stable_hash import stable_hash
+from speechbrain_dfkd.errors import UserError, check_setting, is_number
 
 
 def hold_out(items, names, share: float, what: str):
@@ -30,17 +28,18 @@ def hold_out(items, names, share: float, what: str):
     Raises
     ------
     UserError
-        If one of them is empty.
+        If one of them is empty, or the share is none.
 
     Example
     -------
     >>> hold_out([10, 20, 30, 40], ["a", "b", "c", "d"], 0.5, "numbers")
     ([20, 40], [10, 30])
     """
+    is_share = is_number(share, 0, 1)
+    check_setting("valid_share", share, is_share, "a share from 0 to 1")
     kept, held = [], []
     for item, name in zip(items, names, strict=True):
-        digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
-        is_held = int.from_bytes(digest, "big") < share * 2**64
+        is_held = stable_hash(name) < share * 2**64
         (held if is_held else kept).append(item)
     if not kept or not held:
         raise UserError(

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import signal
 
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
+from speechbrain_dfkd.errors import UserError, check_setting, is_number
 
 # What is below this, -100 dB re full scale, is less than 16 bits can hold.
 _SILENT_RMS = 1e-5
@@ -49,30 +50,26 @@ class Mixer:
         The greatest absolute value of a sample.
     """
 
-    snr_db: tuple = (0.0, 40.0)
-    level_db: tuple = (-35.0, -15.0)
-    gap_seconds: float = 0.2
-    two_noises_share: float = 0.5
-    reverb_share: float = 0.5
-    early_seconds: float = 0.05
-    peak: float = 0.99
+    snr_db: tuple
+    level_db: tuple
+    gap_seconds: float
+    two_noises_share: float
+    reverb_share: float
+    early_seconds: float
+    peak: float
 
     def __post_init__(self):
         for name in ("snr_db", "level_db"):
-            self._require(name, _is_range(getattr(self, name)), "[least, most]")
+            self._require(name, is_range_db, "[least, most] in dB")
         for name in ("two_noises_share", "reverb_share"):
-            share = getattr(self, name)
-            self._require(name, 0 <= share <= 1, "a share from 0 to 1")
+            self._require(name, _is_share, "a share from 0 to 1")
         for name in ("gap_seconds", "early_seconds"):
-            self._require(name, getattr(self, name) >= 0, "at least 0")
-        self._require("peak", 0 < self.peak <= 1, "above 0 and at most 1")
+            self._require(name, _is_duration, "a number of at least 0")
+        self._require("peak", _is_peak, "a number from 0.001 to 1")
 
-    def _require(self, name, fulfilled, constraint):
-        if not fulfilled:
-            raise UserError(
-                f"mixer.{name} must be {constraint}, got "
-                f"{getattr(self, name)}; change it in --dataset"
-            )
+    def _require(self, name, fits, constraint):
+        value = getattr(self, name)
+        check_setting(f"mixer.{name}", value, fits(value), constraint)
 
     def mix(
         self,
@@ -114,16 +111,10 @@ class Mixer:
         if draw_response is not None and reverberated:
             early = round(self.early_seconds * sample_rate)
             speech, target = reverberate(speech, draw_response(rng), early)
-        snr_db, level_db = (
-            rng.uniform(*self.snr_db),
-            rng.uniform(*self.level_db),
-        )
-        noisy = speech + noise * np.float32(
-            _rms(speech) / _rms(noise) * 10 ** (-snr_db / 20)
-        )
-        gain = 10 ** (level_db / 20) / _rms(noisy)
-        highest = gain * max(_peak(noisy), _peak(target))
-        gain = np.float32(gain * min(1, self.peak / highest))
+        noisy = mix(speech, noise, rng.uniform(*self.snr_db))
+        gain = from_db(rng.uniform(*self.level_db)) / rms(noisy)
+        highest = max(_peak(noisy), _peak(target))
+        gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
 
 
@@ -165,7 +156,7 @@ def _track(draw, frames, gap, rng):
     """Return a segment with sound in it, drawn again where it has none."""
     for _ in range(_TRIES):
         track = _row(draw, frames, gap, rng)
-        if _rms(track) > _SILENT_RMS:
+        if rms(track) > _SILENT_RMS:
             return track
     raise UserError(
         f"recordings must have sound in them, got {_TRIES} silent segments in "
@@ -183,17 +174,21 @@ def _row(draw, frames, gap, rng):
     return track
 
 
-def _is_range(values):
-    return len(values) == 2 and values[0] <= values[1]
+def _is_share(value):
+    return is_number(value, 0, 1)
 
 
-def _rms(wav):
-    return np.sqrt(np.dot(wav, wav) / len(wav))
+def _is_duration(value):
+    return is_number(value, 0)
+
+
+def _is_peak(value):
+    return is_number(value, 1e-3, 1)
 
 
 def _unit(wav):
-    return wav / _rms(wav)
+    return wav / rms(wav)
 
 
 def _peak(wav):
-    return max(wav.max(), -wav.min())
+    return float(max(wav.max(), -wav.min()))

@@ -1,7 +1,6 @@
 """Mixtures of recordings on disk, each a function of its key alone."""
 
 import dataclasses
-import hashlib
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from speechbrain_dfkd.data.manifest import read_json
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.recordings import Recordings
 from speechbrain_dfkd.data.resample_cache import resample
+from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError, listing
 
 # The tables that a mixture manifest names; the last one may be null.
@@ -66,7 +66,7 @@ class MixtureSource:
         UserError
             If hardly any recording can be read, or has sound in it.
         """
-        rng, unreadable = _rng(key), []
+        rng, unreadable = np.random.default_rng(stable_hash(*key)), []
 
         def piece_of(recordings):
             return lambda most, rng: _readable(
@@ -145,9 +145,10 @@ def open_tables(manifest) -> dict:
 
 def tables_exist(manifest) -> bool:
     """Tell whether a mixture manifest and all that it leads to are there."""
-    if not Path(manifest).is_file():
+    try:
+        tables = open_tables(manifest).values()
+    except UserError:  # missing or spoilt
         return False
-    tables = open_tables(manifest).values()
     return all(
         os.path.exists(wav.path) for table in tables if table for wav in table
     )
@@ -174,9 +175,3 @@ def _readable(recordings, rng, unreadable, read, *arguments):
         f"recordings must be readable, got {_TRIES} in a row that are not:\n"
         f"{listing(failed)}\nput them back, or run the recipe without skip_prep"
     )
-
-
-def _rng(key):
-    text = "/".join(map(str, key)).encode()
-    digest = hashlib.blake2b(text, digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "big"))

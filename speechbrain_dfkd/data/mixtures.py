@@ -11,7 +11,8 @@ from speechbrain_dfkd.data.mixture_source import (
     is_mixture_manifest,
     open_tables,
 )
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.data.unreadable import ReplaceUnreadable
+from speechbrain_dfkd.errors import check_setting
 
 
 class Mixtures(Dataset):
@@ -70,7 +71,7 @@ def mix_recordings(
     seed: int,
     epoch_counter: EpochCounter,
     mixer: Mixer,
-    mixtures_per_epoch: int | None = None,
+    mixtures_per_epoch: int | None,
 ) -> Dataset:
     """Make the training set of a manifest: mixed now, or before.
 
@@ -89,8 +90,8 @@ def mix_recordings(
         Every epoch has other mixtures.
     mixer : Mixer
         How recordings are mixed.
-    mixtures_per_epoch : int, optional
-        By default as many as recordings of speech. Not used for pairs.
+    mixtures_per_epoch : int or None
+        None: as many as recordings of speech. Not used for pairs.
 
     Returns
     -------
@@ -102,20 +103,18 @@ def mix_recordings(
         If the manifest cannot be used, or a number is out of range.
     """
     if not is_mixture_manifest(train_annotation):
-        return crop_recordings(
+        pairs = crop_recordings(
             train_annotation, segment_seconds, sample_rate, seed, epoch_counter
         )
+        return ReplaceUnreadable(pairs, seed, epoch_counter)
     tables = open_tables(train_annotation)
     count = (
         len(tables["speech"])
         if mixtures_per_epoch is None
         else mixtures_per_epoch
     )
-    if count < 1:
-        raise UserError(
-            f"mixtures_per_epoch must be at least 1, got {count}; change it in "
-            "--dataset"
-        )
+    is_count = isinstance(count, int) and count > 0
+    check_setting("mixtures_per_epoch", count, is_count, "an integer above 0")
     frames = round(segment_seconds * sample_rate)
     source = MixtureSource(
         **tables, mixer=mixer, frames=frames, sample_rate=sample_rate

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio_check import check_headers
+from speechbrain_dfkd.data.identical_pairs import refuse_identical
 from speechbrain_dfkd.data.resample_cache import cache_wavs
 from speechbrain_dfkd.errors import UserError, listing
 
@@ -197,7 +198,8 @@ def cache_pairs(
     Raises
     ------
     UserError
-        Names the recordings that cannot be used, over all splits.
+        Names the recordings that cannot be used, over all splits; or all
+        pairs of a split are identical.
     """
     paths = [
         path for pairs in splits for pair in pairs.values() for path in pair
@@ -209,7 +211,10 @@ def cache_pairs(
     name_of = name_of or (lambda p: Path(f"{p.parent.name}{suffix}", p.name))
     targets = [folder / name_of(path) for path in paths]
     cached = cache_wavs(wavs, targets, sample_rate, folder, n_jobs)
-    return _replaced(splits, paths, cached)
+    checked = _replaced(splits, paths, cached)
+    for pairs in checked:
+        refuse_identical(pairs, n_jobs)
+    return checked
 
 
 def _replaced(splits, paths, wavs):

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from speechbrain_dfkd.data.manifest import read_manifest, write_json
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import UserError, listing
 
 MARKER = "prepared.json"
 
@@ -22,6 +22,11 @@ def fingerprint(paths):
     -------
     dict
 
+    Raises
+    ------
+    UserError
+        Names the files that are not there, such as links that lead nowhere.
+
     Example
     -------
     >>> path = Path(getfixture("tmpdir")) / "a.wav"
@@ -31,6 +36,12 @@ def fingerprint(paths):
     """
     digest = hashlib.sha256()
     paths = sorted(paths)
+    if gone := [str(path) for path in paths if not path.exists()]:
+        raise UserError(
+            f"data_folder must hold files, got {len(gone)} that are not there "
+            f"or links that lead nowhere:\n{listing(gone)}\nput them back, or "
+            "remove the links"
+        )
     for path in paths:
         stat = path.stat()
         line = f"{path} {stat.st_size} {stat.st_mtime_ns}\n"
@@ -96,10 +107,8 @@ class Preparation:
 
     def is_done(self):
         """Whether the marker fits, and the manifests and their wavs exist."""
-        return (
-            self._stored() == self.source
-            and all(manifest.is_file() for manifest in self.manifests)
-            and all(map(_wavs_exist, self.manifests))
+        return self._stored() == self.source and all(
+            map(_wavs_exist, self.manifests)
         )
 
     def __enter__(self):
@@ -113,8 +122,12 @@ class Preparation:
 
 
 def _wavs_exist(manifest):
+    try:
+        entries = read_manifest(manifest).values()
+    except UserError:  # missing or spoilt
+        return False
     return all(
         Path(entry[side]).exists()
-        for entry in read_manifest(manifest).values()
+        for entry in entries
         for side in ("noisy_wav", "clean_wav")
     )

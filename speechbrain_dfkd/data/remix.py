@@ -12,8 +12,9 @@ from speechbrain_dfkd.data.dataset import (
     RandomCrop,
     crop_recordings,
     read_wav,
-    stable_hash,
 )
+from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
+from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 
 # Below this level, here -80 dB of full scale, a segment holds no noise.
@@ -56,7 +57,9 @@ class Remix:
         if draw.random() < 0.5:
             second = self._noise(draw, len(speech))
             noise = noise + second * from_db(draw.uniform(-10, 0))
-        return mix(speech, noise, draw.uniform(*self.snr_db))
+        snr_db = draw.uniform(*self.snr_db)
+        # There is no such ratio where one of the two is silent.
+        return mix(speech, noise, snr_db) if rms(noise) > SILENCE else speech
 
     def _generator(self, utterance_id):
         epoch = self.crop.epoch_counter.current
@@ -110,44 +113,6 @@ def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
     return torchaudio.functional.lfilter(wav, poles, zeros, clamp=False)
 
 
-def mix(speech: Tensor, noise: Tensor, snr_db: float) -> Tensor:
-    """Return speech plus noise at a signal-to-noise ratio.
-
-    Speech keeps its level. Where one of the two is silent, there is no such
-    ratio, and speech alone is returned.
-
-    Arguments
-    ---------
-    speech, noise : Tensor
-        Waveforms of equal length.
-    snr_db : float
-        Ratio of their mean powers, in dB.
-
-    Shape
-    -----
-    speech, noise : [L]
-    output : [L]
-
-    Example
-    -------
-    >>> mix(torch.tensor([2.0, -2.0]), torch.tensor([1.0, 1.0]), 20.0)
-    tensor([ 2.2000, -1.8000])
-    """
-    if rms(noise) <= SILENCE:
-        return speech
-    return speech + noise * (rms(speech) / rms(noise) * from_db(-snr_db))
-
-
-def rms(wav: Tensor) -> float:
-    """Return the root of the mean square of a waveform."""
-    return wav.square().mean().sqrt().item()
-
-
-def from_db(level_db: float) -> float:
-    """Return the ratio of amplitudes that a level in dB means."""
-    return 10 ** (level_db / 20)
-
-
 def remix_recordings(
     train_annotation,
     segment_seconds: float,
@@ -182,8 +147,7 @@ def remix_recordings(
         If the manifest cannot be used, the segment does not fit the data, the
         range is none, or there are no repeats.
     """
-    is_pair = isinstance(snr_db, list | tuple) and len(snr_db) == 2
-    if not is_pair or not snr_db[0] <= snr_db[1]:
+    if not is_range_db(snr_db):
         raise UserError(
             f"snr_db must be a range [lowest, highest] in dB, got {snr_db}; "
             f"give e.g. [-5, 15]"

@@ -15,9 +15,11 @@ from speechbrain_dfkd.data.audio_check import (
     check_header,
     raise_if_bad,
     read_samples,
+    require_sound,
 )
 from speechbrain_dfkd.data.pairs import cache_pairs, match_pairs
 from speechbrain_dfkd.data.resample_cache import at_rate, check_or_cache
+from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.files import full_disk_is_user_error
 
 SUFFIXES = (".wav", ".flac")
@@ -39,10 +41,36 @@ def recordings_below(folder: Path):
     """
     return sorted(
         Path(parent, name)
-        for parent, _, names in os.walk(folder, followlinks=True)
+        for parent, names in _walk(folder)
         for name in names
         if name.lower().endswith(SUFFIXES) and not name.startswith(".")
     )
+
+
+def _walk(folder):
+    """Yield each folder, through links too, with the files in it."""
+    seen = {}
+    for parent, _, names in os.walk(
+        folder, onerror=_refuse_unlistable, followlinks=True
+    ):
+        # Else a link to a folder above itself multiplies what is in it.
+        first = seen.setdefault(os.path.realpath(parent), parent)
+        if first != parent:
+            raise UserError(
+                f"{folder} must hold each folder once, got {parent}, which is "
+                f"{first}; remove this link"
+            )
+        yield parent, names
+
+
+def _refuse_unlistable(error):
+    # A folder that is not there has no recordings, but os.walk would also
+    # leave out those of one that it may not read.
+    if not isinstance(error, FileNotFoundError):
+        raise UserError(
+            f"{error.filename} must be a folder that can be listed, got: "
+            f"{error.strerror}; put its rights right, or remove it"
+        ) from error
 
 
 def cache_name(path: Path, root: Path):
@@ -130,7 +158,8 @@ def _check_recording(path, root, cache, sample_rate):
 
 def _check_response(path, sample_rate):
     wav = check_header(path, sample_rate, mono=False)
-    read_samples(wav)
+    # Of several channels the first one is used.
+    require_sound(read_samples(wav).reshape(wav.frames, -1)[:, 0], path)
     return wav
 
 
@@ -144,7 +173,10 @@ def _outcome(check, path):
 
 
 def _state(path):
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except FileNotFoundError:  # since it was listed: the check will say so
+        return None
     return [stat.st_size, stat.st_mtime_ns]
 
 

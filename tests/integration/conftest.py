@@ -9,7 +9,7 @@ import pytest
 import recipe_runs
 from recipe_runs import DFKD, ROOT
 
-from speechbrain_dfkd.data.demo_corpus import make_demo_corpus
+from speechbrain_dfkd.data.demo_corpus import make_demo_corpus, make_dns_corpus
 from speechbrain_dfkd.experiment import train_dfkd
 
 
@@ -47,6 +47,22 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def dns_corpus(tmp_path_factory):
+    """Return a folder like DNS2020's, 16 kHz: 28 + 18 + 2 recordings."""
+    folder = tmp_path_factory.mktemp("dns") / "corpus"
+    make_dns_corpus(
+        folder,
+        speech_per_speaker=1,
+        noises=18,
+        test_utterances=2,
+        min_seconds=1.0,
+        max_seconds=1.5,
+        progress=False,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def finished(corpus, tmp_path_factory):
     """Return a run of train_dfkd.py from nothing; tests may go on with it."""
     results = tmp_path_factory.mktemp("results")
@@ -71,12 +87,13 @@ def call(capsys, monkeypatch, logging_as_before):
     """Return a function that runs train_dfkd.py within this process."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", list(DFKD))
-    monkeypatch.syspath_prepend(str(ROOT / "recipes/VoiceBank"))
+    for recipe in (ROOT / "recipes").iterdir():
+        monkeypatch.syspath_prepend(str(recipe))
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
 
-    def call(arguments, leaf=DFKD[1]):
+    def call(arguments, leaf=DFKD[1], recipe="VoiceBank"):
         argv = [str(leaf), *map(str, arguments)]
-        code = train_dfkd(argv, ROOT / "recipes/VoiceBank")
+        code = train_dfkd(argv, ROOT / "recipes" / recipe)
         return code, *capsys.readouterr()
 
     return call

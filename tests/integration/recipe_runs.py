@@ -11,6 +11,13 @@ TEACHER = ("recipes/VoiceBank/train_teacher.py", "hparams/dccrn_teacher.yaml")
 
 # Seven steps an epoch on the corpus of conftest.py.
 SIZES = {"batch_size": 4, "segment_seconds": 0.5, "number_of_epochs": 2}
+# As many in an epoch of the DNS recipe.
+MIXTURES = {
+    "mixtures_per_epoch": 26,
+    "valid_share": 0.2,
+    "valid_mixtures": 2,
+    "valid_seconds": 1.5,
+}
 TEACHER_NETWORK = "!include:models/dccrn_quarter.yaml"
 STUDENT_NETWORK = "!include:models/dccrn_eighth.yaml"
 

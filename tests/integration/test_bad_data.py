@@ -85,6 +85,11 @@ def has_nan(data):
     )
 
 
+def has_no_noise(data):
+    shutil.rmtree(data / NOISY)
+    shutil.copytree(data / CLEAN, data / NOISY)
+
+
 def has_few_speakers(data):
     remove(*data.rglob("p226_*.wav"))
 
@@ -104,6 +109,7 @@ def has_few_speakers(data):
         (is_no_audio, ["p228_001.wav", "cannot be read as audio"]),
         (is_silent, ["p228_001.wav", "are silent", "remove them"]),
         (has_nan, ["p232_001.wav", "NaN", "remove them"]),
+        (has_no_noise, ["equal to their clean twins", "unpack the noisy"]),
         (has_few_speakers, ["p226", "unpack the whole training archive"]),
     ],
 )

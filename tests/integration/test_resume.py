@@ -9,6 +9,7 @@ import pytest
 import torch
 from recipe_runs import (
     DFKD,
+    MIXTURES,
     STUDENT_FOLDER,
     TEACHER_FOLDER,
     WEIGHTS,
@@ -34,13 +35,13 @@ def steps_made(folder: Path) -> int:
     return max(counts)
 
 
-def kill_at_step(step: int, arguments, folder: Path) -> str:
+def kill_at_step(step: int, arguments, folder: Path, script=DFKD) -> str:
     """Kill the script when the training in ``folder`` has made some steps.
 
     Returns what it printed to stdout until then.
     """
     with open(f"{folder.name}.txt", "w") as errors:
-        process = start(DFKD, arguments, stderr=errors)
+        process = start(script, arguments, stderr=errors)
         deadline = time.monotonic() + 200
         while steps_made(folder) < step and process.poll() is None:
             assert time.monotonic() < deadline, "too few steps"
@@ -84,3 +85,29 @@ def test_killed_run_ends_with_the_same_weights(
             assert (ours / name).read_text() == (whole / name).read_text()
     name = "crossover_histogram.csv"
     assert (student / name).read_text() == (finished.student / name).read_text()
+
+
+def test_mixtures_go_on_with_any_number_of_workers(
+    dns_corpus, tmp_path, monkeypatch
+):
+    """Killed within an epoch, with other workers before and after."""
+    monkeypatch.chdir(tmp_path)
+    script = ("recipes/DNS/train_dfkd.py", DFKD[1])
+    own = {"kd_weight": 0, "dataset": MIXTURES, **EVERY_STEP}
+    student = STUDENT_FOLDER.replace("dfkd_1.0", "dfkd_0")
+
+    def arguments(results, workers):
+        return dfkd_options(dns_corpus, results, **own, num_workers=workers)
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(script, arguments(whole, 0))
+    kill_at_step(3, arguments(killed, 1), killed / student, script)
+    finish(script, arguments(killed, 2))
+    logs = [folder / student / "train_log.txt" for folder in (whole, killed)]
+    assert logs[0].read_text() == logs[1].read_text()
+    weights = [
+        torch.load(folder / student / WEIGHTS, weights_only=True)
+        for folder in (whole, killed)
+    ]
+    for key, value in weights[0].items():
+        assert torch.equal(value, weights[1][key]), key

@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from recipe_runs import DFKD, ROOT, STUDENT_FOLDER, dfkd_options, run
-
-from speechbrain_dfkd.data.demo_corpus import make_dns_corpus
+from recipe_runs import DFKD, MIXTURES, ROOT, STUDENT_FOLDER, dfkd_options, run
 
 pytestmark = pytest.mark.slow
 
@@ -16,25 +14,11 @@ OBSERVED = Path(__file__).with_name("observed_rank.py")
 
 
 @pytest.fixture(scope="module")
-def data(corpus, tmp_path_factory):
+def data(corpus, dns_corpus):
     """Return the options that are each recipe's own."""
-    folder = tmp_path_factory.mktemp("dns") / "corpus"
-    make_dns_corpus(
-        folder,
-        speech_per_speaker=1,
-        noises=18,
-        test_utterances=2,
-        min_seconds=1.0,
-        max_seconds=1.5,
-        progress=False,
-    )
-    dataset = (
-        "{mixtures_per_epoch: 26, valid_share: 0.2, valid_mixtures: 2, "
-        "valid_seconds: 1.5}"
-    )
     return {
         "VoiceBank": {"corpus": corpus},
-        "DNS": {"corpus": folder, "dataset": dataset},
+        "DNS": {"corpus": dns_corpus, "dataset": MIXTURES},
     }
 
 

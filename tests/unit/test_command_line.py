@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader
 
 from speechbrain_dfkd.command_line import (
     DFKD_KEYS,
@@ -115,3 +116,28 @@ def test_exit_codes(capsys):
     assert exit_code(raises(KeyboardInterrupt()), [], ".") == 130
     with pytest.raises(RuntimeError):  # a bug keeps its traceback
         exit_code(raises(RuntimeError()), [], ".")
+
+
+class Gone:
+    """A data set whose recordings are not there."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        raise UserError("a.wav must exist, got no such file;\nput it back")
+
+
+def test_error_of_a_worker_has_no_traceback(capsys):
+    def train(argv, folder):
+        try:
+            list(DataLoader(Gone(), num_workers=1))
+        except UserError as error:
+            assert "Traceback" in str(error)
+            raise UserError(f"{error}\nThis is about the teacher") from error
+
+    assert exit_code(train, [], ".") == 2
+    assert capsys.readouterr().err == (
+        "\nerror: a.wav must exist, got no such file;\nput it back\n"
+        "\nThis is about the teacher\n"
+    )

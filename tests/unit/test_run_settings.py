@@ -34,6 +34,7 @@ def folder(tmp_path):
 def test_a_longer_training_elsewhere_goes_on(folder):
     refuse_other_settings(folder, Settings())
     changes = {"number_of_epochs": 9, "data_folder": "/there"}
+    changes["dataset"] = SETTINGS["dataset"] | {"max_unreadable_share": 0.5}
     refuse_other_settings(folder, Settings(**changes))
     refuse_other_settings(folder / "new", Settings(lr=7))
 
@@ -44,7 +45,7 @@ def test_a_longer_training_elsewhere_goes_on(folder):
         ({"lr": 0.2}, "lr: 0.1 there, 0.2 now"),
         (
             {"dataset": {"name": "Speech", "make_train": "!name:mix"}},
-            "dataset:",
+            "  dataset.make_train: !name:crop {} there, !name:mix now",
         ),
         ({"new_key": 1}, "new_key: None there, 1 now"),
     ],

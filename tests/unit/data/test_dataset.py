@@ -142,6 +142,9 @@ def test_a_changed_file_is_named(manifest, tmp_path):
     soundfile.write(path, np.ones(1000), 8000)
     with pytest.raises(UserError, match=r"clean_a_1\.wav must have 1000 Hz"):
         datasets["valid"][0]
+    path.write_text("404: not found")
+    with pytest.raises(UserError, match=r"clean_a_1\.wav must be readable"):
+        datasets["train"][0]
     path.unlink()
     with pytest.raises(UserError, match=r"clean_a_1\.wav must exist"):
         list(DataLoader(datasets["train"], num_workers=1))

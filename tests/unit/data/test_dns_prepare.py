@@ -3,13 +3,16 @@
 import importlib.util
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from mixer_settings import MIXER
 
 from speechbrain_dfkd.data import scan
+from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.recordings import Recordings
 from speechbrain_dfkd.errors import UserError
 
@@ -38,7 +41,8 @@ def corpus(write_noise, tmp_path):
         for side in ("noisy", "clean"):
             for i in range(2):
                 name = f"{TEST}/{test_set}/{side}/{side}_snr3_fileid_{i}.wav"
-                write_noise(root / name, 48000, 4800, seed=i)
+                seed = i + 10 * (side == "noisy")
+                write_noise(root / name, 48000, 4800, seed=seed)
     return root
 
 
@@ -49,8 +53,9 @@ def prepare(dns_prepare, tmp_path):
         paths = [out / f"{name}.json" for name in ("train", "valid", "test")]
         sizes = {"valid_share": 0.3, "valid_mixtures": 3, "valid_seconds": 0.5}
         dns_prepare.prepare_dns(
-            root, out, *paths, **{"n_jobs": 1, **sizes, **settings}
-        )
+            root, out, *paths, 16000, Mixer(**MIXER),
+            **{"n_jobs": 1, **sizes, **settings},
+        )  # fmt: skip
         return [json.loads(path.read_bytes()) for path in paths]
 
     return run
@@ -109,6 +114,16 @@ def test_adding_files_moves_none(corpus, prepare, checked, write_noise):
     assert os.path.exists(copy) and len(checked) == 33
 
 
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_a_spoilt_manifest_is_written_again(name, corpus, prepare, tmp_path):
+    expected = prepare(corpus)
+    table = Path(expected[0]["speech"])
+    table.write_bytes(b"\x93NUMPY")
+    (tmp_path / f"out/{name}.json").write_text("{")
+    assert prepare(corpus) == expected
+    assert len(Recordings(table)) > 0
+
+
 def test_validation_mixtures_are_fixed(corpus, prepare):
     first = soundfile.read(prepare(corpus)[1]["mixture_0001"]["noisy_wav"])[0]
     prepare(corpus, valid_mixtures=2)
@@ -138,7 +153,8 @@ def test_synthesised_pairs_are_joined(corpus, prepare, write_noise):
     for i in range(20):
         for side in ("noisy", "clean"):
             name = f"{side}/{side}_snr1_fileid_{i}.wav"
-            write_noise(corpus / name, 16000, 1600, seed=i)
+            seed = i + 100 * (side == "noisy")
+            write_noise(corpus / name, 16000, 1600, seed=seed)
     for path in [*(corpus / "clean").glob("[ab]/*")]:
         path.unlink()
     train, valid, _ = prepare(corpus)
@@ -174,9 +190,33 @@ def lacks_twin(corpus):
     (corpus / TEST / "no_reverb/clean/clean_snr3_fileid_1.wav").unlink()
 
 
+def link_to_nowhere(corpus):
+    (corpus / "clean/a/link.wav").symlink_to("gone.wav")
+
+
+def link_to_itself(corpus):
+    (corpus / "clean/a/link").symlink_to(corpus / "clean")
+
+
+def a_file_for_a_folder(corpus):
+    shutil.rmtree(corpus / "noise")
+    (corpus / "noise").touch()
+
+
+def silent_first_channel(corpus):
+    response = np.zeros((1600, 2))
+    response[40, 1] = 0.5
+    (corpus / "impulse_responses").mkdir()
+    soundfile.write(corpus / "impulse_responses/1.wav", response, 16000)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (link_to_nowhere, r"lead nowhere:\n.*clean/a/link\.wav\nput them"),
+        (link_to_itself, r"clean/a/link, which is .*/clean; remove"),
+        (a_file_for_a_folder, r"noise must be a folder"),
+        (silent_first_channel, r"silent(.|\n)*impulse_responses/1\.wav"),
         (no_noise, r"without any in\n  noise\nrecipes/DNS/README"),
         (no_test_set, "test_set/synthetic/no_reverb.*README"),
         (silent_noise, r"silent(.|\n)*noise/a/1\.wav"),
@@ -192,6 +232,15 @@ def test_bad_data_are_named(spoil, message, corpus, prepare, tmp_path):
     assert not list((tmp_path / "out").glob("*.json"))
 
 
-def test_a_share_that_holds_out_nothing_is_named(corpus, prepare):
-    with pytest.raises(UserError, match="valid_share must .*clean/, got 1e-09"):
-        prepare(corpus, valid_share=1e-9)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("valid_share", 1e-9, "valid_share must leave.*clean/, got 1e-09"),
+        ("valid_share", "few", "valid_share must be a share"),
+        ("valid_mixtures", 0, "valid_mixtures must be an integer above 0"),
+        ("valid_seconds", 0, "valid_seconds must be a number of at least 0.25"),
+    ],
+)
+def test_impossible_settings_are_named(name, value, message, corpus, prepare):
+    with pytest.raises(UserError, match=f"{message}(.|\n)*--dataset"):
+        prepare(corpus, **{name: value})

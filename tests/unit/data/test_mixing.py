@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from mixer_settings import MIXER
 
 from speechbrain_dfkd.data.mixing import Mixer, reverberate
 from speechbrain_dfkd.errors import UserError
 
 RATE, FRAMES = 1000, 4000
-ONE = {"two_noises_share": 0.0, "reverb_share": 0.0}
+ONE = {**MIXER, "two_noises_share": 0.0, "reverb_share": 0.0}
 
 
 def piece(length=10**9):
@@ -48,7 +49,7 @@ def test_ratio_and_level_are_exact(snr_db, two):
 
 
 def test_ranges_are_filled_and_kept():
-    mixer = Mixer(snr_db=(0, 10), level_db=(-35, -25), **ONE)
+    mixer = Mixer(**{**ONE, "snr_db": (0, 10), "level_db": (-35, -25)})
     rng = np.random.default_rng(0)
     found = []
     for _ in range(200):
@@ -138,6 +139,8 @@ def test_target_of_a_reverberated_mixture_has_no_late_reflections():
     [
         {"snr_db": (5, -5)},
         {"level_db": (-35,)},
+        {"snr_db": 5},
+        {"gap_seconds": "short"},
         {"two_noises_share": 1.5},
         {"reverb_share": -0.1},
         {"gap_seconds": -1},
@@ -147,4 +150,4 @@ def test_target_of_a_reverberated_mixture_has_no_late_reflections():
 def test_impossible_settings_are_named(wrong):
     (name,) = wrong
     with pytest.raises(UserError, match=f"mixer.{name} must be .*--dataset"):
-        Mixer(**wrong)
+        Mixer(**{**MIXER, **wrong})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from mixer_settings import MIXER
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
@@ -40,7 +41,8 @@ def corpus(write_noise, tmp_path):
 
 def make(manifest, seed=1, counter=None, count=12):
     counter = counter or EpochCounter(limit=9)
-    return mix_recordings(manifest, 0.5, RATE, seed, counter, Mixer(), count)
+    mixer = Mixer(**MIXER)
+    return mix_recordings(manifest, 0.5, RATE, seed, counter, mixer, count)
 
 
 def signals(dataset, num_workers=0):
@@ -110,16 +112,31 @@ def test_hardly_any_readable_recording_is_an_error(corpus, tmp_path):
 
 def test_an_epoch_is_as_long_as_the_speech_by_default(corpus):
     assert len(make(corpus, count=None)) == 5
-    with pytest.raises(UserError, match="mixtures_per_epoch must be at least"):
-        make(corpus, count=0)
+    for count in (0, 2.5, "many"):
+        with pytest.raises(UserError, match="mixtures_per_epoch must be an in"):
+            make(corpus, count=count)
 
 
 def test_synthesised_pairs_are_cropped(write_noise, tmp_path):
-    path = str(write_noise(tmp_path / "a.wav", RATE, RATE))
-    entry = {"noisy_wav": path, "clean_wav": path, "length": 1.0}
-    write_json(tmp_path / "train.json", {"a": entry})
-    item = make(tmp_path / "train.json")[0]
+    entries = {}
+    for name in ("a", "b", "c"):
+        path = str(write_noise(tmp_path / f"{name}.wav", RATE, RATE))
+        entries[name] = {"noisy_wav": path, "clean_wav": path, "length": 1.0}
+    write_json(tmp_path / "train.json", entries)
+    pairs = make(tmp_path / "train.json")
+    item = pairs[0]
     assert item["id"] == "a" and len(item["noisy_sig"]) == 8000
+    assert item["unreadable"] == []
+    (tmp_path / "a.wav").unlink()
+    item = pairs[0]
+    assert item["id"] in ("b", "c") and len(item["noisy_sig"]) == 8000
+    assert set(item["unreadable"]) == {
+        f"{tmp_path}/a.wav must exist, got no such file"
+    }
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.wav").write_text("404: not found")
+    with pytest.raises(UserError, match=r"10 in a row(.|\n)*put them back"):
+        pairs[1]
 
 
 def test_recordings_are_shared_and_sorted(tmp_path):

@@ -30,6 +30,7 @@ def corpus(write_noise, tmp_path):
             for side in ("clean", "noisy"):
                 for seed, name in enumerate(names):
                     path = f"{folder}/{side}_{split}_wav{suffix}/{name}.wav"
+                    seed += 10 * (side == "noisy")
                     write_noise(tmp_path / path, rate, rate // 10, seed)
         return tmp_path / folder
 

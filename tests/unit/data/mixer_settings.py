@@ -1,0 +1,11 @@
+"""Settings of a Mixer that reverberates and adds second noises."""
+
+MIXER = {
+    "snr_db": (0.0, 40.0),
+    "level_db": (-35.0, -15.0),
+    "gap_seconds": 0.2,
+    "two_noises_share": 0.5,
+    "reverb_share": 0.5,
+    "early_seconds": 0.05,
+    "peak": 0.99,
+}
