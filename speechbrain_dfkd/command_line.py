@@ -14,9 +14,9 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.run_settings import (
     adopt_asteroid_teacher,
     adopt_run_options,
-    check_values,
     print_start,
 )
+from speechbrain_dfkd.value_checks import check_values
 
 # The keys that the recipes read; any other must be referred to in the YAML.
 TEACHER_KEYS = {

@@ -13,7 +13,7 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain_dfkd.command_line import DFKD_KEYS, SHARED_KEYS
 from speechbrain_dfkd.configuration import compose
 from speechbrain_dfkd.models import Enhanced
-from speechbrain_dfkd.run_settings import check_values
+from speechbrain_dfkd.value_checks import check_values
 
 ROOT = Path(__file__).parents[2]
 LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))
