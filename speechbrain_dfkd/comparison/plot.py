@@ -21,7 +21,7 @@ def require_matplotlib():
         )
 
 
-def difference_plot(results: ComparisonResults, rows: list) -> bytes:
+def difference_figure(results: ComparisonResults, rows: list):
     """Draw each arm's difference to the baseline in PESQ-WB and SI-SDR.
 
     A dot is the mean over seeds, small circles are the seeds, the dark bar is
@@ -36,8 +36,8 @@ def difference_plot(results: ComparisonResults, rows: list) -> bytes:
 
     Returns
     -------
-    bytes
-        A PNG file.
+    matplotlib.figure.Figure
+        A panel for each of the two metrics.
 
     Raises
     ------
@@ -46,13 +46,11 @@ def difference_plot(results: ComparisonResults, rows: list) -> bytes:
     """
     require_matplotlib()
     # Not pyplot, which would look for a screen and keep the figure.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     baseline, *arms = results.arms
     index = RowIndex(rows)
     figure = Figure((10, 1.6 + 0.45 * len(arms)), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(PLOTTED), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, PLOTTED, strict=True):
         for height, arm in enumerate(arms):
@@ -63,6 +61,11 @@ def difference_plot(results: ComparisonResults, rows: list) -> bytes:
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)  # the first arm on top
     _explain(figure, panels[0], results, rows)
+    return figure
+
+
+def as_png(figure) -> bytes:
+    """Return a figure as a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     return file.getvalue()

@@ -18,7 +18,7 @@ from speechbrain_dfkd.comparison.comparison_results import (
     SYSTEMS,
     ComparisonResults,
 )
-from speechbrain_dfkd.comparison.plot import difference_plot
+from speechbrain_dfkd.comparison.plot import as_png, difference_figure
 from speechbrain_dfkd.comparison.score_table import score_table
 from speechbrain_dfkd.comparison.statistics import choose_setting
 from speechbrain_dfkd.files import write_atomically
@@ -50,7 +50,7 @@ def write_comparison_report(folder) -> str:
     """
     results = ComparisonResults.load(folder)
     rows = all_rows(results)
-    plot = difference_plot(results, rows)
+    plot = as_png(difference_figure(results, rows))
     report = as_markdown(results, rows)
     folder = Path(folder)
     write_atomically(folder / "report.png", plot)

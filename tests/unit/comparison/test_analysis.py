@@ -120,6 +120,7 @@ def test_a_clip_without_input_sdr_is_in_no_class(results, jobs):
     assert index.get("mean", "none", "pesq_wb").clips == 3
     assert index.get("snr_mean", "none", "pesq_wb", "below 0 dB") is None
     assert index.get("snr_mean", "none", "pesq_wb", "0 to 10 dB").clips == 2
+    assert index.get("snr_mean", "none", "pesq_wb", "from 10 dB") is None
 
 
 @pytest.mark.parametrize("lead, void", [(0.5, False), (0.49, True)])
