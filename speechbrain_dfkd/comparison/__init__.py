@@ -1,0 +1,1 @@
+"""Compares distillation objectives: the jobs, their statistics, the report."""

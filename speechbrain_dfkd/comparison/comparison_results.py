@@ -1,0 +1,178 @@
+"""All results of a comparison, read from its folder.
+
+The folder holds ``comparison.json`` (what is compared), ``systems.json``
+(scores of the noisy input and of the teacher) and ``jobs/*.json``, one for each
+finished job. They are enough to make the report anywhere, without audio,
+weights or torch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speechbrain_dfkd.comparison.job_results import (
+    JOBS_FOLDER,
+    REPORT,
+    TUNING,
+    JobResult,
+    load_json,
+)
+from speechbrain_dfkd.errors import UserError, listing
+
+COMPARISON_FILE = "comparison.json"
+SYSTEMS_FILE = "systems.json"
+SPLITS = ("valid", "test")
+SYSTEMS = ("noisy", "teacher")
+# What the report reads of comparison.json.
+KEYS = {
+    "name", "baseline", "arms", "seeds", "tuning_seed", "tune_on",
+    "side_by_side", "gate", "confidence", "bootstrap_draws", "snr_edges_db",
+    "settings", "command",
+}  # fmt: skip
+
+
+@dataclass
+class ComparisonResults:
+    """All that a comparison has found so far.
+
+    Arguments
+    ---------
+    comparison : dict
+        The keys of the comparison file with their values; ``settings``, the
+        leaf's that hold for all arms; ``command``.
+    jobs : list of JobResult
+        The finished ones.
+    systems : dict
+        ``{"noisy" or "teacher": {"valid" or "test": {utterance: {metric:
+        value}}}}``; empty until the teacher is tested.
+
+    Raises
+    ------
+    UserError
+        If the comparison lacks a key, or a job is not one of its jobs, comes
+        twice, or was scored on other utterances than the rest.
+    """
+
+    comparison: dict
+    jobs: list
+    systems: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        _require_keys(self.comparison)
+        _require_planned(self.comparison, self.jobs)
+        _require_distinct(self.jobs)
+        for split in SPLITS:
+            _require_same_utterances(split, self.scored(split))
+
+    @classmethod
+    def load(cls, folder) -> "ComparisonResults":
+        """Read a comparison's folder; jobs and systems may be missing yet."""
+        folder = Path(folder)
+        comparison = load_json(folder / COMPARISON_FILE)
+        paths = sorted((folder / JOBS_FOLDER).glob("*.json"))
+        systems = folder / SYSTEMS_FILE
+        return cls(
+            comparison,
+            [JobResult.load(path) for path in paths],
+            load_json(systems) if systems.exists() else {},
+        )
+
+    @property
+    def arms(self) -> list:
+        """The names of the arms, the baseline first."""
+        baseline = self.comparison["baseline"]
+        others = [name for name in self.comparison["arms"] if name != baseline]
+        return [baseline, *others]
+
+    def reported(self, arm: str) -> dict:
+        """Return ``{seed: JobResult}`` of an arm's finished reported jobs."""
+        found = {
+            job.seed: job
+            for job in self.jobs
+            if job.purpose == REPORT and job.arm == arm
+        }
+        return {
+            seed: found[seed]
+            for seed in self.comparison["seeds"]
+            if seed in found
+        }
+
+    def tuning(self, arm: str) -> list:
+        """Return the finished jobs that chose an arm's setting."""
+        return [
+            job for job in self.jobs if job.purpose == TUNING and job.arm == arm
+        ]
+
+    def missing(self) -> list:
+        """Return what the report still lacks, a line each."""
+        lines = [
+            f"scores of the {system}"
+            for system in SYSTEMS
+            if system not in self.systems
+        ]
+        return lines + [
+            f"{arm}, seed {seed}"
+            for arm in self.arms
+            for seed in self.comparison["seeds"]
+            if seed not in self.reported(arm)
+        ]
+
+    def scored(self, split):
+        """Yield (label, scores by utterance) of all that was scored."""
+        for name, scores in self.systems.items():
+            yield f"the {name}", scores[split]
+        for job in self.jobs:
+            if split == "valid" or job.purpose == REPORT:
+                yield job.label, getattr(job, split)
+
+
+def _require_keys(comparison):
+    missing = sorted(KEYS - set(comparison))
+    if missing:
+        raise UserError(
+            f"{COMPARISON_FILE} must have the keys {sorted(KEYS)}, got none of "
+            f"the name {', '.join(missing)}; run the comparison's command"
+        )
+
+
+def _require_planned(comparison, jobs):
+    seeds = {
+        REPORT: comparison["seeds"],
+        TUNING: [comparison["tuning_seed"]],
+    }
+    surplus = [
+        f"{job.label} ({job.purpose})"
+        for job in jobs
+        if job.arm not in comparison["arms"]
+        or job.seed not in seeds[job.purpose]
+    ]
+    if surplus:
+        raise UserError(
+            "the jobs must be of the comparison's arms and seeds, got others; "
+            "name them in the comparison file again, or remove their files:\n"
+            + listing(surplus)
+        )
+
+
+def _require_distinct(jobs: Iterable):
+    reported = [job.label for job in jobs if job.purpose == REPORT]
+    twice = sorted({name for name in reported if reported.count(name) > 1})
+    if twice:
+        raise UserError(
+            "a reported job must have one result, got several with different "
+            "settings; remove the files of all but one:\n" + listing(twice)
+        )
+
+
+def _require_same_utterances(split, scored):
+    first = None
+    for label, scores in scored:
+        first = first or (label, set(scores))
+        differing = first[1] ^ set(scores)
+        if differing:
+            raise UserError(
+                f"all jobs must be scored on the same {split} utterances, got "
+                f"{len(differing)} that only one of {first[0]} and {label} "
+                f"has; repeat the jobs on one data set:\n"
+                + listing(sorted(differing))
+            )

@@ -1,0 +1,82 @@
+"""Comparisons with made-up scores."""
+
+import pytest
+
+from speechbrain_dfkd.comparison.comparison_results import (
+    COMPARISON_FILE,
+    SYSTEMS_FILE,
+    ComparisonResults,
+)
+from speechbrain_dfkd.comparison.job_results import JobResult, save_json
+
+PLAN = {
+    "name": "objectives",
+    "baseline": "none",
+    "arms": {"none": {"kd_weight": 0}, "dfkd": {}, "clean": {}},
+    "seeds": [1, 2, 3],
+    "tuning_seed": 100,
+    "tune_on": "pesq_wb",
+    "side_by_side": 1,
+    "gate": {"pesq_wb": 0.5, "si_sdr": 0.0},
+    "confidence": 0.95,
+    "bootstrap_draws": 200,
+    "snr_edges_db": [0, 10],
+    "settings": {"batch_size": 4},
+    "command": "python recipes/VoiceBank/compare.py a.yaml b.yaml",
+}
+
+
+def as_scores(values):
+    """Return ``{clip: scores}``: PESQ as given, SI-SDR 10 dB a point."""
+    return {
+        clip: {
+            "pesq_wb": value,
+            "stoi": None if value is None else value / 8,
+            "si_sdr": None if value is None else 10 * value - 15,
+        }
+        for clip, value in zip("abcdefgh", values, strict=False)
+    }
+
+
+@pytest.fixture
+def job():
+    """Return ``job(arm, seed, values)``, a result; PESQ of its clips."""
+
+    def make(arm, seed, values, purpose="report", setting=None, seconds=0.5):
+        scores = as_scores(values)
+        test = scores if purpose == "report" else {}
+        return JobResult(
+            arm, seed, purpose, setting or {}, scores, test, 800, seconds, "run"
+        )
+
+    return make
+
+
+@pytest.fixture
+def results():
+    """Return ``results(jobs, noisy, teacher, **plan)`` of three clips."""
+
+    def make(jobs, noisy=(1.0, 1.5, 2.0), teacher=(3.0, 3.0, 3.0), **plan):
+        systems = {
+            name: {"valid": as_scores(values), "test": as_scores(values)}
+            for name, values in (("noisy", noisy), ("teacher", teacher))
+            if values
+        }
+        return ComparisonResults({**PLAN, **plan}, jobs, systems)
+
+    return make
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return ``written(results)``: the folder that holds them."""
+
+    def write(results):
+        save_json(tmp_path / COMPARISON_FILE, results.comparison)
+        if results.systems:
+            save_json(tmp_path / SYSTEMS_FILE, results.systems)
+        for job in results.jobs:
+            job.save(tmp_path)
+        return tmp_path
+
+    return write
