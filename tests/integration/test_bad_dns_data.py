@@ -162,6 +162,17 @@ def test_files_that_vanish_are_named_below_the_threshold(train, data, tmp_path):
     assert f"{data}/clean/" in log.read_text()
 
 
+def test_hardly_any_file_left_is_an_error_of_a_worker(train, data):
+    prepare(train, data)
+    shutil.rmtree(data / "noise")
+    code, stdout, stderr = train(data, skip_prep=True, num_workers=1)
+    assert code == 2
+    assert "Traceback" not in stdout + stderr
+    error = stderr[stderr.rindex("error: ") :]
+    assert "recordings must be readable, got 10 in a row" in error
+    assert "put them back" in error
+
+
 def test_a_folder_that_changed_is_prepared_anew(train, data, tmp_path):
     prepare(train, data)
     manifest = tmp_path / "results/data/train.json"
