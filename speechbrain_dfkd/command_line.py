@@ -29,7 +29,8 @@ TEACHER_KEYS = {
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
     "student", "kd", "kd_weight", "init_from_teacher", "teacher_ckpt",
-    "teacher_leaf", "teacher_overrides",
+    "teacher_leaf", "teacher_overrides", "teacher_cache",
+    "teacher_cache_folder",
 }  # fmt: skip
 # What a dfkd leaf decides for the teacher that it trains.
 SHARED_KEYS = [

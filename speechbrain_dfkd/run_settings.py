@@ -22,7 +22,7 @@ _MAY_CHANGE = {
     "train_log", "train_logger", "checkpointer", "skip_prep",
     "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
     "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
-    "teacher_overrides", "experiment", "run",
+    "teacher_overrides", "teacher_cache_folder", "experiment", "run",
 }  # fmt: skip
 
 # key: (least value, whether that value itself is allowed)
@@ -39,7 +39,10 @@ _NUMBERS = {
     "num_workers": (0, True),
 }
 # YAML reads "no" and "off" as text, which would count as True.
-_FLAGS = {"clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep"}
+_FLAGS = {
+    "clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep",
+    "teacher_cache",
+}  # fmt: skip
 
 
 def adopt_run_options(configuration: Configuration, run_opts) -> None:

@@ -11,9 +11,9 @@ from speechbrain_dfkd.data.dataset import (
     OUTPUT_KEYS,
     RandomCrop,
     crop_recordings,
-    read_wav,
     stable_hash,
 )
+from speechbrain_dfkd.data.reading import read_wav
 from speechbrain_dfkd.errors import UserError
 
 # Below this level, here -80 dB of full scale, a segment holds no noise.
