@@ -33,7 +33,7 @@ def data(corpus, tmp_path_factory):
         "valid_seconds: 1.5}"
     )
     return {
-        "VoiceBank": {"corpus": corpus},
+        "VoiceBank": {"corpus": corpus, "teacher_cache": True},
         "DNS": {"corpus": folder, "dataset": dataset},
     }
 
@@ -67,6 +67,7 @@ def test_two_processes_train_one_network(recipe, data, tmp_path):
     assert done.stdout.count("Results:") == 2, "teacher and student, once"
     assert (tmp_path / STUDENT_FOLDER / "results.csv").is_file()
     assert done.stderr.count("Going into epoch") <= 2
+    assert done.stdout.count("Teacher cache: ") == (recipe == "VoiceBank")
 
 
 def test_a_rank_that_dies_ends_the_job(data, tmp_path):

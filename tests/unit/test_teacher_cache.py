@@ -175,8 +175,7 @@ def test_broken_files_are_made_again(tmp_path, manifest):
     assert {path: c for path, (_, c) in files(tmp_path).items()} == before
 
 
-def test_processes_share_the_work(tmp_path, manifest):
-    """Each leaves out what the other made, and both end with whole files."""
+def test_two_at_once_end_with_whole_files(tmp_path, manifest):
     meeting = threading.Barrier(2)
 
     class Met(Delay):
@@ -197,6 +196,19 @@ def test_processes_share_the_work(tmp_path, manifest):
     assert not list(tmp_path.rglob("*.part"))
     for run in runs:
         assert len([item["teacher_sig"] for item in run.train_set]) == 4
+
+
+def test_what_another_process_makes_meanwhile_is_left_out(tmp_path, manifest):
+    class Overtaken(Delay):
+        def forward(self, noisy, features=()):
+            if self.calls == 0:
+                faster.prepare()
+            return super().forward(noisy, features)
+
+    faster = Run(tmp_path, manifest)
+    slower = Run(tmp_path, manifest, model=Overtaken())
+    slower.prepare()
+    assert (faster.model.calls, slower.model.calls) == (4, 1)
 
 
 def test_all_that_decides_has_a_folder_of_its_own(
