@@ -72,7 +72,8 @@ class Steps:
         for i in range(arguments.batch):
             longer = self.teacher(torch.randn(1, self.frames + RATE)).wav[0]
             self.cache.write(str(i), longer)
-        hparams = {"supervised_loss": si_snr_loss, "kd_weight": 1.0}
+        constant = {"kd_ramp": 0.0, "kd_stop": 1.0, "kd_gradient_ratio": None}
+        hparams = {"supervised_loss": si_snr_loss, "kd_weight": 1.0, **constant}
         options = {"device": "cpu"}
         modules = {
             "student": self.student,

@@ -312,7 +312,8 @@ def test_a_student_follows_the_cache_and_the_teacher_is_not_run(
         student = nn.Conv1d(1, 1, 1)
         nn.init.ones_(student.weight), nn.init.zeros_(student.bias)
         modules = {"student": Student(student), "kd_loss": WaveformResponse()}
-        hparams = {"supervised_loss": si_snr_loss, "kd_weight": 2.0}
+        constant = {"kd_ramp": 0.0, "kd_stop": 1.0, "kd_gradient_ratio": None}
+        hparams = {"supervised_loss": si_snr_loss, "kd_weight": 2.0, **constant}
         brain = DFKDBrain(
             modules, None, hparams, {"device": "cpu"}, teacher=teacher
         )
