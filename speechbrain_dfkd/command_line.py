@@ -30,7 +30,8 @@ TEACHER_KEYS = {
 DFKD_KEYS = TEACHER_KEYS | {
     "student", "kd", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",
     "kd_gradient_batches", "init_from_teacher", "teacher_ckpt",
-    "teacher_leaf", "teacher_overrides",
+    "teacher_leaf", "teacher_overrides", "teacher_cache",
+    "teacher_cache_folder",
 }  # fmt: skip
 # What a dfkd leaf decides for the teacher that it trains.
 SHARED_KEYS = [
@@ -42,6 +43,7 @@ SHARED_KEYS = [
 # what is beside it; YAML has no condition by which a leaf could do that.
 _NAMED = {
     "clean_as_teacher": (False, "clean_as_teacher"),
+    "teacher_cache": (False, "teacher_cache"),
     "kd_gradient_ratio": (None, "gradient_ratio"),
     "kd_ramp": (0, "ramp"),
     "kd_stop": (1, "stop"),

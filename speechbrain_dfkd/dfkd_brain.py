@@ -9,7 +9,7 @@ from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.gradient_ratio import fixed_batches, measure_weight
 from speechbrain_dfkd.kd_schedule import KDSchedule, training_progress
-from speechbrain_dfkd.teacher import FrozenTeacher, fingerprint
+from speechbrain_dfkd.teacher import CachedTeacher, FrozenTeacher, fingerprint
 
 
 class DFKDBrain(EnhancementBrain):
@@ -31,7 +31,7 @@ class DFKDBrain(EnhancementBrain):
         ``kd_gradient_ratio``, with which the weight is measured. A weight
         that varies or was measured is logged, as the mean over an epoch.
         ``modules["kd_loss"]`` is a ``KDLoss``.
-    teacher : FrozenTeacher, optional
+    teacher : FrozenTeacher or CachedTeacher, optional
         Not run where the weight is 0 or the objective needs none. None:
         the student is trained alone, unless the objective needs no teacher.
 
@@ -50,7 +50,7 @@ class DFKDBrain(EnhancementBrain):
         hparams=None,
         run_opts=None,
         checkpointer=None,
-        teacher: FrozenTeacher | None = None,
+        teacher: FrozenTeacher | CachedTeacher | None = None,
     ):
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
         # An attribute, not one of self.modules: those are given to the
@@ -165,7 +165,7 @@ class DFKDBrain(EnhancementBrain):
         teacher = None
         if self.follows:
             # First: what it needs is freed before the student's graph grows.
-            teacher = self.teacher(noisy_wav, self.teacher_features)
+            teacher = self.teacher.estimate(batch, self.teacher_features)
         return modules.student(noisy_wav, self.student_features), teacher
 
     def compute_objectives(self, predictions, batch, stage):
@@ -215,8 +215,19 @@ def needs_teacher(hparams: dict) -> bool:
                 f"{', '.join(unknown)}; pass --kd '!include:kd/FILE.yaml "
                 f"{{{role}_features: [{known[-1]}]}}'"
             )
-    follows = hparams["kd_weight"] > 0 and objective.needs_teacher
-    return follows or hparams["init_from_teacher"]
+    return follows_teacher(hparams) or hparams["init_from_teacher"]
+
+
+def follows_teacher(hparams: dict) -> bool:
+    """Tell whether a training follows the outputs of a teacher.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of a dfkd leaf.
+    """
+    objective = hparams["modules"]["kd_loss"]
+    return hparams["kd_weight"] > 0 and objective.needs_teacher
 
 
 @main_process_only

@@ -26,7 +26,8 @@ from speechbrain_dfkd.inference.export import WEIGHTS, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
 from speechbrain_dfkd.student_initialisation import initialise_from_teacher
-from speechbrain_dfkd.teacher import FrozenTeacher, load_teacher
+from speechbrain_dfkd.teacher import load_teacher
+from speechbrain_dfkd.teacher_cache import check_cache, prepare_teacher
 
 EXPORT = "enhancer"  # the folder in output_folder to deploy
 
@@ -75,13 +76,15 @@ def _train_dfkd(argv, recipe_folder):
     hparams = configuration.build()
     # A teacher that only gives the first weights is not run in training.
     teaches = needs_teacher(hparams)
+    check_cache(hparams)
     if hparams["init_from_teacher"]:  # a bad pair is refused at once
         _initialise(hparams)
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
     _prepare(hparams)
-    _make_datasets(hparams)  # unfit data are refused before a teacher trains
+    # Unfit data are refused before a teacher trains.
+    check_cache(hparams, _make_datasets(hparams)["train"])
     if teaches and not hparams["teacher_ckpt"]:
         weights = _find_or_teach(command.teacher(), run_opts)
         configuration.tree["teacher_ckpt"] = str(weights)
@@ -195,7 +198,9 @@ def _distil(configuration, run_opts, teaches):
     hparams, datasets = _start(configuration)
     teacher = None
     if teaches:
-        teacher = FrozenTeacher(load_teacher(hparams, configuration.settings()))
+        settings, train_set = configuration.settings(), datasets["train"]
+        model = load_teacher(hparams, settings)
+        teacher = prepare_teacher(model, hparams, settings, train_set, run_opts)
     if hparams["init_from_teacher"]:  # a resume then loads its checkpoint
         _initialise(hparams)
     brain = DFKDBrain(

@@ -22,7 +22,8 @@ _MAY_CHANGE = {
     "train_log", "train_logger", "checkpointer", "skip_prep",
     "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
     "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
-    "teacher_overrides", "experiment", "run", "dataset.max_unreadable_share",
+    "teacher_overrides", "teacher_cache_folder", "experiment", "run",
+    "dataset.max_unreadable_share", "lr_annealing.epoch_counter.limit",
 }  # fmt: skip
 
 

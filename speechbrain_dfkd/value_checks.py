@@ -36,7 +36,10 @@ _NUMBERS = {
 }
 _MAY_BE_NULL = {"kd_gradient_ratio"}
 # YAML reads "no" and "off" as text, which would count as True.
-_FLAGS = {"clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep"}
+_FLAGS = {
+    "clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep",
+    "teacher_cache",
+}  # fmt: skip
 
 
 def check_values(settings: dict) -> None:

@@ -1,13 +1,12 @@
 """Datasets of noisy and clean waveforms for a Brain."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-from speechbrain.dataio import audio_io
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.manifest import read_manifest
+from speechbrain_dfkd.data.reading import read_wav
 from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 
@@ -15,49 +14,6 @@ OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
 # Each signal is made by itself from the same three items, so that a dataset
 # can be pickled (SpeechBrain's items with two outputs are open generators).
 SIGNALS = {"noisy_sig": "noisy_wav", "clean_sig": "clean_wav"}
-
-
-def read_wav(path, sample_rate: int, start: int = 0, frames: int = -1):
-    """Read a mono recording, or ``frames`` samples of it from ``start`` on.
-
-    Arguments
-    ---------
-    path : str
-        The file.
-    sample_rate : int
-        What it must have, in Hz.
-    start, frames : int
-        The part to read, in samples; -1 is up to the end.
-
-    Returns
-    -------
-    torch.Tensor
-        [frames].
-
-    Raises
-    ------
-    UserError
-        If the file is gone, unreadable, shorter, or at another rate.
-    """
-    if not Path(path).is_file():
-        raise _changed(path, "exist", "no such file")
-    try:
-        wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
-    except RuntimeError as error:
-        raise _changed(path, "be readable", str(error)) from error
-    if rate != sample_rate:
-        raise _changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
-    if frames >= 0 and wav.shape[-1] != frames:
-        end = start + frames
-        raise _changed(path, f"have {end} samples or more", "fewer")
-    return wav.squeeze(0)
-
-
-def _changed(path, constraint, found):
-    return UserError(
-        f"{path} must {constraint}, got {found}; run the recipe without "
-        "skip_prep, or restore the file that was there at preparation"
-    )
 
 
 class WholeSignal:
@@ -125,11 +81,31 @@ class RandomCrop:
         key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
         return key % max(frames - self.segment + 1, 1)
 
-    def __call__(self, path, utterance_id, length):
+    def span(self, utterance_id: str, length: float):
+        """Return first sample and number of samples; ``length`` in seconds."""
         frames = round(length * self.sample_rate)
         start = self.start(utterance_id, frames)
-        segment = min(self.segment, frames)
-        return read_wav(path, self.sample_rate, start, segment)
+        return start, min(self.segment, frames)
+
+    def __call__(self, path, utterance_id, length):
+        span = self.span(utterance_id, length)
+        return read_wav(path, self.sample_rate, *span)
+
+
+class CroppedRecordings(DynamicItemDataset):
+    """Random segments of fixed recordings; items as in ``make_datasets``.
+
+    Arguments
+    ---------
+    manifest : dict
+        Of the recordings.
+    crop : RandomCrop
+        Cuts them; it can cut other signals of an utterance alike.
+    """
+
+    def __init__(self, manifest: dict, crop: RandomCrop):
+        super().__init__(manifest, _items(crop), OUTPUT_KEYS)
+        self.crop = crop
 
 
 def crop_recordings(
@@ -138,7 +114,7 @@ def crop_recordings(
     sample_rate: int,
     seed: int,
     epoch_counter: EpochCounter,
-) -> DynamicItemDataset:
+) -> CroppedRecordings:
     """Make a training set of random segments of noisy and clean recordings.
 
     Arguments, items and errors are those of ``make_datasets``.
@@ -146,7 +122,7 @@ def crop_recordings(
     train = read_manifest(train_annotation)
     _check_segment(segment_seconds, train)
     crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
-    return _dataset(train, crop)
+    return CroppedRecordings(train, crop)
 
 
 def make_datasets(
@@ -201,11 +177,14 @@ def make_datasets(
 
 
 def _dataset(manifest, reader):
-    items = [
+    return DynamicItemDataset(manifest, _items(reader), OUTPUT_KEYS)
+
+
+def _items(reader):
+    return [
         {"func": reader, "takes": [path, "id", "length"], "provides": signal}
         for signal, path in SIGNALS.items()
     ]
-    return DynamicItemDataset(manifest, items, OUTPUT_KEYS)
 
 
 def _check_segment(segment_seconds, train):

@@ -11,9 +11,9 @@ from speechbrain_dfkd.data.dataset import (
     OUTPUT_KEYS,
     RandomCrop,
     crop_recordings,
-    read_wav,
 )
 from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
+from speechbrain_dfkd.data.reading import read_wav
 from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 

@@ -13,6 +13,7 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain_dfkd.command_line import DFKD_KEYS, SHARED_KEYS
 from speechbrain_dfkd.configuration import compose
 from speechbrain_dfkd.models import Enhanced
+from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
 from speechbrain_dfkd.value_checks import check_values
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,14 @@ def test_leaf_builds_on_data_set(leaf, dataset, demo):
     assert (hparams["dataset"]["demo_corpus"] is not None) == demo
     for module in hparams["modules"].values():
         assert isinstance(module, torch.nn.Module)
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=name)
+def test_finished_training_can_go_on_longer(leaf, tmp_path):
+    keep_settings(tmp_path, compose(leaf, DATASETS[:1], "", DFKD_KEYS))
+    overrides = "number_of_epochs: 999"
+    longer = compose(leaf, DATASETS[:1], overrides, DFKD_KEYS)
+    refuse_other_settings(tmp_path, longer)
 
 
 @pytest.mark.parametrize("path", INCLUDED, ids=name)

@@ -17,7 +17,7 @@ OBSERVED = Path(__file__).with_name("observed_rank.py")
 def data(corpus, dns_corpus):
     """Return the options that are each recipe's own."""
     return {
-        "VoiceBank": {"corpus": corpus},
+        "VoiceBank": {"corpus": corpus, "teacher_cache": True},
         "DNS": {"corpus": dns_corpus, "dataset": MIXTURES},
     }
 
@@ -49,8 +49,11 @@ def test_two_processes_train_one_network(recipe, data, tmp_path):
     assert len(first["drawn"]) == len(second["drawn"]) == 13
     assert not set(first["drawn"]) & set(second["drawn"])
     assert done.stdout.count("Results:") == 2, "teacher and student, once"
-    assert (tmp_path / STUDENT_FOLDER / "results.csv").is_file()
+    cached = recipe == "VoiceBank"
+    folder = STUDENT_FOLDER + "-teacher_cache" * cached
+    assert (tmp_path / folder / "results.csv").is_file()
     assert done.stderr.count("Going into epoch") <= 2
+    assert done.stdout.count("Teacher cache: ") == cached
 
 
 def test_a_rank_that_dies_ends_the_job(data, tmp_path):
