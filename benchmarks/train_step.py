@@ -53,7 +53,8 @@ def make_parts(batch):
     """Return what is measured, by name."""
     student, teacher = DCCRN(**QUARTER), FrozenTeacher(DCCRN())
     loss = DFKDLoss(STFT(), FrequencyAdapter())
-    hparams = {"supervised_loss": si_snr_loss, "kd_weight": 1.0}
+    constant = {"kd_ramp": 0.0, "kd_stop": 1.0, "kd_gradient_ratio": None}
+    hparams = {"supervised_loss": si_snr_loss, "kd_weight": 1.0, **constant}
     options = {"device": "cpu"}
     modules = {"student": student, "kd_loss": loss}
     distilled = DFKDBrain(modules, None, hparams, options, teacher=teacher)

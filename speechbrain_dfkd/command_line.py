@@ -28,7 +28,8 @@ TEACHER_KEYS = {
     "save_enhanced", "teacher",
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
-    "student", "kd", "kd_weight", "init_from_teacher", "teacher_ckpt",
+    "student", "kd", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",
+    "kd_gradient_batches", "init_from_teacher", "teacher_ckpt",
     "teacher_leaf", "teacher_overrides",
 }  # fmt: skip
 # What a dfkd leaf decides for the teacher that it trains.
@@ -37,6 +38,15 @@ SHARED_KEYS = [
     "train_annotation", "valid_annotation", "test_annotation", "skip_prep",
     "sample_rate", "num_workers", "ckpt_interval_minutes", "teacher",
 ]  # fmt: skip
+# Where one of these keys differs from its usual value, a run's name ends in
+# what is beside it; YAML has no condition by which a leaf could do that.
+_NAMED = {
+    "clean_as_teacher": (False, "clean_as_teacher"),
+    "kd_gradient_ratio": (None, "gradient_ratio"),
+    "kd_ramp": (0, "ramp"),
+    "kd_stop": (1, "stop"),
+    "init_from_teacher": (False, "initialised"),
+}
 
 
 @dataclass
@@ -101,7 +111,7 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         command = f"python {script} {leaf} --data_folder DIR"
         print_start(configuration, command if is_demo else None)
     adopt_asteroid_teacher(configuration)
-    _name_after_start(configuration)
+    _name_after_settings(configuration)
     _redirect_debug(configuration, run_opts)
     return Command(configuration, run_opts, layers)
 
@@ -121,11 +131,16 @@ def _compose(leaf, layers, overrides, keys):
     return configuration
 
 
-def _name_after_start(configuration):
-    # YAML has no condition by which a leaf could put this into its names.
+def _name_after_settings(configuration):
     settings = configuration.settings()
-    if settings.get("init_from_teacher") and "run" in settings:
-        configuration.tree["run"] = f"{settings['run']}-initialised"
+    if "run" not in settings:
+        return
+    for key, (usual, name) in _NAMED.items():
+        value = settings.get(key, usual)
+        if value != usual:
+            suffix = name if value is True else f"{name}_{value}"
+            settings["run"] += f"-{suffix}"
+    configuration.tree["run"] = settings["run"]
 
 
 def _redirect_debug(configuration, run_opts):

@@ -1,10 +1,14 @@
 """Trains a student to follow a teacher."""
 
 import speechbrain as sb
+import torch
 from speechbrain.utils.distributed import main_process_only
+from torch.utils.data import Dataset
 
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.gradient_ratio import fixed_batches, measure_weight
+from speechbrain_dfkd.kd_schedule import KDSchedule, training_progress
 from speechbrain_dfkd.teacher import FrozenTeacher, fingerprint
 
 
@@ -22,11 +26,19 @@ class DFKDBrain(EnhancementBrain):
     Arguments
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
-        As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``.
+        As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``,
+        ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), and
+        ``kd_gradient_ratio``, with which the weight is measured. A weight
+        that varies or was measured is logged, as the mean over an epoch.
         ``modules["kd_loss"]`` is a ``KDLoss``.
     teacher : FrozenTeacher, optional
-        Not run where ``kd_weight`` is 0 or the objective needs none. None:
+        Not run where the weight is 0 or the objective needs none. None:
         the student is trained alone, unless the objective needs no teacher.
+
+    Attributes
+    ----------
+    schedule : KDSchedule
+        Gives the weight of each step.
     """
 
     trained = "student"
@@ -54,6 +66,7 @@ class DFKDBrain(EnhancementBrain):
             weighs and teacher is not None and objective.needs_teacher
         )
         self.distils = self.follows or (weighs and not objective.needs_teacher)
+        self._set_schedule(checkpointer)
         if checkpointer is not None:
             checkpointer.add_recoverable(
                 "teacher_fingerprint",
@@ -62,29 +75,116 @@ class DFKDBrain(EnhancementBrain):
                 custom_load_hook=_check_fingerprint,
             )
 
+    def _set_schedule(self, checkpointer):
+        """Set how the weight changes, and whether it is to be measured."""
+        self.schedule = KDSchedule(
+            self.hparams.kd_weight, self.hparams.kd_ramp, self.hparams.kd_stop
+        )
+        # A kd_weight of 0 is no distillation, whatever the ratio.
+        has_ratio = self.hparams.kd_gradient_ratio is not None
+        self.measures_weight = self.distils and has_ratio
+        varies = self.distils and not self.schedule.is_constant
+        self.logs_weight = self.measures_weight or varies
+        if checkpointer is not None and self.measures_weight:
+            checkpointer.add_recoverable("kd_schedule", self.schedule)
+
+    def measure_kd_weight(self, dataset: Dataset):
+        """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
+
+        The batches are crops that no epoch trains on, and the same in every
+        process. Nothing happens without a ratio, nor where there is a
+        checkpoint: it holds the weight that ``fit`` goes on with.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            The training set, its epoch counter at 0. ``hparams`` gives
+            ``batch_size`` and ``kd_gradient_batches``.
+
+        Raises
+        ------
+        UserError
+            Where one of the gradients is 0 or not finite.
+        """
+        if not self.measures_weight or self.test_only or self._goes_on():
+            return
+        batches = fixed_batches(
+            dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
+        )
+        self.schedule.weight = measure_weight(
+            self.hparams.kd_gradient_ratio,
+            self._losses,
+            self.modules,
+            self.trained,
+            batches,
+        )
+
+    def _goes_on(self):
+        return self.checkpointer is not None and (
+            self.checkpointer.find_checkpoint() is not None
+        )
+
+    def _losses(self, modules, batch):
+        """Return L_SE and L_KD of a batch, apart from each other."""
+        with self.training_ctx:
+            student, teacher = self._follow(modules, batch)
+            clean_wav, lengths = batch.clean_sig
+            loss = self.hparams.supervised_loss(student.wav, clean_wav, lengths)
+            kd_loss, _ = modules.kd_loss(student, teacher, clean_wav, lengths)
+        return loss, kd_loss
+
+    def _fit_train(self, train_set, epoch, enable):
+        # Brain.fit tells this to nobody, and the schedule needs it.
+        self.steps_per_epoch = len(train_set)
+        super()._fit_train(train_set, epoch, enable)
+
+    def kd_weight(self) -> float:
+        """Return the weight of L_KD in this step; at 0 no teacher is run."""
+        if not self.distils:
+            return 0.0
+        if self.schedule.is_constant:
+            return self.schedule.weight
+        # Batches whose gradients are accumulated have one weight.
+        done = self.step - 1
+        done -= done % self.grad_accumulation_factor
+        counter = self.hparams.epoch_counter
+        return self.schedule.weight_at(
+            training_progress(
+                counter.current, done, counter.limit, self.steps_per_epoch
+            )
+        )
+
     def compute_forward(self, batch, stage):
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
-        if stage != sb.Stage.TRAIN or not self.distils:
+        if stage != sb.Stage.TRAIN or self.kd_weight() == 0:
             return super().compute_forward(batch, stage), None
+        return self._follow(self.modules, batch)
+
+    def _follow(self, modules, batch):
         noisy_wav = batch.to(self.device).noisy_sig.data
         teacher = None
         if self.follows:
             # First: what it needs is freed before the student's graph grows.
             teacher = self.teacher(noisy_wav, self.teacher_features)
-        return self.modules.student(noisy_wav, self.student_features), teacher
+        return modules.student(noisy_wav, self.student_features), teacher
 
     def compute_objectives(self, predictions, batch, stage):
         """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""
         student, teacher = predictions
         loss = super().compute_objectives(student, batch, stage)
-        if stage != sb.Stage.TRAIN or not self.distils:
+        if stage != sb.Stage.TRAIN:
+            return loss
+        weight = self.kd_weight()
+        if self.logs_weight:
+            self.terms.append({"kd_weight": torch.tensor(weight)})
+        if weight == 0:
             return loss
         clean_wav, lengths = batch.clean_sig
         kd_loss, terms = self.modules.kd_loss(
             student, teacher, clean_wav, lengths
         )
         self.terms.append({"l_kd": kd_loss, **terms})
-        return loss + self.hparams.kd_weight * kd_loss
+        return loss + weight * kd_loss
 
 
 def needs_teacher(hparams: dict) -> bool:

@@ -206,6 +206,7 @@ def _distil(configuration, run_opts, teaches):
         hparams["checkpointer"],
         teacher,
     )
+    brain.measure_kd_weight(datasets["train"])
     _fit(brain, hparams, datasets)
     systems = {"teacher": teacher.model} if teaches else {}
     systems["student"] = hparams["student"]["model"]

@@ -25,19 +25,36 @@ _MAY_CHANGE = {
     "teacher_overrides", "experiment", "run",
 }  # fmt: skip
 
-# key: (least value, whether that value itself is allowed)
+# A constraint in words, and whether a number keeps it.
+_ABOVE_0 = ("a number above 0", lambda value: value > 0)
+_AT_LEAST_0 = ("a number at least 0", lambda value: value >= 0)
+_SHARE = ("a number from 0 to 1", lambda value: 0 <= value <= 1)
+_SHARE_ABOVE_0 = ("a number above 0 up to 1", lambda value: 0 < value <= 1)
+_INTEGER_AT_LEAST_0 = (
+    "an integer at least 0",
+    lambda value: isinstance(value, int) and value >= 0,
+)
+_INTEGER_AT_LEAST_1 = (
+    "an integer at least 1",
+    lambda value: isinstance(value, int) and value >= 1,
+)
 _NUMBERS = {
-    "kd_weight": (0, True),
-    "number_of_epochs": (1, True),
-    "batch_size": (1, True),
-    "segment_seconds": (0, False),
-    "lr": (0, False),
-    "weight_decay": (0, True),
+    "kd_weight": _AT_LEAST_0,
+    "kd_ramp": _SHARE,
+    "kd_stop": _SHARE_ABOVE_0,
+    "kd_gradient_ratio": _ABOVE_0,
+    "kd_gradient_batches": _INTEGER_AT_LEAST_1,
+    "number_of_epochs": _INTEGER_AT_LEAST_1,
+    "batch_size": _INTEGER_AT_LEAST_1,
+    "segment_seconds": _ABOVE_0,
+    "lr": _ABOVE_0,
+    "weight_decay": _AT_LEAST_0,
     # SpeechBrain takes a negative norm for "no clipping", but ascends then.
-    "max_grad_norm": (0, False),
-    "ckpt_interval_minutes": (0, True),
-    "num_workers": (0, True),
+    "max_grad_norm": _ABOVE_0,
+    "ckpt_interval_minutes": _AT_LEAST_0,
+    "num_workers": _INTEGER_AT_LEAST_0,
 }
+_MAY_BE_NULL = {"kd_gradient_ratio"}
 # YAML reads "no" and "off" as text, which would count as True.
 _FLAGS = {"clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep"}
 
@@ -105,17 +122,23 @@ def check_values(settings: dict) -> None:
     settings : dict
         Resolved settings; keys that are not there are not checked.
     """
-    for key, (least, included) in _NUMBERS.items():
+    for key, (constraint, keeps) in _NUMBERS.items():
         if key not in settings:
             continue
         value = settings[key]
-        is_number = isinstance(value, int | float) and value == value
-        if is_number and (value > least or (included and value == least)):
+        if value is None and key in _MAY_BE_NULL:
             continue
-        bound = f"at least {least}" if included else f"above {least}"
+        if _is_number(value) and keeps(value):
+            continue
         raise UserError(
-            f"{key} must be a number {bound}, got {value!r}; "
+            f"{key} must be {constraint}, got {value!r}; "
             f"pass --{key} with another value"
+        )
+    if settings.get("kd_ramp", 0) > settings.get("kd_stop", 1):
+        raise UserError(
+            f"kd_ramp must be at most kd_stop, got {settings['kd_ramp']} above "
+            f"{settings['kd_stop']}, so that kd_weight is never reached; "
+            f"pass --kd_ramp or --kd_stop with another share"
         )
     for key in sorted(_FLAGS & settings.keys()):
         if not isinstance(settings[key], bool):
@@ -129,6 +152,12 @@ def check_values(settings: dict) -> None:
             f"wide-band PESQ are defined, got {settings['sample_rate']}; data "
             f"of higher rates are resampled by the preparation"
         )
+
+
+def _is_number(value):
+    # True is an integer to Python, and nan keeps no order.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and value == value
 
 
 def refuse_other_settings(folder, configuration: Configuration) -> None:

@@ -80,7 +80,9 @@ TRAIN = dataset(range(8), 0.5)
 VALID = dataset(range(100, 102), 1.5)
 
 
-def make_brain(folder, teacher=None, epochs=2, kill_at=None, kd_weight=0.5):
+def make_brain(
+    folder, teacher=None, epochs=2, kill_at=None, kd_weight=0.5, **schedule
+):
     """Return a Brain as a recipe makes it; it dies at step ``kill_at``."""
     student = Filter(seed=1)
     objects = {
@@ -96,7 +98,13 @@ def make_brain(folder, teacher=None, epochs=2, kill_at=None, kd_weight=0.5):
         "output_folder": str(folder),
         "save_enhanced": False,
         "kd_weight": kd_weight,
+        "kd_ramp": 0.0,
+        "kd_stop": 1.0,
+        "kd_gradient_ratio": None,
+        "kd_gradient_batches": 2,
+        "batch_size": 2,
         "ckpt_interval_steps": 1,
+        **schedule,
     }
 
     class Mortal(DFKDBrain):
@@ -120,6 +128,8 @@ def make_brain(folder, teacher=None, epochs=2, kill_at=None, kd_weight=0.5):
 def fit(brain):
     # The sampler's order comes from the seed of the run.
     seed_everything(7, verbose=False)
+    if isinstance(brain, DFKDBrain):
+        brain.measure_kd_weight(TRAIN)
     brain.fit(
         brain.hparams.epoch_counter,
         TRAIN,
@@ -213,6 +223,73 @@ def test_killed_training_ends_with_the_same_weights(tmp_path, teacher, kill_at):
     # A kill between a step and its checkpoint repeats that one step.
     assert type(resumed).steps <= 8 - kill_at + 1
     assert resumed.train_stats == pytest.approx(whole.train_stats)
+
+
+@pytest.fixture
+def without_scores(monkeypatch):
+    monkeypatch.setattr(EnhancementBrain, "_score", lambda brain, stage: {})
+
+
+@pytest.mark.usefixtures("without_scores")
+def test_killed_training_goes_on_in_its_schedule(tmp_path, teacher):
+    folder = tmp_path / "killed"
+    schedule = {"kd_ramp": 0.5, "kd_stop": 0.75, "kd_gradient_ratio": 0.3}
+    whole = fit(make_brain(tmp_path / "whole", teacher, **schedule))
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_brain(folder, teacher, kill_at=3, **schedule))
+    resumed = fit(make_brain(folder, teacher, **schedule))
+    assert fingerprint(resumed.modules.student) == fingerprint(
+        whole.modules.student
+    )
+    assert resumed.train_stats == pytest.approx(whole.train_stats)
+
+
+@pytest.mark.usefixtures("without_scores")
+def test_weight_rises_ends_and_is_logged(tmp_path, teacher):
+    schedule = {"kd_ramp": 0.5, "kd_stop": 0.75, "ckpt_interval_steps": 0}
+    # At the beginning of the eight steps: 0, 1/8, 2/8, 3/8; 4/8, 4/8, 0, 0.
+    half = fit(make_brain(tmp_path, teacher, epochs=2, **schedule))
+    assert half.train_stats["kd_weight"] == pytest.approx(0.25)
+    log = (tmp_path / "log.txt").read_text().splitlines()
+    assert "kd_weight: 1.88e-01" in log[0]
+
+
+@pytest.mark.usefixtures("without_scores")
+def test_stopped_teacher_is_not_run(tmp_path, teacher):
+    calls = []
+    teacher.model.register_forward_hook(lambda *call: calls.append(call))
+    schedule = {"kd_stop": 0.625, "ckpt_interval_steps": 0}
+    brain = make_brain(tmp_path, teacher, epochs=2, **schedule)
+    fit(brain)
+    assert len(calls) == 5
+    alone = brain.train_stats["l_se"]
+    weighed = 0.5 * brain.train_stats["l_kd"] / 4
+    loss = brain.train_stats["loss"]
+    assert loss == pytest.approx(alone + weighed, rel=1e-5)
+
+
+@pytest.mark.usefixtures("without_scores")
+def test_measuring_the_weight_changes_nothing_else(tmp_path, teacher):
+    ratio = {"kd_gradient_ratio": 0.3, "ckpt_interval_steps": 0}
+    measured = fit(make_brain(tmp_path / "a", teacher, **ratio))
+    weight = measured.schedule.weight
+    assert weight != 0.5
+    assert measured.train_stats["kd_weight"] == pytest.approx(weight)
+    ratio["kd_gradient_ratio"] = None
+    given = fit(make_brain(tmp_path / "b", teacher, kd_weight=weight, **ratio))
+    assert fingerprint(given.modules.student) == fingerprint(
+        measured.modules.student
+    )
+
+
+@pytest.mark.usefixtures("without_scores")
+def test_resume_keeps_the_measured_weight(tmp_path, teacher, capsys):
+    ratio = {"kd_gradient_ratio": 0.3, "ckpt_interval_steps": 0}
+    first = fit(make_brain(tmp_path, teacher, epochs=1, **ratio))
+    assert "kd_weight: " in capsys.readouterr().out
+    resumed = fit(make_brain(tmp_path, teacher, epochs=2, **ratio))
+    assert resumed.schedule.weight == first.schedule.weight
+    assert "kd_weight: " not in capsys.readouterr().out
 
 
 def test_kill_in_validation_does_not_train_again(tmp_path, teacher):

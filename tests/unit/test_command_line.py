@@ -32,7 +32,7 @@ def settings(*argv, leaf=DFKD_LEAF, keys=DFKD_KEYS):
 @pytest.mark.parametrize(
     ("leaf", "keys", "message"),
     [
-        (TEACHER_LEAF, DFKD_KEYS, "dfkd leaf, got .*without .*kd, kd_weight"),
+        (TEACHER_LEAF, DFKD_KEYS, "dfkd leaf, got .*without .*kd, .*kd_weight"),
         (DFKD_LEAF, TEACHER_KEYS, "teacher leaf, got .*a dfkd leaf"),
     ],
 )
@@ -51,17 +51,27 @@ def test_demo_is_smaller_and_says_so(capsys):
     assert real["data_folder"] == "/data"
 
 
-def test_seed_weight_and_start_choose_the_folder():
-    folders = {
-        settings(*argv)["output_folder"]
-        for argv in (
-            [],
-            ["--seed", "1"],
-            ["--kd_weight", "0"],
-            ["--init_from_teacher", "True"],
-        )
-    }
-    assert len(folders) == 4
+@pytest.mark.parametrize(
+    ("argv", "run"),
+    [
+        ([], "dfkd_1.0-seed_1234"),
+        (["--seed", "1"], "dfkd_1.0-seed_1"),
+        (["--kd_weight", "0"], "dfkd_0-seed_1234"),
+        (["--init_from_teacher", "True"], "dfkd_1.0-seed_1234-initialised"),
+        (["--clean_as_teacher", "True"], "dfkd_1.0-seed_1234-clean_as_teacher"),
+        (
+            ["--kd_gradient_ratio", "0.5", "--kd_ramp", "1.0e-1"],
+            "dfkd_1.0-seed_1234-gradient_ratio_0.5-ramp_0.1",
+        ),
+        (
+            ["--init_from_teacher", "True", "--kd_stop", "0.7"],
+            "dfkd_1.0-seed_1234-stop_0.7-initialised",
+        ),
+        (["--kd_stop", "1", "--kd_ramp", "0"], "dfkd_1.0-seed_1234"),
+    ],
+)
+def test_what_tells_a_run_apart_names_its_folder(argv, run):
+    assert Path(settings(*argv)["output_folder"]).name == run
 
 
 def test_option_of_speechbrain_is_a_key_of_the_leaf():

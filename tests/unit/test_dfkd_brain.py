@@ -1,9 +1,12 @@
 """What an objective needs, the Brain gives it, and nothing else."""
 
+import copy
+
 import pytest
 import torch
 from speechbrain import Stage
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 
 from speechbrain_dfkd import DFKDBrain, FrozenTeacher
@@ -45,26 +48,70 @@ class FeatureError(KDLoss):
         return student.wav.square().mean(), {}
 
 
+class WaveformMean(KDLoss):
+    """No error, and no gradient, where the student is its teacher."""
+
+    def forward(self, student, teacher, clean, lengths):
+        return (student.wav - teacher.wav).square().mean(), {}
+
+
+class FourTimes(KDLoss):
+    """Four times the supervised loss; counts its calls as a buffer."""
+
+    needs_teacher = False
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.tensor(0))
+
+    def forward(self, student, teacher, clean, lengths):
+        self.calls += 1
+        return 4 * si_snr_loss(student.wav, clean, lengths), {}
+
+
+class Restless(nn.Module):
+    """A network whose training moves statistics and draws random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1)
+        self.norm = nn.BatchNorm1d(1)
+
+    def forward(self, noisy, features=()):
+        dropped = nn.functional.dropout(noisy, 0.2, self.training)
+        return Enhanced(self.norm(self.conv(dropped[:, None]))[:, 0], {})
+
+
 @pytest.fixture
-def batch():
+def data():
     torch.manual_seed(0)
-    clean, noise = torch.randn(2, 2, 400)
-    return PaddedBatch(
-        [
-            {"id": str(i), "clean_sig": clean[i], "noisy_sig": clean[i] + n}
-            for i, n in enumerate(noise)
-        ]
-    )
+    clean, noise = torch.randn(2, 3, 400)
+    return [
+        {"id": str(i), "clean_sig": clean[i], "noisy_sig": clean[i] + n}
+        for i, n in enumerate(noise)
+    ]
 
 
-def make_brain(objective, teacher=None, kd_weight=2.0):
+@pytest.fixture
+def batch(data):
+    return PaddedBatch(data)
+
+
+def make_brain(
+    objective, teacher=None, kd_weight=2.0, student=None, **schedule
+):
     hparams = {
         "supervised_loss": si_snr_loss,
         "kd_weight": kd_weight,
-        "remix": False,
+        "kd_ramp": 0.0,
+        "kd_stop": 1.0,
+        "kd_gradient_ratio": None,
+        "kd_gradient_batches": 2,
+        "batch_size": 2,
+        **schedule,
     }
     return DFKDBrain(
-        {"student": Recorder(), "kd_loss": objective},
+        {"student": student or Recorder(), "kd_loss": objective},
         None,
         hparams,
         {"device": "cpu"},
@@ -140,3 +187,46 @@ def test_features_that_a_network_lacks_are_refused_at_the_start(names, message):
     assert needs_teacher(hparams_of(FrameSimilarity(["mask"], ["rnn"])))
     with pytest.raises(UserError, match=message):
         needs_teacher(hparams_of(FrameSimilarity(*names)))
+
+
+def test_weight_balances_gradients_and_leaves_no_trace(data, capsys):
+    student, objective = Restless(), FourTimes()
+    before = copy.deepcopy([student.state_dict(), objective.state_dict()])
+    state = torch.get_rng_state()
+    brain = make_brain(objective, student=student, kd_gradient_ratio=0.5)
+    brain.measure_kd_weight(data)
+    assert brain.schedule.weight == pytest.approx(0.5 / 4)
+    assert "kd_weight: 0.125 = 0.5 * " in capsys.readouterr().out
+    after = [student.state_dict(), objective.state_dict()]
+    for old, new in zip(before, after, strict=True):
+        assert all(value.equal(new[key]) for key, value in old.items())
+    assert all(weight.grad is None for weight in student.parameters())
+    assert torch.get_rng_state().equal(state)
+
+
+def test_weight_0_is_no_distillation_whatever_the_ratio():
+    brain = make_brain(FourTimes(), kd_weight=0, kd_gradient_ratio=0.5)
+    brain.measure_kd_weight(None)
+    assert brain.kd_weight() == 0
+
+
+def test_objective_without_gradient_has_no_ratio(data):
+    brain = make_brain(NoDistillation(), kd_gradient_ratio=0.5)
+    with pytest.raises(UserError, match=r"L_KD\|\| is 0; pass --kd_weight"):
+        brain.measure_kd_weight(data)
+    twin = make_brain(WaveformMean(), Recorder(), kd_gradient_ratio=0.5)
+    with pytest.raises(UserError, match="start elsewhere than at its teacher"):
+        twin.measure_kd_weight(data)
+
+
+def test_accumulated_batches_have_one_weight():
+    counter = EpochCounter(2)
+    brain = make_brain(
+        FourTimes(), kd_ramp=0.5, kd_stop=0.75, epoch_counter=counter
+    )
+    brain.steps_per_epoch, brain.grad_accumulation_factor = 4, 2
+    weights = []
+    for counter.current in (1, 2):
+        for brain.step in (1, 2, 3, 4):
+            weights.append(brain.kd_weight())
+    assert weights == [0, 0, 1, 1, 2, 2, 0, 0]

@@ -1,0 +1,204 @@
+"""Weighs one loss against another by the norms of their gradients."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import ddp_broadcast, if_main_process
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from speechbrain_dfkd.errors import UserError
+
+# Below this share of the other gradient, one is lost in float32's rounding.
+_RESOLUTION = torch.finfo(torch.float32).eps
+
+
+def fixed_batches(
+    dataset: Dataset, batch_size: int, n_batches: int
+) -> Iterator[PaddedBatch]:
+    """Yield the same batches in any run, spread evenly over a data set.
+
+    Manifests are sorted, so that the first items would all be one speaker's;
+    each of these batches spans the whole data set. Nothing random is drawn.
+
+    Arguments
+    ---------
+    dataset : torch.utils.data.Dataset
+        Of a length, its items dicts.
+    batch_size : int
+        The most items in a batch; sizes differ by at most one.
+    n_batches : int
+        The most batches; fewer where the data set is smaller.
+
+    Example
+    -------
+    >>> data = [{"id": name} for name in "abcdefgh"]
+    >>> [batch.id for batch in fixed_batches(data, batch_size=2, n_batches=2)]
+    [['a', 'e'], ['c', 'g']]
+    """
+    size = len(dataset)
+    count = min(size, batch_size * n_batches)
+    chosen = [i * size // count for i in range(count)]
+    n_batches = -(-count // batch_size)
+    for i in range(n_batches):
+        yield PaddedBatch([dataset[j] for j in chosen[i::n_batches]])
+
+
+def gradient_norms(
+    losses: Callable, batches: Iterable, parameters: Sequence[Tensor]
+) -> list[float]:
+    """Return the norm of the mean gradient of each of several losses.
+
+    The gradient is averaged over the batches before its norm is taken: it is
+    what a training follows, while the part that differs from batch to batch,
+    unequal among losses, averages out. ``grad`` attributes are not touched.
+
+    Arguments
+    ---------
+    losses : callable
+        Takes a batch and returns a tuple of scalars.
+    batches : iterable
+        What ``losses`` is called with, at least one.
+    parameters : sequence of Tensor
+        What gradients are taken with respect to, all together.
+
+    Returns
+    -------
+    list of float
+        Euclidean norms in the order of the losses; 0 for one that does not
+        depend on the parameters.
+
+    Example
+    -------
+    >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
+    >>> def losses(x):  # gradients (x, x) and (2, 0)
+    ...     return x * w.sum(), (w[0] + 3) * 2
+    >>> norms = gradient_norms(losses, [4.0, 2.0], [w])
+    >>> [round(norm, 4) for norm in norms]
+    [4.2426, 2.0]
+    """
+    total, count = 0.0, 0
+    for batch in batches:
+        # In a call of its own: a batch's graph is freed before the next one.
+        total = total + _gradients(losses(batch), parameters)
+        count += 1
+    return torch.linalg.vector_norm(total / count, dim=1).tolist()
+
+
+def _gradients(losses, parameters):
+    """Return the gradient of each loss as a row, [losses, weights]."""
+    return torch.stack([_gradient(loss, parameters) for loss in losses])
+
+
+def _gradient(loss, parameters):
+    gradients = [torch.zeros_like(weight) for weight in parameters]
+    if loss.requires_grad:
+        gradients = torch.autograd.grad(
+            loss, parameters, retain_graph=True, materialize_grads=True
+        )
+    return torch.cat([gradient.flatten().float() for gradient in gradients])
+
+
+def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
+    """Return the kd_weight at which gradients have a given ratio of norms.
+
+        kd_weight = ratio * ||grad L_SE|| / ||grad L_KD||,
+
+    so that ||kd_weight * grad L_KD|| is ``ratio`` times ||grad L_SE||, and
+    objectives of different scale meet on equal terms. Balancing losses by the
+    norms of their gradients is the idea of GradNorm (Chen et al., ICML 2018,
+    arXiv 1711.02257), the ratio that of Esser et al., Taming Transformers,
+    CVPR 2021, arXiv 2012.09841, Eq. 7. Both follow the gradients of one layer
+    throughout a training; here [ours] those of all weights are compared once,
+    at the start, and the weight stays a constant that can be reported.
+
+    Arguments
+    ---------
+    ratio : float
+        Above 0.
+    se_norm, kd_norm : float
+        Norms of the gradients of L_SE and of L_KD.
+
+    Raises
+    ------
+    UserError
+        Where there is no such weight, because a norm is 0 or not finite.
+
+    Example
+    -------
+    >>> weight_for_ratio(0.5, se_norm=6.0, kd_norm=2.0)
+    1.5
+    """
+    weight = float("inf")
+    if kd_norm > _RESOLUTION * se_norm:
+        weight = ratio * se_norm / kd_norm
+    if 0 < weight < float("inf"):
+        return weight
+    raise UserError(
+        f"kd_gradient_ratio must be null unless both losses have a gradient "
+        f"at the student's first weights, got {ratio} where ||grad L_SE|| is "
+        f"{se_norm:.3g} and ||grad L_KD|| is {kd_norm:.3g}; pass --kd_weight "
+        f"with a number instead (0: no distillation), or let the student "
+        f"start elsewhere than at its teacher"
+    )
+
+
+def measure_weight(
+    ratio: float,
+    losses: Callable,
+    modules: nn.ModuleDict,
+    trained: str,
+    batches: Iterable,
+) -> float:
+    """Return the kd_weight of a ratio at the weights that networks have now.
+
+    Copies of the modules are run in training mode, so that neither running
+    statistics nor anything else of theirs changes; nor does the state of the
+    global random generators.
+
+    Arguments
+    ---------
+    ratio : float
+        See ``weight_for_ratio``.
+    losses : callable
+        Takes modules and a batch and returns L_SE and L_KD.
+    modules : nn.ModuleDict
+        What ``losses`` is called with a copy of.
+    trained : str
+        Key of the network whose gradients count.
+    batches : iterable
+        What ``losses`` is called with.
+
+    Returns
+    -------
+    float
+        The same in all processes.
+
+    Raises
+    ------
+    UserError
+        As ``weight_for_ratio``.
+    """
+    copies = copy.deepcopy(modules).train()
+    weights = [w for w in copies[trained].parameters() if w.requires_grad]
+    with _own_random_numbers(weights[0].device):
+        norms = gradient_norms(partial(losses, copies), batches, weights)
+    # That of the first process, where others round differently.
+    weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
+    if if_main_process():
+        print(
+            f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
+            f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD at "
+            f"the student's first weights",
+            flush=True,
+        )
+    return weight
+
+
+def _own_random_numbers(device):
+    """Give the global generators back as they were before the body."""
+    devices = [] if device.type == "cpu" else [device]
+    return torch.random.fork_rng(devices, device_type=device.type)
