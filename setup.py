@@ -12,7 +12,9 @@ VERSION = re.search(
 
 # eSpeak NG as a wheel: the demo corpus needs no download and no system package.
 DEMO = ["espeakng-loader>=0.2.4"]
-TEST = ["pytest>=8"]
+# Only the report of a comparison draws.
+COMPARE = ["matplotlib>=3.8"]
+TEST = ["pytest>=8", *COMPARE]
 # The linters at the versions that SpeechBrain pins.
 LINT = ["ruff==0.12.4", "yamllint==1.35.1", "codespell>=2.3.0"]
 
@@ -42,5 +44,10 @@ setup(
         "pesq>=0.0.4",
         "pystoi>=0.4.1",
     ],
-    extras_require={"demo": DEMO, "test": TEST, "dev": DEMO + TEST + LINT},
+    extras_require={
+        "demo": DEMO,
+        "compare": COMPARE,
+        "test": TEST,
+        "dev": DEMO + TEST + LINT,
+    },
 )

@@ -23,6 +23,12 @@ COMPARISON_FILE = "comparison.json"
 SYSTEMS_FILE = "systems.json"
 SPLITS = ("valid", "test")
 SYSTEMS = ("noisy", "teacher")
+# What the report reads of comparison.json.
+KEYS = {
+    "name", "baseline", "arms", "seeds", "tuning_seed", "tune_on",
+    "side_by_side", "gate", "confidence", "bootstrap_draws", "snr_edges_db",
+    "settings", "command",
+}  # fmt: skip
 
 
 @dataclass
@@ -43,8 +49,8 @@ class ComparisonResults:
     Raises
     ------
     UserError
-        If a job is not one of the comparison's, comes twice, or was scored on
-        other utterances than the rest.
+        If the comparison lacks a key, or a job is not one of its jobs, comes
+        twice, or was scored on other utterances than the rest.
     """
 
     comparison: dict
@@ -52,10 +58,11 @@ class ComparisonResults:
     systems: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        _require_keys(self.comparison)
         _require_planned(self.comparison, self.jobs)
         _require_distinct(self.jobs)
         for split in SPLITS:
-            _require_same_utterances(split, self._scored(split))
+            _require_same_utterances(split, self.scored(split))
 
     @classmethod
     def load(cls, folder) -> "ComparisonResults":
@@ -110,13 +117,22 @@ class ComparisonResults:
             if seed not in self.reported(arm)
         ]
 
-    def _scored(self, split):
-        """Yield (label, scores of each utterance) of all that is scored."""
+    def scored(self, split):
+        """Yield (label, scores by utterance) of all that was scored."""
         for name, scores in self.systems.items():
             yield f"the {name}", scores[split]
         for job in self.jobs:
             if split == "valid" or job.purpose == REPORT:
                 yield job.label, getattr(job, split)
+
+
+def _require_keys(comparison):
+    missing = sorted(KEYS - set(comparison))
+    if missing:
+        raise UserError(
+            f"{COMPARISON_FILE} must have the keys {sorted(KEYS)}, got none of "
+            f"the name {', '.join(missing)}; run the comparison's command"
+        )
 
 
 def _require_planned(comparison, jobs):

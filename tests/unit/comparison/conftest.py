@@ -2,58 +2,81 @@
 
 import pytest
 
-from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
-from speechbrain_dfkd.comparison.job_results import JobResult
+from speechbrain_dfkd.comparison.comparison_results import (
+    COMPARISON_FILE,
+    SYSTEMS_FILE,
+    ComparisonResults,
+)
+from speechbrain_dfkd.comparison.job_results import JobResult, save_json
 
 PLAN = {
     "name": "objectives",
     "baseline": "none",
-    "arms": {"none": {"kd_weight": 0}, "dfkd": {"kd": "!include:kd/dfkd.yaml"}},
+    "arms": {"none": {"kd_weight": 0}, "dfkd": {}, "clean": {}},
     "seeds": [1, 2, 3],
     "tuning_seed": 100,
-    "gradient_ratios": [],
-    "learning_rates": [],
     "tune_on": "pesq_wb",
     "side_by_side": 1,
-    "gate": {"pesq_wb": 0.05, "si_sdr": 0.0},
+    "gate": {"pesq_wb": 0.5, "si_sdr": 0.0},
     "confidence": 0.95,
-    "bootstrap_draws": 1000,
+    "bootstrap_draws": 200,
     "snr_edges_db": [0, 10],
     "settings": {"batch_size": 4},
     "command": "python recipes/VoiceBank/compare.py a.yaml b.yaml",
 }
 
 
-def scores(values, offset=0.0):
-    """Return ``{utterance: {metric: value}}`` of PESQ values; None stays."""
+def as_scores(values):
+    """Return ``{clip: scores}``: PESQ as given, SI-SDR 10 dB a point."""
     return {
-        f"u{index}": {
-            "pesq_wb": None if value is None else value + offset,
-            "stoi": None if value is None else (value + offset) / 5,
-            "si_sdr": None if value is None else 10 * (value + offset) - 15,
+        clip: {
+            "pesq_wb": value,
+            "stoi": None if value is None else value / 8,
+            "si_sdr": None if value is None else 10 * value - 15,
         }
-        for index, value in enumerate(values)
+        for clip, value in zip("abcdefgh", values, strict=False)
     }
 
 
-def job(arm, seed, values, purpose="report", setting=None, offset=0.0):
-    """Return a job whose validation and test scores are the same."""
-    found = scores(values, offset)
-    test = found if purpose == "report" else {}
-    return JobResult(
-        arm, seed, purpose, setting or {}, found, test, 800, 0.5, "command"
-    )
+@pytest.fixture
+def job():
+    """Return ``job(arm, seed, values)``, a result; PESQ of its clips."""
+
+    def make(arm, seed, values, purpose="report", setting=None, seconds=0.5):
+        scores = as_scores(values)
+        test = scores if purpose == "report" else {}
+        return JobResult(
+            arm, seed, purpose, setting or {}, scores, test, 800, seconds, "run"
+        )
+
+    return make
 
 
 @pytest.fixture
-def make_results():
-    """Return ``make(jobs, noisy, teacher, **plan)``."""
+def results():
+    """Return ``results(jobs, noisy, teacher, **plan)`` of three clips."""
 
     def make(jobs, noisy=(1.0, 1.5, 2.0), teacher=(3.0, 3.0, 3.0), **plan):
         systems = {
-            name: {"valid": scores(values), "test": scores(values)}
+            name: {"valid": as_scores(values), "test": as_scores(values)}
             for name, values in (("noisy", noisy), ("teacher", teacher))
+            if values
         }
         return ComparisonResults({**PLAN, **plan}, jobs, systems)
 
     return make
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return ``written(results)``: the folder that holds them."""
+
+    def write(results):
+        save_json(tmp_path / COMPARISON_FILE, results.comparison)
+        if results.systems:
+            save_json(tmp_path / SYSTEMS_FILE, results.systems)
+        for job in results.jobs:
+            job.save(tmp_path)
+        return tmp_path
+
+    return write

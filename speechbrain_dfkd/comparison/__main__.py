@@ -1,0 +1,37 @@
+"""Makes the report of a comparison anew from the files in its folder.
+
+``python -m speechbrain_dfkd.comparison FOLDER``
+"""
+
+import argparse
+import sys
+
+from speechbrain_dfkd.comparison.report import write_comparison_report
+from speechbrain_dfkd.errors import UserError
+
+
+def main(argv: list) -> int:
+    """Write and print the report; return the exit code.
+
+    Arguments
+    ---------
+    argv : list of str
+        The folder of a comparison.
+
+    Returns
+    -------
+    int
+        0, or 2 after an error of the user's.
+    """
+    parser = argparse.ArgumentParser("python -m speechbrain_dfkd.comparison")
+    parser.add_argument("folder", help="holds comparison.json and jobs/")
+    try:
+        print(write_comparison_report(parser.parse_args(argv).folder))
+    except UserError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,239 @@
+"""From a comparison's results to the numbers of its report."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
+from speechbrain_dfkd.comparison.score_table import ScoreTable, score_table
+from speechbrain_dfkd.comparison.statistics import (
+    Estimate,
+    bootstrap_mean,
+    holm,
+    mean_over_seeds,
+    setting_means,
+)
+from speechbrain_dfkd.errors import UserError
+
+METRICS = ("pesq_wb", "stoi", "si_sdr")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of the report, and one line of its CSV file.
+
+    Arguments
+    ---------
+    quantity : str
+        What the number is: ``mean``, ``difference`` (to the baseline, paired
+        by seed), ``difference_bootstrap``, ``difference_by_seed``, ``snr_mean``,
+        ``snr_difference``, ``gate_difference`` (teacher minus baseline on
+        validation), ``tuning_mean`` (on validation), ``step_seconds`` or
+        ``step_ratio`` (to the baseline).
+    system : str
+        An arm, "noisy" or "teacher".
+    metric : str
+        Empty where the quantity has none.
+    condition : str
+        A class of clips, a seed, a setting or a margin.
+    value, low, high, p, p_holm : float, optional
+        The number, its interval, its p value, and that corrected over arms.
+    seeds, clips : int, optional
+        From how many.
+    """
+
+    quantity: str
+    system: str
+    metric: str = ""
+    condition: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    seeds: int | None = None
+    clips: int | None = None
+
+
+def all_rows(results: ComparisonResults) -> list:
+    """Return every number that can be had from what is finished."""
+    rows = []
+    for metric in METRICS:
+        table = score_table(results, metric)
+        if table.clips:
+            rows += mean_rows(results, table, "mean")
+            rows += difference_rows(results, table)
+            rows += snr_rows(results, table)
+    return [
+        *rows,
+        *gate_rows(results),
+        *tuning_rows(results),
+        *time_rows(results),
+    ]
+
+
+def mean_rows(results, table: ScoreTable, quantity: str, condition: str = ""):
+    """Yield each system's mean over seeds of its means over clips."""
+    for system, of in table.scores.items():
+        if of:
+            means = [values.mean() for values in of.values()]
+            yield _row(
+                quantity, system, table, condition,
+                _untested(means, results.comparison["confidence"]),
+                seeds=None if None in of else len(of),
+            )  # fmt: skip
+
+
+def difference_rows(results: ComparisonResults, table: ScoreTable):
+    """Yield the arms' differences to the baseline, with corrected p values."""
+    plan = results.comparison
+    baseline, *arms = results.arms
+    estimates = {"difference": [], "difference_bootstrap": []}
+    for arm in arms:
+        seeds, differences = table.differences(arm, baseline)
+        if not seeds:
+            continue
+        for seed, value in zip(seeds, differences.mean(axis=1), strict=True):
+            yield _row(
+                "difference_by_seed", arm, table, f"seed {seed}",
+                Estimate(float(value)), 1,
+            )  # fmt: skip
+        paired = mean_over_seeds(differences.mean(axis=1), plan["confidence"])
+        crossed = bootstrap_mean(
+            differences, plan["confidence"], plan["bootstrap_draws"]
+        )
+        estimates["difference"].append((arm, paired, len(seeds)))
+        estimates["difference_bootstrap"].append((arm, crossed, len(seeds)))
+    for quantity, of in estimates.items():
+        corrected = holm([estimate.p for _, estimate, _ in of])
+        for (arm, estimate, seeds), p in zip(of, corrected, strict=True):
+            yield _row(quantity, arm, table, "", estimate, seeds, p)
+
+
+def snr_classes(edges: list) -> list:
+    """Return the names of the classes that ascending edges in dB make.
+
+    Example
+    -------
+    >>> snr_classes([0, 5])
+    ['below 0 dB', '0 to 5 dB', 'from 5 dB']
+    """
+    inner = [f"{low} to {high} dB" for low, high in pairwise(edges)]
+    return [f"below {edges[0]} dB", *inner, f"from {edges[-1]} dB"]
+
+
+def snr_rows(results: ComparisonResults, table: ScoreTable) -> Iterator:
+    """Yield means and differences by the noisy clip's SI-SDR.
+
+    A class holds its lower edge and not its upper one. A clip whose input has
+    no SI-SDR (silence, for example) is in none.
+    """
+    edges = results.comparison["snr_edges_db"]
+    if not edges or "noisy" not in results.systems:
+        return
+    noisy = results.systems["noisy"]["test"]
+    snrs = [noisy[clip].get("si_sdr") for clip in table.clips]
+    snrs = np.array([math.nan if snr is None else snr for snr in snrs])
+    of_clip = np.where(np.isnan(snrs), -1, np.digitize(snrs, edges))
+    for index, name in enumerate(snr_classes(edges)):
+        part = table.only(of_clip == index)
+        if part.clips:
+            yield from mean_rows(results, part, "snr_mean", name)
+            yield from _snr_differences(results, part, name)
+
+
+def _snr_differences(results, part, name):
+    baseline, *arms = results.arms
+    for arm in arms:
+        seeds, differences = part.differences(arm, baseline)
+        if seeds:
+            means = differences.mean(axis=1)
+            estimate = mean_over_seeds(means, results.comparison["confidence"])
+            yield _row("snr_difference", arm, part, name, estimate, len(seeds))
+
+
+def gate_rows(results: ComparisonResults):
+    """Yield teacher minus baseline on validation, for each gate metric."""
+    plan = results.comparison
+    for metric, margin in plan["gate"].items():
+        table = score_table(results, metric, "valid")
+        baseline = table.scores[plan["baseline"]]
+        if "teacher" in table.scores and baseline:
+            _require_clips(table)
+            teacher = table.scores["teacher"][None].mean()
+            leads = [teacher - values.mean() for values in baseline.values()]
+            yield _row(
+                "gate_difference", "teacher", table, f"at least {margin:+g}",
+                _untested(leads, plan["confidence"]), len(leads),
+            )  # fmt: skip
+
+
+def _require_clips(table):
+    if not table.clips:
+        raise UserError(
+            "the gate's metrics must be defined for some validation clip in all "
+            f"systems, got none for {table.metric}; correct the comparison "
+            "file's gate"
+        )
+
+
+def is_void(results: ComparisonResults, rows: list) -> bool:
+    """Tell whether the teacher misses the margin of a gate metric."""
+    gate = results.comparison["gate"]
+    return any(
+        row.value < gate[row.metric]
+        for row in rows
+        if row.quantity == "gate_difference"
+    )
+
+
+def setting_text(setting: dict) -> str:
+    """Return a setting for a reader, as ``kd_gradient_ratio 0.3, lr 0.001``."""
+    return ", ".join(f"{key} {value}" for key, value in sorted(setting.items()))
+
+
+def tuning_rows(results: ComparisonResults):
+    """Yield the mean validation score of each setting that was tried."""
+    metric = results.comparison["tune_on"]
+    for arm in results.arms:
+        jobs = results.tuning(arm)
+        for setting, mean in setting_means(jobs, metric) if jobs else ():
+            yield Row(
+                "tuning_mean", arm, metric, setting_text(setting), mean, seeds=1
+            )
+
+
+def time_rows(results: ComparisonResults):
+    """Yield the time of a step, and its ratio to the baseline's.
+
+    Both are medians over seeds. The ratio is taken within a seed: its jobs see
+    the same data in the same order.
+    """
+    baseline = results.reported(results.arms[0])
+    for arm in results.arms:
+        jobs = results.reported(arm)
+        seconds = [job.seconds_per_step for job in jobs.values()]
+        ratios = [
+            job.seconds_per_step / baseline[seed].seconds_per_step
+            for seed, job in jobs.items()
+            if seed in baseline
+        ]
+        for quantity, of in (("step_seconds", seconds), ("step_ratio", ratios)):
+            if of:
+                median = float(np.median(of))
+                yield Row(quantity, arm, value=median, seeds=len(of))
+
+
+def _untested(values, confidence):
+    # That a score is not zero is no finding, and the gate asks for a margin.
+    return replace(mean_over_seeds(values, confidence), p=None)
+
+
+def _row(quantity, system, table, condition, estimate, seeds, p_holm=None):
+    return Row(
+        quantity, system, table.metric, condition, estimate.value, estimate.low,
+        estimate.high, estimate.p, p_holm, seeds, len(table.clips),
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""The numbers of a comparison of made-up scores, by hand."""
+
+import pytest
+
+from speechbrain_dfkd.comparison.analysis import (
+    all_rows,
+    gate_rows,
+    is_void,
+    snr_classes,
+)
+from speechbrain_dfkd.comparison.score_table import score_table
+from speechbrain_dfkd.comparison.tables import RowIndex
+from speechbrain_dfkd.errors import UserError
+
+BASE = [1.0, 1.5, 2.0]  # mean 1.5
+
+
+def shifted(by):
+    return [value + by for value in BASE]
+
+
+@pytest.fixture
+def jobs(job):
+    """none: 1.5 each. dfkd gains 0.1, 0.2, 0.3; clean loses 0.1, twice."""
+    gains = {"none": [0, 0, 0], "dfkd": [0.1, 0.2, 0.3], "clean": [-0.1, -0.1]}
+    return [
+        job(arm, seed, shifted(by))
+        for arm, of in gains.items()
+        for seed, by in enumerate(of, start=1)
+    ]
+
+
+def index_of(results):
+    return RowIndex(all_rows(results))
+
+
+def test_means_are_over_clips_and_then_over_seeds(results, jobs):
+    index = index_of(results(jobs))
+    dfkd = index.get("mean", "dfkd", "pesq_wb")
+    assert dfkd.value == pytest.approx(1.7)
+    assert (dfkd.high - dfkd.low) / 2 == pytest.approx(0.4303 / 3**0.5, 1e-4)
+    assert (dfkd.seeds, dfkd.clips, dfkd.p) == (3, 3, None)
+    teacher = index.get("mean", "teacher", "si_sdr")
+    assert (teacher.value, teacher.low, teacher.seeds) == (15.0, None, None)
+
+
+def test_differences_are_paired_by_seed(results, jobs):
+    index = index_of(results(jobs))
+    dfkd = index.get("difference", "dfkd", "pesq_wb")
+    assert dfkd.value == pytest.approx(0.2)
+    assert dfkd.p == pytest.approx(0.0742, abs=1e-4)  # t = 3.4641 again
+    by_seed = index.all("difference_by_seed", "dfkd")
+    shown = [row for row in by_seed if row.metric == "si_sdr"]
+    assert [row.condition for row in shown] == ["seed 1", "seed 2", "seed 3"]
+    assert [row.value for row in shown] == pytest.approx([1, 2, 3])
+    # The gain is the same for all clips: only seeds cause spread.
+    crossed = index.get("difference_bootstrap", "dfkd", "pesq_wb")
+    assert crossed.p == pytest.approx(dfkd.p, abs=0.02)
+
+
+def test_an_arm_is_paired_with_the_seeds_that_it_has(results, job):
+    # Seed 3 is easy: a mean over all of the baseline's seeds would mislead.
+    jobs = [job("none", seed, shifted(by)) for seed, by in ((1, 0), (3, 1))]
+    jobs += [job("dfkd", seed, shifted(0.25)) for seed in (1, 2)]
+    row = index_of(results(jobs)).get("difference", "dfkd", "pesq_wb")
+    assert (row.value, row.low, row.p, row.seeds) == (0.25, None, None, 1)
+
+
+def test_holm_counts_the_arms_of_one_metric(results, job):
+    gains = {"none": [0, 0, 0], "dfkd": [1, 2, 3], "clean": [1, 2, 4]}
+    jobs = [
+        job(arm, seed, shifted(by))
+        for arm, of in gains.items()
+        for seed, by in enumerate(of, start=1)
+    ]
+    index = index_of(results(jobs))
+    for quantity in ("difference", "difference_bootstrap"):
+        dfkd = index.get(quantity, "dfkd", "stoi")
+        clean = index.get(quantity, "clean", "stoi")
+        assert dfkd.p < clean.p  # t = 3.46 and 2.65
+        assert dfkd.p_holm == pytest.approx(2 * dfkd.p)
+        assert clean.p_holm == max(2 * dfkd.p, clean.p)
+
+
+def test_no_difference_at_all_is_zero_with_certainty(results, job):
+    jobs = [job(arm, seed, BASE) for arm in ("none", "dfkd") for seed in (1, 2)]
+    index = index_of(results(jobs))
+    for quantity in ("difference", "difference_bootstrap"):
+        row = index.get(quantity, "dfkd", "pesq_wb")
+        assert (row.value, row.low, row.high, row.p) == (0, 0, 0, 1)
+
+
+def test_an_undefined_score_leaves_its_clip_out_everywhere(results, job):
+    jobs = [job("none", 1, [1.0, 2.0, 6.0]), job("dfkd", 1, [1.0, 3.0, None])]
+    found = results(jobs)
+    table = score_table(found, "pesq_wb")
+    assert (table.clips, table.undefined) == (["a", "b"], 1)
+    index = index_of(found)
+    assert index.get("mean", "none", "pesq_wb").value == 1.5
+    assert index.get("difference", "dfkd", "pesq_wb").value == 0.5
+
+
+def test_clips_are_classed_by_the_noisy_input(results, jobs):
+    # BASE as PESQ is -5, 0 and 5 dB; a class holds its lower edge.
+    assert snr_classes([0, 10]) == ["below 0 dB", "0 to 10 dB", "from 10 dB"]
+    index = index_of(results(jobs))
+    low = index.get("snr_mean", "none", "pesq_wb", "below 0 dB")
+    middle = index.get("snr_mean", "none", "pesq_wb", "0 to 10 dB")
+    assert (low.value, low.clips) == (1.0, 1)
+    assert (middle.value, middle.clips) == (1.75, 2)
+    assert index.get("snr_mean", "none", "pesq_wb", "from 10 dB") is None
+    gain = index.get("snr_difference", "dfkd", "pesq_wb", "below 0 dB")
+    assert (gain.value, gain.seeds) == (pytest.approx(0.2), 3)
+
+
+def test_a_clip_without_input_sdr_is_in_no_class(results, jobs):
+    found = results(jobs)
+    found.systems["noisy"]["test"]["a"]["si_sdr"] = None
+    index = index_of(found)
+    assert index.get("mean", "none", "pesq_wb").clips == 3
+    assert index.get("snr_mean", "none", "pesq_wb", "below 0 dB") is None
+    assert index.get("snr_mean", "none", "pesq_wb", "0 to 10 dB").clips == 2
+    assert index.get("snr_mean", "none", "pesq_wb", "from 10 dB") is None
+
+
+@pytest.mark.parametrize("lead, void", [(0.5, False), (0.49, True)])
+def test_a_teacher_below_the_margin_voids_the_comparison(
+    results, jobs, lead, void
+):
+    found = results(jobs, teacher=shifted(lead))
+    rows = list(gate_rows(found))
+    assert [row.metric for row in rows] == ["pesq_wb", "si_sdr"]
+    assert rows[0].value == pytest.approx(lead)
+    assert is_void(found, rows) is void
+
+
+def test_every_gate_metric_must_hold(results, jobs):
+    found = results(jobs, teacher=shifted(1), gate={"pesq_wb": 0, "si_sdr": 11})
+    assert is_void(found, all_rows(found))
+
+
+def test_a_gate_on_a_metric_without_scores_does_not_pass(results, jobs):
+    with pytest.raises(UserError, match="got none for pesq;"):
+        list(gate_rows(results(jobs, gate={"pesq": 0})))
+
+
+def test_the_time_of_a_step_is_compared_within_a_seed(results, job):
+    seconds = {"none": [1.0, 2.0, 4.0], "dfkd": [2.0, 2.0, 8.0]}
+    jobs = [
+        job(arm, seed, BASE, seconds=value)
+        for arm, of in seconds.items()
+        for seed, value in enumerate(of, start=1)
+    ]
+    index = index_of(results(jobs))
+    assert index.get("step_seconds", "none").value == 2
+    assert index.get("step_ratio", "none").value == 1
+    assert index.get("step_ratio", "dfkd").value == 2  # of 2, 1, 2
+
+
+def test_nothing_finished_has_no_rows(results):
+    assert all_rows(results([], None, None)) == []

@@ -1,0 +1,174 @@
+"""The report is made from the folder's files, and says what it lacks."""
+
+import csv
+
+import pytest
+
+from speechbrain_dfkd.comparison import plot
+from speechbrain_dfkd.comparison.__main__ import main
+from speechbrain_dfkd.comparison.analysis import all_rows
+from speechbrain_dfkd.comparison.report import write_comparison_report
+from speechbrain_dfkd.comparison.tables import RowIndex
+from speechbrain_dfkd.errors import UserError
+
+FILES = ("report.md", "report.csv", "report.png")
+
+
+@pytest.fixture
+def jobs(job):
+    gains = {"none": 0.0, "dfkd": 0.1, "clean": -0.1}
+    return [
+        job(arm, seed, [1 + by, 1.5 + by, 2 + by + seed / 100 * by])
+        for arm, by in gains.items()
+        for seed in (1, 2, 3)
+    ]
+
+
+def section(report, name):
+    return report.split(f"## {name}\n")[1].split("\n## ")[0]
+
+
+def test_a_whole_comparison_needs_no_excuse(results, jobs, written):
+    folder = written(results(jobs))
+    report = write_comparison_report(folder)
+    assert report.startswith("# Comparison objectives\n")
+    assert "INCOMPLETE" not in report
+    assert report == (folder / "report.md").read_text()
+    means = section(report, "Test set")
+    assert "| teacher | 3.000 | 0.3750 | 15.00 | - |" in means
+    assert "| none | 1.500 [1.500, 1.500] |" in means
+    differences = section(report, "Difference to none")
+    assert (
+        "| dfkd | +0.101 [+0.100, +0.101] | < 0.001 | < 0.001 |" in differences
+    )
+    assert "**SI-SDR [dB]**" in differences
+    classes = section(report, "By SI-SDR of the noisy clip")
+    assert "| system | below 0 dB, 1 clips | 0 to 10 dB, 2 clips |" in classes
+    assert "| dfkd | 1.100 (+0.100 [" in classes
+    gate = section(report, "The gate")
+    assert "| PESQ-WB | +1.500 [+1.500, +1.500] | +0.500 | yes |" in gate
+    assert "| dfkd | 800 | 0.500 | 1.00 |" in report
+    data = section(report, "Data, arms and command")
+    assert "Clips: 3 valid, 3 test. Seeds: 1, 2, 3." in data
+    assert "| none | `kd_weight: 0` |" in data
+    assert "| batch_size | `4` |" in data
+    assert "python recipes/VoiceBank/compare.py a.yaml b.yaml" in data
+
+
+def test_a_weak_teacher_makes_the_report_begin_with_void(
+    results, jobs, written
+):
+    report = write_comparison_report(written(results(jobs, teacher=[1, 2, 2])))
+    assert report.startswith("**VOID: the teacher does not beat the baseline")
+    assert "| +0.500 | **no** |" in section(report, "The gate")
+
+
+def test_what_is_missing_is_named(results, jobs, written):
+    folder = written(results(jobs[:4], teacher=None))
+    report = write_comparison_report(folder)
+    assert report.startswith("**INCOMPLETE:")
+    assert "dfkd, seed 2" in report and "scores of the teacher" in report
+    assert "dfkd, seed 1" not in report.split("\n")[0]
+    one_seed = "| dfkd | +0.100 | - | - | +0.100 | - | - | 1 |"
+    assert one_seed in section(report, "Difference to none")
+    assert "| clean | - | - | - | - | - | - | - |" in report
+
+
+def test_a_comparison_without_a_finished_job_has_a_report(results, written):
+    folder = written(results([], None, None))
+    assert write_comparison_report(folder).startswith("**INCOMPLETE:")
+    assert all((folder / name).exists() for name in FILES)
+
+
+def test_undefined_scores_are_counted(results, job, written):
+    jobs = [job("none", 1, [1, 2, 3]), job("dfkd", 1, [1, None, 3])]
+    means = section(write_comparison_report(written(results(jobs))), "Test set")
+    assert "1 for PESQ-WB, 1 for STOI, 1 for SI-SDR [dB]." in means
+
+
+def test_tuning_shows_all_settings_and_the_chosen_one(results, job, written):
+    jobs = [
+        job("dfkd", 100, [1, 1, ratio], "tuning", {"kd_gradient_ratio": ratio})
+        for ratio in (0.1, 1.0, 0.3)
+    ]
+    chosen = {"kd_gradient_ratio": 1.0}
+    jobs.append(job("dfkd", 1, [1, 1, 1], setting=chosen))
+    report = write_comparison_report(written(results(jobs)))
+    tuning = section(report, "Tuning")
+    assert "seed 100" in tuning and "was best" not in tuning
+    lines = tuning.strip().split("\n")[-3:]
+    assert lines == [
+        "| dfkd | kd_gradient_ratio 0.1 | 0.700 |  |",
+        "| dfkd | kd_gradient_ratio 0.3 | 0.767 |  |",
+        "| dfkd | kd_gradient_ratio 1.0 | 1.000 | yes |",
+    ]
+
+
+def test_another_setting_than_the_best_is_pointed_out(results, job, written):
+    jobs = [
+        job("dfkd", 100, [1, 1, ratio], "tuning", {"kd_gradient_ratio": ratio})
+        for ratio in (0.1, 1.0)
+    ]
+    jobs.append(job("dfkd", 1, [1, 1, 1], setting={"kd_gradient_ratio": 0.1}))
+    report = write_comparison_report(written(results(jobs)))
+    assert "kd_gradient_ratio 1.0 was best" in section(report, "Tuning")
+
+
+def test_the_csv_file_has_a_line_for_each_number(results, jobs, written):
+    folder = written(results(jobs))
+    write_comparison_report(folder)
+    with open(folder / "report.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    (row,) = (
+        row
+        for row in rows
+        if (row["quantity"], row["system"], row["metric"])
+        == ("difference", "clean", "si_sdr")
+    )
+    # SI-SDR is 10 dB a point; seed s loses another s / 1000 on one of 3 clips.
+    assert float(row["value"]) == pytest.approx(-1 - 10 * 0.002 / 3)
+    assert (row["seeds"], row["clips"]) == ("3", "3")
+    assert float(row["p_holm"]) >= float(row["p"])
+    keys = [tuple(row.values())[:4] for row in rows]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_same_files_give_the_same_report(results, jobs, written, capsys):
+    folder = written(results(jobs))
+    report = write_comparison_report(folder)
+    first = [(folder / name).read_bytes() for name in FILES]
+    assert main([str(folder)]) == 0
+    assert capsys.readouterr().out == report + "\n"
+    assert [(folder / name).read_bytes() for name in FILES] == first
+    assert first[2].startswith(b"\x89PNG")
+
+
+def test_a_wrong_folder_is_an_error_without_a_traceback(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "comparison.json must be a JSON file" in error
+    assert "Traceback" not in error
+
+
+def test_the_plot_shows_the_means_seeds_and_intervals_of_the_rows(
+    results, jobs
+):
+    found = results(jobs)
+    index = RowIndex(rows := all_rows(found))
+    panels = plot.difference_figure(found, rows).axes
+    for panel, metric in zip(panels, ("pesq_wb", "si_sdr"), strict=True):
+        drawn = [list(line.get_xdata()) for line in panel.lines]
+        for arm in ("dfkd", "clean"):
+            paired = index.get("difference", arm, metric)
+            crossed = index.get("difference_bootstrap", arm, metric)
+            seeds = index.all("difference_by_seed", arm)
+            assert [paired.value] in drawn
+            assert [paired.low, paired.high] in drawn
+            assert [crossed.low, crossed.high] in drawn
+            assert [s.value for s in seeds if s.metric == metric] in drawn
+
+
+def test_a_missing_matplotlib_is_told_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(plot.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install .*compare"):
+        plot.require_matplotlib()

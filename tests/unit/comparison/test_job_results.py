@@ -1,0 +1,98 @@
+"""Results survive being written, and what does not fit is refused."""
+
+import json
+
+import pytest
+
+from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
+from speechbrain_dfkd.comparison.job_results import JobResult
+from speechbrain_dfkd.errors import UserError
+
+
+def test_a_job_is_read_as_it_was_written(job, tmp_path):
+    result = job("dfkd", 1, [1.5, None], setting={"lr": 0.001})
+    path = result.save(tmp_path)
+    assert path == tmp_path / "jobs/dfkd-lr_0.001-seed_1.json"
+    assert JobResult.load(path) == result
+
+
+def test_a_score_that_is_not_a_number_is_not_written(job, tmp_path):
+    with pytest.raises(ValueError):
+        job("dfkd", 1, [float("nan")]).save(tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [("{", "must be a JSON file"), ("{}", "must have the keys")],
+)
+def test_a_damaged_file_is_named(job, tmp_path, text, message):
+    path = job("dfkd", 1, [1.0]).save(tmp_path)
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"dfkd-seed_1.json {message}"):
+        JobResult.load(path)
+
+
+def test_a_folder_is_read_with_what_it_lacks(job, results, written):
+    jobs = [job("none", 1, [1.0, 1.0]), job("dfkd", 2, [1.0, 1.0])]
+    plan = {"seeds": [1, 2], "arms": {"dfkd": {}, "none": {}}}
+    folder = written(results(jobs, None, None, **plan))
+    found = ComparisonResults.load(folder)
+    assert found.arms == ["none", "dfkd"]
+    assert found.reported("none") == {1: jobs[0]}
+    assert found.missing() == [
+        "scores of the noisy",
+        "scores of the teacher",
+        "none, seed 2",
+        "dfkd, seed 1",
+    ]
+
+
+def test_a_folder_without_a_comparison_is_refused(tmp_path):
+    with pytest.raises(UserError, match="comparison.json must be a JSON file"):
+        ComparisonResults.load(tmp_path)
+
+
+def test_a_comparison_without_a_key_is_refused(results, written):
+    folder = written(results([]))
+    plan = json.loads((folder / "comparison.json").read_text())
+    del plan["gate"]
+    (folder / "comparison.json").write_text(json.dumps(plan))
+    with pytest.raises(UserError, match="the name gate"):
+        ComparisonResults.load(folder)
+
+
+def test_jobs_scored_on_other_clips_are_refused(job, results):
+    jobs = [job("none", 1, [1, 1, 1]), job("dfkd", 1, [1, 1])]
+    with pytest.raises(UserError, match="same valid utterances.*\n  c$"):
+        results(jobs)
+
+
+@pytest.mark.parametrize(
+    "arm, seed, purpose",
+    [
+        ("other", 1, "report"),
+        ("dfkd", 4, "report"),
+        ("dfkd", 100, "report"),
+        ("dfkd", 1, "tuning"),
+    ],
+)
+def test_jobs_that_are_not_planned_are_refused(
+    job, results, arm, seed, purpose
+):
+    with pytest.raises(UserError, match=f"{arm}, seed {seed} \\({purpose}"):
+        results([job(arm, seed, [1, 1, 1], purpose)])
+
+
+def test_two_reported_settings_of_a_job_are_refused(job, results):
+    jobs = [
+        job("dfkd", 1, [1, 1, 1], setting={"kd_gradient_ratio": ratio})
+        for ratio in (0.1, 0.3)
+    ]
+    with pytest.raises(UserError, match="one result, .*\n  dfkd, seed 1$"):
+        results(jobs)
+
+
+def test_an_unknown_purpose_is_refused(job):
+    with pytest.raises(UserError, match="purpose must be report or tuning"):
+        job("dfkd", 1, [1.0], "tune")
