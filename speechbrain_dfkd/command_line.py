@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import speechbrain as sb
@@ -79,7 +80,9 @@ class Command:
         return teacher
 
 
-def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
+def read_command(
+    argv: list, recipe_folder: Path, keys: set, announce: bool = True
+) -> Command:
     """Read a command line, check its settings, and announce the run.
 
     Arguments
@@ -90,6 +93,8 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         Holds ``<dataset>.yaml`` and ``demo.yaml``.
     keys : set of str
         What the script's leaves must have: ``TEACHER_KEYS`` or ``DFKD_KEYS``.
+    announce : bool
+        False: print nothing.
 
     Raises
     ------
@@ -106,11 +111,13 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         configuration = _compose(leaf, layers, overrides, keys)
     adopt_run_options(configuration, run_opts)
     check_values(configuration.settings())
-    if if_main_process():
+    announce = announce and if_main_process()
+    if announce:
         script = recipe_folder / Path(sys.argv[0]).name
-        command = f"python {script} {leaf} --data_folder DIR"
+        files = takewhile(lambda word: word[0] != "-", sys.argv[1:])
+        command = f"python {script} {' '.join(files)} --data_folder DIR"
         print_start(configuration, command if is_demo else None)
-    adopt_asteroid_teacher(configuration)
+    adopt_asteroid_teacher(configuration, announce)
     _name_after_settings(configuration)
     _redirect_debug(configuration, run_opts)
     return Command(configuration, run_opts, layers)

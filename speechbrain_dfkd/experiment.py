@@ -13,9 +13,11 @@ from speechbrain.utils.distributed import (
 from speechbrain_dfkd.command_line import (
     DFKD_KEYS,
     TEACHER_KEYS,
+    Command,
     exit_code,
     read_command,
 )
+from speechbrain_dfkd.configuration import Configuration
 from speechbrain_dfkd.data.dataset import make_datasets
 from speechbrain_dfkd.dfkd_brain import DFKDBrain, needs_teacher
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
@@ -71,21 +73,43 @@ def _train_teacher(argv, recipe_folder):
 
 def _train_dfkd(argv, recipe_folder):
     command = read_command(argv, recipe_folder, DFKD_KEYS)
+    get_ready(command)
+    hparams, datasets, brain = distil(command)
+    systems = {"teacher": brain.teacher.model} if brain.teacher else {}
+    systems["student"] = hparams["student"]["model"]
+    _finish(command.configuration, hparams, command.run_opts, datasets, systems)
+
+
+def get_ready(command: Command, teaches: bool | None = None) -> None:
+    """Check a dfkd leaf, prepare its data, and train the teacher it needs.
+
+    Arguments
+    ---------
+    command : Command
+        Receives the weights of the teacher as ``teacher_ckpt``.
+    teaches : bool, optional
+        Whether there is to be a teacher; by default where the leaf needs one.
+
+    Raises
+    ------
+    UserError
+        For settings, data or a teacher that cannot be used.
+    """
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     # A teacher that only gives the first weights is not run in training.
-    teaches = needs_teacher(hparams)
+    needed = needs_teacher(hparams)
+    teaches = needed if teaches is None else teaches
     if hparams["init_from_teacher"]:  # a bad pair is refused at once
         _initialise(hparams)
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
     _prepare(hparams)
-    _make_datasets(hparams)  # unfit data are refused before a teacher trains
+    open_datasets(hparams)  # unfit data are refused before a teacher trains
     if teaches and not hparams["teacher_ckpt"]:
         weights = _find_or_teach(command.teacher(), run_opts)
         configuration.tree["teacher_ckpt"] = str(weights)
-    _distil(configuration, run_opts, teaches)
 
 
 def _refuse_folder_of_others(configuration):
@@ -132,7 +156,7 @@ def _start(configuration):
     do not depend on what its teacher's training drew.
     """
     hparams = configuration.build()
-    datasets = _make_datasets(hparams)
+    datasets = open_datasets(hparams)
     folder = hparams["output_folder"]
     sb.create_experiment_directory(folder)
     if if_main_process():
@@ -142,7 +166,8 @@ def _start(configuration):
     return hparams, datasets
 
 
-def _make_datasets(hparams):
+def open_datasets(hparams: dict) -> dict:
+    """Return the data sets of the manifests that a leaf names."""
     return make_datasets(
         hparams["train_annotation"],
         hparams["valid_annotation"],
@@ -191,26 +216,39 @@ def _teach(configuration, run_opts):
     _finish(configuration, hparams, run_opts, datasets, systems)
 
 
-def _distil(configuration, run_opts, teaches):
+def distil(command: Command, brain_class: type = DFKDBrain):
+    """Train a student, or go on, up to its best checkpoint.
+
+    Arguments
+    ---------
+    command : Command
+        ``get_ready`` was called with it.
+    brain_class : type
+        ``DFKDBrain`` or one that also watches the training.
+
+    Returns
+    -------
+    tuple
+        The leaf's objects and the data sets, both dict, and the Brain.
+    """
+    configuration = command.configuration
     hparams, datasets = _start(configuration)
     teacher = None
-    if teaches:
+    if needs_teacher(hparams):
         teacher = FrozenTeacher(load_teacher(hparams, configuration.settings()))
     if hparams["init_from_teacher"]:  # a resume then loads its checkpoint
         _initialise(hparams)
-    brain = DFKDBrain(
+    brain = brain_class(
         hparams["modules"],
         hparams["opt_class"],
         hparams,
-        run_opts,
+        command.run_opts,
         hparams["checkpointer"],
         teacher,
     )
     brain.measure_kd_weight(datasets["train"])
     _fit(brain, hparams, datasets)
-    systems = {"teacher": teacher.model} if teaches else {}
-    systems["student"] = hparams["student"]["model"]
-    _finish(configuration, hparams, run_opts, datasets, systems)
+    return hparams, datasets, brain
 
 
 def _initialise(hparams):
@@ -226,17 +264,22 @@ def _finish(configuration, hparams, run_opts, datasets, systems):
         rows = tester.rows("noisy", Unprocessed(), hparams["prepared_folder"])
         for system, model in systems.items():
             rows += tester.rows(system, model, folder)
-        trained, model = list(systems.items())[-1]
-        export_enhancer(
-            folder / EXPORT,
-            configuration.text(),
-            trained,
-            model,
-            hparams["sample_rate"],
-        )
+        trained = list(systems)[-1]
+        export(configuration, hparams, trained)
         print(f"\n{write_report(folder, rows)}\n")
         print(f"Results:  {folder}/results.csv, results.json")
         print(
             f"{trained.capitalize()} to deploy: {folder / EXPORT}", flush=True
         )
     ddp_barrier()
+
+
+def export(configuration: Configuration, hparams: dict, system: str) -> None:
+    """Write the folder to deploy, for ``system``: "teacher" or "student"."""
+    export_enhancer(
+        Path(hparams["output_folder"], EXPORT),
+        configuration.text(),
+        system,
+        hparams[system]["model"],
+        hparams["sample_rate"],
+    )

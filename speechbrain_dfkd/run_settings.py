@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from speechbrain.utils.distributed import if_main_process
-
 from speechbrain_dfkd.asteroid_checkpoint import is_asteroid, read_asteroid
 from speechbrain_dfkd.checkpoint_file import read_checkpoint
 from speechbrain_dfkd.configuration import Configuration
@@ -78,7 +76,9 @@ def adopt_run_options(configuration: Configuration, run_opts) -> None:
         run_opts.overridden_args.remove(key)
 
 
-def adopt_asteroid_teacher(configuration: Configuration) -> None:
+def adopt_asteroid_teacher(
+    configuration: Configuration, announce: bool = True
+) -> None:
     """Let an Asteroid checkpoint say which network the teacher is.
 
     Such a file describes its network, so that the setting ``teacher`` gives
@@ -89,6 +89,8 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
     ---------
     configuration : Configuration
         Of a dfkd leaf; of another, nothing happens.
+    announce : bool
+        Whether to print which network it is.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
         return
     network = read_asteroid(content, path)
     configuration.tree["teacher"] = parse_tree(network.text(), str(path))
-    if if_main_process():
+    if announce:
         replaced = settings["teacher"]["name"]
         print(
             f"Teacher: {network.name}, Asteroid's {content['model_name']}, as "
@@ -179,12 +181,7 @@ def refuse_other_settings(folder, configuration: Configuration) -> None:
     if not path.exists():
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    now = json.loads(_decisive(configuration))
-    changes = [
-        f"{key}: {before.get(key)} there, {now.get(key)} now"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
+    changes = differing(before, decisive_settings(configuration))
     if changes:
         raise UserError(
             f"output_folder must hold one experiment, got {folder}, which "
@@ -207,13 +204,30 @@ def keep_settings(folder, configuration: Configuration) -> None:
         Its settings.
     """
     path = Path(folder, SETTINGS_FILE)
-    write_atomically(path, _decisive(configuration).encode())
+    text = json.dumps(decisive_settings(configuration), indent=1)
+    write_atomically(path, text.encode())
 
 
-def _decisive(configuration):
+def decisive_settings(configuration: Configuration) -> dict:
+    """Return the settings that a resume must share, as JSON gives them."""
     settings = configuration.settings()
     kept = {k: v for k, v in settings.items() if k not in _MAY_CHANGE}
-    return json.dumps(kept, indent=1)
+    return json.loads(json.dumps(kept))
+
+
+def differing(before: dict, now: dict) -> list:
+    """Return a line for each setting that differs.
+
+    Example
+    -------
+    >>> differing({"lr": 0.1, "seed": 1}, {"lr": 0.2, "seed": 1})
+    ['lr: 0.1 there, 0.2 now']
+    """
+    return [
+        f"{key}: {before.get(key)} there, {now.get(key)} now"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
 
 
 def print_start(configuration: Configuration, demo_command: str | None) -> None:
