@@ -16,7 +16,6 @@ from speechbrain_dfkd.run_settings import (
     adopt_asteroid_teacher,
     adopt_run_options,
     check_values,
-    print_start,
 )
 
 # The keys that the recipes read; any other must be referred to in the YAML.
@@ -116,7 +115,7 @@ def read_command(
         script = recipe_folder / Path(sys.argv[0]).name
         files = takewhile(lambda word: word[0] != "-", sys.argv[1:])
         command = f"python {script} {' '.join(files)} --data_folder DIR"
-        print_start(configuration, command if is_demo else None)
+        _print_start(configuration, command if is_demo else None)
     adopt_asteroid_teacher(configuration, announce)
     _name_after_settings(configuration)
     _redirect_debug(configuration, run_opts)
@@ -148,6 +147,33 @@ def _name_after_settings(configuration):
             suffix = name if value is True else f"{name}_{value}"
             settings["run"] += f"-{suffix}"
     configuration.tree["run"] = settings["run"]
+
+
+def _print_start(
+    configuration: Configuration, demo_command: str | None
+) -> None:
+    """Print the demo's banner and where the settings come from.
+
+    ``demo_command`` runs on the real data set; None: this is no demo.
+    """
+    if demo_command is not None:
+        name = configuration.tree["dataset"]["name"]
+        lines = [
+            "DEMO: no --data_folder was given, so this runs on a small corpus",
+            "of synthetic speech and noise, made now, at demo scale. It shows",
+            f"that everything works; its scores say nothing about {name}.",
+            "",
+            f"To run on {name}:",
+            f"  {demo_command}",
+        ]
+        width = max(map(len, lines))
+        rule = "=" * (width + 4)
+        body = "\n".join(f"| {line.ljust(width)} |" for line in lines)
+        print(f"{rule}\n{body}\n{rule}", flush=True)
+    print(
+        "Settings, later ones win: " + " < ".join(configuration.sources),
+        flush=True,
+    )
 
 
 def _redirect_debug(configuration, run_opts):

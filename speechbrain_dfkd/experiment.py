@@ -17,8 +17,7 @@ from speechbrain_dfkd.command_line import (
     exit_code,
     read_command,
 )
-from speechbrain_dfkd.configuration import Configuration
-from speechbrain_dfkd.data.dataset import make_datasets
+from speechbrain_dfkd.data.splits import open_splits, prepare_splits
 from speechbrain_dfkd.dfkd_brain import DFKDBrain, needs_teacher
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
@@ -67,7 +66,7 @@ def _train_teacher(argv, recipe_folder):
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     _refuse_folder_of_others(configuration)
-    _prepare(hparams)
+    prepare_splits(hparams)
     _teach(configuration, run_opts)
 
 
@@ -105,8 +104,8 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
-    _prepare(hparams)
-    open_datasets(hparams)  # unfit data are refused before a teacher trains
+    prepare_splits(hparams)
+    open_splits(hparams)  # unfit data are refused before a teacher trains
     if teaches and not hparams["teacher_ckpt"]:
         weights = _find_or_teach(command.teacher(), run_opts)
         configuration.tree["teacher_ckpt"] = str(weights)
@@ -115,18 +114,6 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
 def _refuse_folder_of_others(configuration):
     folder = configuration.settings()["output_folder"]
     run_on_main(refuse_other_settings, args=[folder, configuration])
-
-
-def _prepare(hparams):
-    """Make the manifests, and the demo corpus where there is no other."""
-    if hparams["skip_prep"]:
-        return
-    dataset = hparams["dataset"]
-    if dataset["demo_corpus"] is not None:
-        run_on_main(dataset["demo_corpus"], args=[hparams["data_folder"]])
-    keys = ["data_folder", "prepared_folder", "train_annotation"]
-    keys += ["valid_annotation", "test_annotation", "sample_rate"]
-    run_on_main(dataset["prepare"], kwargs={key: hparams[key] for key in keys})
 
 
 def _find_or_teach(configuration, run_opts) -> Path:
@@ -156,7 +143,7 @@ def _start(configuration):
     do not depend on what its teacher's training drew.
     """
     hparams = configuration.build()
-    datasets = open_datasets(hparams)
+    datasets = open_splits(hparams)
     folder = hparams["output_folder"]
     sb.create_experiment_directory(folder)
     if if_main_process():
@@ -164,20 +151,6 @@ def _start(configuration):
         write_atomically(path, configuration.text().encode())
         keep_settings(folder, configuration)
     return hparams, datasets
-
-
-def open_datasets(hparams: dict) -> dict:
-    """Return the data sets of the manifests that a leaf names."""
-    return make_datasets(
-        hparams["train_annotation"],
-        hparams["valid_annotation"],
-        hparams["test_annotation"],
-        segment_seconds=hparams["segment_seconds"],
-        sample_rate=hparams["sample_rate"],
-        seed=hparams["seed"],
-        epoch_counter=hparams["epoch_counter"],
-        make_train=hparams["dataset"]["make_train"],
-    )
 
 
 def _fit(brain, hparams, datasets):
@@ -264,22 +237,12 @@ def _finish(configuration, hparams, run_opts, datasets, systems):
         rows = tester.rows("noisy", Unprocessed(), hparams["prepared_folder"])
         for system, model in systems.items():
             rows += tester.rows(system, model, folder)
-        trained = list(systems)[-1]
-        export(configuration, hparams, trained)
+        trained, model = list(systems.items())[-1]
+        text, rate = configuration.text(), hparams["sample_rate"]
+        export_enhancer(folder / EXPORT, text, trained, model, rate)
         print(f"\n{write_report(folder, rows)}\n")
         print(f"Results:  {folder}/results.csv, results.json")
         print(
             f"{trained.capitalize()} to deploy: {folder / EXPORT}", flush=True
         )
     ddp_barrier()
-
-
-def export(configuration: Configuration, hparams: dict, system: str) -> None:
-    """Write the folder to deploy, for ``system``: "teacher" or "student"."""
-    export_enhancer(
-        Path(hparams["output_folder"], EXPORT),
-        configuration.text(),
-        system,
-        hparams[system]["model"],
-        hparams["sample_rate"],
-    )

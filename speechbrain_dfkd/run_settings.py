@@ -1,4 +1,4 @@
-"""Checks a run's settings, and tells the user what they are."""
+"""Checks a run's settings, and keeps a folder to one experiment."""
 
 import json
 from pathlib import Path
@@ -228,33 +228,3 @@ def differing(before: dict, now: dict) -> list:
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
-
-
-def print_start(configuration: Configuration, demo_command: str | None) -> None:
-    """Print the demo's banner and where the settings come from.
-
-    Arguments
-    ---------
-    configuration : Configuration
-        The run's settings.
-    demo_command : str or None
-        None: this is no demo. Else how to run on the real data set.
-    """
-    if demo_command is not None:
-        name = configuration.tree["dataset"]["name"]
-        lines = [
-            "DEMO: no --data_folder was given, so this runs on a small corpus",
-            "of synthetic speech and noise, made now, at demo scale. It shows",
-            f"that everything works; its scores say nothing about {name}.",
-            "",
-            f"To run on {name}:",
-            f"  {demo_command}",
-        ]
-        width = max(map(len, lines))
-        rule = "=" * (width + 4)
-        body = "\n".join(f"| {line.ljust(width)} |" for line in lines)
-        print(f"{rule}\n{body}\n{rule}", flush=True)
-    print(
-        "Settings, later ones win: " + " < ".join(configuration.sources),
-        flush=True,
-    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechbrain_dfkd.command_line import DFKD_KEYS, read_command
 from speechbrain_dfkd.comparison.base_command import BaseCommand
-from speechbrain_dfkd.comparison.plan import Plan
+from speechbrain_dfkd.comparison.plan import TUNABLE, Plan
 from speechbrain_dfkd.dfkd_brain import needs_teacher
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.run_settings import decisive_settings, differing
@@ -68,24 +68,22 @@ def _settings_of(base, overrides, recipe_folder):
     return {k: v for k, v in settings.items() if k not in _OF_A_JOB}
 
 
-def held_settings(settings: dict) -> dict:
+def held_settings(settings: dict, plan: Plan) -> dict:
     """Return what is the same in all arms, in brief: no nested values.
 
     Arguments
     ---------
     settings : dict
         As ``check_arms`` returns it.
-
-    Example
-    -------
-    >>> held_settings({"a": {"lr": 1, "beta": 2}, "b": {"lr": 1, "beta": 3}})
-    {'lr': 1}
+    plan : Plan
+        What it tunes is not among them.
     """
+    tuned = TUNABLE if plan.learning_rates else ()
     first, *others = settings.values()
     brief = {
         key: value.get("name") if isinstance(value, dict) else value
         for key, value in first.items()
-        if all(other.get(key) == value for other in others)
+        if key not in tuned and all(other.get(key) == value for other in others)
     }
     return {
         key: value

@@ -53,8 +53,7 @@ class BaseCommand:
             values = _merged(values, change)
         words = [self.leaf, *self.options]
         for key, value in values.items():
-            # A word of its own; only within braces must an include's '' stay.
-            words += [f"--{key}", one_line(value).removesuffix(" ''")]
+            words += [f"--{key}", one_line(value)]
         return words
 
 

@@ -78,7 +78,7 @@ class Comparison:
         now = {
             **self.plan.as_json(),
             "teacher": before.get("teacher"),
-            "settings": held_settings(settings),
+            "settings": held_settings(settings, self.plan),
             "arm_settings": settings,
             "command": self._as_text("compare.py", sys.argv[1:]),
         }

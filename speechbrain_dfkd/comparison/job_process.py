@@ -13,7 +13,9 @@ from speechbrain_dfkd.command_line import DFKD_KEYS, exit_code, read_command
 from speechbrain_dfkd.comparison.comparison_results import SPLITS
 from speechbrain_dfkd.comparison.job_results import save_json
 from speechbrain_dfkd.comparison.timed_brain import TimedBrain, read_timing
-from speechbrain_dfkd.experiment import distil, export, get_ready, open_datasets
+from speechbrain_dfkd.data.splits import open_splits
+from speechbrain_dfkd.experiment import EXPORT, distil, get_ready
+from speechbrain_dfkd.inference.export import export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.teacher import fingerprint, load_teacher
 
@@ -63,7 +65,7 @@ def _teach(argv, recipe_folder):
         "noisy": (Unprocessed(), hparams["prepared_folder"]),
         "teacher": (teacher, folder),
     }
-    datasets = open_datasets(hparams)
+    datasets = open_splits(hparams)
     scores = {
         name: _scores(hparams, command, datasets, SPLITS, name, *system)
         for name, system in systems.items()
@@ -85,9 +87,10 @@ def _distil(argv, recipe_folder, splits=("valid",)):
     command = read_command(argv, recipe_folder, DFKD_KEYS)
     get_ready(command)
     hparams, datasets, _ = distil(command, TimedBrain)
-    export(command.configuration, hparams, "student")
     folder = Path(hparams["output_folder"])
     student = hparams["student"]["model"]
+    text, rate = command.configuration.text(), hparams["sample_rate"]
+    export_enhancer(folder / EXPORT, text, "student", student, rate)
     scores = _scores(
         hparams, command, datasets, splits, "student", student, folder
     )
