@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import speechbrain as sb
-from ruamel.yaml.comments import CommentedMap
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import one_line, parse_tree, tag_of
@@ -102,9 +101,7 @@ def _as_list(value):
 
 def _merged(values, changes):
     """Return ``values`` changed as ``configuration.compose`` would do it."""
-    merged = CommentedMap(values)
-    if tag_of(values):
-        merged.yaml_set_tag(tag_of(values))
+    merged = values.copy()  # with its tag
     for key, value in changes.items():
         old = values.get(key)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)

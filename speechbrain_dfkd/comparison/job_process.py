@@ -3,15 +3,13 @@
 ``python -m speechbrain_dfkd.comparison.job_process WHAT RECIPE_FOLDER LEAF ...``
 """
 
-import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from speechbrain_dfkd.command_line import DFKD_KEYS, exit_code, read_command
 from speechbrain_dfkd.comparison.comparison_results import SPLITS
 from speechbrain_dfkd.comparison.job_results import save_json
+from speechbrain_dfkd.comparison.jobs import end_with_parent
 from speechbrain_dfkd.comparison.timed_brain import TimedBrain, read_timing
 from speechbrain_dfkd.data.splits import open_splits
 from speechbrain_dfkd.experiment import EXPORT, distil, get_ready
@@ -37,21 +35,6 @@ def main(words: list) -> int:
     end_with_parent()
     sys.path.insert(0, recipe_folder)
     return exit_code(_TASKS[what], argv, recipe_folder)
-
-
-def end_with_parent() -> None:
-    """Kill this process group as soon as standard input is closed.
-
-    The process that started this one holds the other end, and the system
-    closes it when that process ends, even by a kill.
-    """
-    threading.Thread(target=_watch, daemon=True).start()
-
-
-def _watch():
-    while os.read(0, 1):
-        pass
-    os.killpg(0, signal.SIGKILL)
 
 
 def _teach(argv, recipe_folder):

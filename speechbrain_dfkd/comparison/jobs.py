@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -153,3 +154,18 @@ def _first_to_end(running):
             if process.has_ended():
                 return name
         time.sleep(_POLL_SECONDS)
+
+
+def end_with_parent() -> None:
+    """Kill this process and its workers as soon as standard input is closed.
+
+    Called in the process that ``JobProcess`` starts, which leads a group of
+    its own. The other end is closed when the starter ends, even by a kill.
+    """
+    threading.Thread(target=_watch_input, daemon=True).start()
+
+
+def _watch_input():
+    while os.read(0, 1):
+        pass
+    os.killpg(os.getpid(), signal.SIGKILL)

@@ -1,11 +1,12 @@
 """A toy comparison by the real script: killed, gone on with, and repeated."""
 
+import json
 import signal
 import time
 from pathlib import Path
 
 import pytest
-from recipe_runs import dfkd_options, finish, start
+from recipe_runs import STUDENT_NETWORK, dfkd_options, finish, start
 
 pytestmark = pytest.mark.slow
 
@@ -48,9 +49,6 @@ def toy(corpus, tmp_path):
         },
     )
     return tmp_path / "results/comparison-toy", [plan, LEAF, *options]
-
-
-STUDENT_NETWORK = "!include:models/dccrn_eighth.yaml"
 
 
 def processes_with(word) -> list:
@@ -96,6 +94,11 @@ def test_comparison_goes_on_after_a_kill_and_is_made_once(toy):
     assert len(names) == 8
     assert sum("-seed_100" in name for name in names) == 4
     assert all(path.stat().st_mtime_ns == kept[path] for path in kept)
+    for path in jobs.glob("*.json"):
+        job = json.loads(path.read_text())
+        assert job["steps"] == 7 and job["seconds_per_step"] > 0
+        clips = len(job["valid"]), len(job["test"])
+        assert clips == (2, 0 if job["seed"] == 100 else 3)
     report = (folder / "report.md").read_text()
     assert report in second
     for row in ("none", "dfkd", "noisy", "teacher"):
