@@ -85,6 +85,7 @@ class Comparison:
         ComparisonResults(now, self.results)  # refuses those of other arms
         known_jobs(self.plan, self.results)  # refuses those of other settings
         save_json(path, now)
+        self._drop_checkpoints()  # a kill may have come before
 
     def is_finished(self) -> bool:
         """Tell whether all results are there."""
@@ -178,7 +179,14 @@ class Comparison:
         )
         result.save(self.folder)
         self.results.append(result)
-        shutil.rmtree(folder / "save")
+        self._drop_checkpoints()
+
+    def _drop_checkpoints(self):
+        """Remove the checkpoints of finished jobs: they take the room."""
+        for path in (self.folder / JOBS_FOLDER).glob("*.json"):
+            save = self.folder / RUNS_FOLDER / path.stem / "save"
+            if save.exists():
+                shutil.rmtree(save)
 
     def _as_text(self, script, words):
         path = (self.recipe_folder / script).resolve()
