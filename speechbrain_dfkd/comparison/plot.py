@@ -117,7 +117,9 @@ def _explain(figure, panel, results, rows):
     ]  # fmt: skip
     figure.legend(handles=keys, loc="outside lower center", ncols=4)
     marks = (
-        ["VOID: the teacher is not better"] if is_void(results, rows) else []
+        ["VOID: the teacher is not better by the margin"]
+        if is_void(results, rows)
+        else []
     )
     marks += ["INCOMPLETE"] if results.missing() else []
     figure.suptitle(" - ".join([results.comparison["name"], *marks]))

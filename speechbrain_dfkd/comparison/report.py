@@ -102,8 +102,8 @@ def _banners(results, rows):
     if is_void(results, rows):
         yield (
             "**VOID: the teacher does not beat the baseline by the margin that "
-            "the comparison asks for (see [The gate](#the-gate)). There was no "
-            "better teacher to learn from, so nothing below tells whether "
+            "the comparison asks for (see [The gate](#the-gate)). No clearly "
+            "better teacher was there to learn from, so nothing below tells whether "
             "distillation helps.**"
         )
     missing = results.missing()
