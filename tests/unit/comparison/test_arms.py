@@ -79,8 +79,9 @@ def test_an_arm_adds_to_what_the_command_line_says():
 
 def test_an_include_takes_the_place_of_a_mapping():
     common = base("--kd", "!include:kd/dfkd_rolloff.yaml {share: 0.5}")
-    kd = settings_of(common, "kd: !include:kd/dfkd.yaml")["kd"]
-    assert kd["name"] == "dfkd" and "share" not in kd
+    for file in ("dfkd.yaml", "dfkd.yaml {beta: 0.25}"):
+        kd = settings_of(common, f"kd: !include:kd/{file}")["kd"]
+        assert kd["name"] == "dfkd" and "share" not in kd
     assert settings_of(common, "kd: {share: 0.6}")["kd"]["share"] == 0.6
 
 
