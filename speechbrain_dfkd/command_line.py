@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import speechbrain as sb
@@ -14,7 +15,6 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.run_settings import (
     adopt_asteroid_teacher,
     adopt_run_options,
-    print_start,
 )
 from speechbrain_dfkd.value_checks import check_values
 
@@ -81,7 +81,9 @@ class Command:
         return teacher
 
 
-def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
+def read_command(
+    argv: list, recipe_folder: Path, keys: set, announce: bool = True
+) -> Command:
     """Read a command line, check its settings, and announce the run.
 
     Arguments
@@ -92,6 +94,8 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         Holds ``<dataset>.yaml`` and ``demo.yaml``.
     keys : set of str
         What the script's leaves must have: ``TEACHER_KEYS`` or ``DFKD_KEYS``.
+    announce : bool
+        False: print nothing.
 
     Raises
     ------
@@ -108,11 +112,13 @@ def read_command(argv: list, recipe_folder: Path, keys: set) -> Command:
         configuration = _compose(leaf, layers, overrides, keys)
     adopt_run_options(configuration, run_opts)
     check_values(configuration.settings())
-    if if_main_process():
+    announce = announce and if_main_process()
+    if announce:
         script = recipe_folder / Path(sys.argv[0]).name
-        command = f"python {script} {leaf} --data_folder DIR"
-        print_start(configuration, command if is_demo else None)
-    adopt_asteroid_teacher(configuration)
+        files = takewhile(lambda word: word[0] != "-", sys.argv[1:])
+        command = f"python {script} {' '.join(files)} --data_folder DIR"
+        _print_start(configuration, command if is_demo else None)
+    adopt_asteroid_teacher(configuration, announce)
     _name_after_settings(configuration)
     _redirect_debug(configuration, run_opts)
     return Command(configuration, run_opts, layers)
@@ -143,6 +149,33 @@ def _name_after_settings(configuration):
             suffix = name if value is True else f"{name}_{value}"
             settings["run"] += f"-{suffix}"
     configuration.tree["run"] = settings["run"]
+
+
+def _print_start(
+    configuration: Configuration, demo_command: str | None
+) -> None:
+    """Print the demo's banner and where the settings come from.
+
+    ``demo_command`` runs on the real data set; None: this is no demo.
+    """
+    if demo_command is not None:
+        name = configuration.tree["dataset"]["name"]
+        lines = [
+            "DEMO: no --data_folder was given, so this runs on a small corpus",
+            "of synthetic speech and noise, made now, at demo scale. It shows",
+            f"that everything works; its scores say nothing about {name}.",
+            "",
+            f"To run on {name}:",
+            f"  {demo_command}",
+        ]
+        width = max(map(len, lines))
+        rule = "=" * (width + 4)
+        body = "\n".join(f"| {line.ljust(width)} |" for line in lines)
+        print(f"{rule}\n{body}\n{rule}", flush=True)
+    print(
+        "Settings, later ones win: " + " < ".join(configuration.sources),
+        flush=True,
+    )
 
 
 def _redirect_debug(configuration, run_opts):

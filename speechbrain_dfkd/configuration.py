@@ -121,6 +121,8 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)
+    # A key that only a replaced value referred to is idle, not misspelt.
+    known = read_keys | set(RunOptions().as_dict()) | _referred(tree)
     sources = [str(leaf)]
     for layer in layers:
         for pattern, values in read_tree(layer).items():
@@ -132,7 +134,7 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
     if overrides:
         _merge(tree, overrides, leaf.parent, "the command line")
         sources.append("the command line")
-    _check_used(tree, read_keys | set(RunOptions().as_dict()), leaf)
+    _check_used(tree, known, leaf)
     _check_includes(tree, leaf.parent)
     return Configuration(leaf, tree, sources)
 
@@ -182,11 +184,18 @@ def _check_includes(node, folder):
             _check_includes(child, folder)
 
 
+def _referred(tree):
+    """Return the top-level keys that a tree's references name."""
+    return {
+        key
+        for node in nodes_of(tree)
+        if tag_of(node) in ("!ref", "!copy")
+        for key in _REFERENCE.findall(str(node.value))
+    }
+
+
 def _check_used(tree, read_keys, source):
-    referred = set()
-    for node in nodes_of(tree):
-        if tag_of(node) in ("!ref", "!copy"):
-            referred.update(_REFERENCE.findall(str(node.value)))
+    referred = _referred(tree)
     for key in tree:
         if key not in referred | read_keys and not key.startswith("__"):
             raise _unknown(key, source, referred | (read_keys - set(tree)))

@@ -13,10 +13,11 @@ from speechbrain.utils.distributed import (
 from speechbrain_dfkd.command_line import (
     DFKD_KEYS,
     TEACHER_KEYS,
+    Command,
     exit_code,
     read_command,
 )
-from speechbrain_dfkd.data.dataset import make_datasets
+from speechbrain_dfkd.data.splits import open_splits, prepare_splits
 from speechbrain_dfkd.dfkd_brain import DFKDBrain, needs_teacher
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
@@ -66,46 +67,56 @@ def _train_teacher(argv, recipe_folder):
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     _refuse_folder_of_others(configuration)
-    _prepare(hparams)
+    prepare_splits(hparams)
     _teach(configuration, run_opts)
 
 
 def _train_dfkd(argv, recipe_folder):
     command = read_command(argv, recipe_folder, DFKD_KEYS)
+    get_ready(command)
+    hparams, datasets, brain = distil(command)
+    systems = {"teacher": brain.teacher.model} if brain.teacher else {}
+    systems["student"] = hparams["student"]["model"]
+    _finish(command.configuration, hparams, command.run_opts, datasets, systems)
+
+
+def get_ready(command: Command, teaches: bool | None = None) -> None:
+    """Check a dfkd leaf, prepare its data, and train the teacher it needs.
+
+    Arguments
+    ---------
+    command : Command
+        Receives the weights of the teacher as ``teacher_ckpt``.
+    teaches : bool, optional
+        Whether there is to be a teacher; by default where the leaf needs one.
+
+    Raises
+    ------
+    UserError
+        For settings, data or a teacher that cannot be used.
+    """
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     # A teacher that only gives the first weights is not run in training.
-    teaches = needs_teacher(hparams)
+    needed = needs_teacher(hparams)
+    teaches = needed if teaches is None else teaches
     check_cache(hparams)
     if hparams["init_from_teacher"]:  # a bad pair is refused at once
         _initialise(hparams)
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
-    _prepare(hparams)
+    prepare_splits(hparams)
     # Unfit data are refused before a teacher trains.
-    check_cache(hparams, _make_datasets(hparams)["train"])
+    check_cache(hparams, open_splits(hparams)["train"])
     if teaches and not hparams["teacher_ckpt"]:
         weights = _find_or_teach(command.teacher(), run_opts)
         configuration.tree["teacher_ckpt"] = str(weights)
-    _distil(configuration, run_opts, teaches)
 
 
 def _refuse_folder_of_others(configuration):
     folder = configuration.settings()["output_folder"]
     run_on_main(refuse_other_settings, args=[folder, configuration])
-
-
-def _prepare(hparams):
-    """Make the manifests, and the demo corpus where there is no other."""
-    if hparams["skip_prep"]:
-        return
-    dataset = hparams["dataset"]
-    if dataset["demo_corpus"] is not None:
-        run_on_main(dataset["demo_corpus"], args=[hparams["data_folder"]])
-    keys = ["data_folder", "prepared_folder", "train_annotation"]
-    keys += ["valid_annotation", "test_annotation", "sample_rate"]
-    run_on_main(dataset["prepare"], kwargs={key: hparams[key] for key in keys})
 
 
 def _find_or_teach(configuration, run_opts) -> Path:
@@ -135,7 +146,7 @@ def _start(configuration):
     do not depend on what its teacher's training drew.
     """
     hparams = configuration.build()
-    datasets = _make_datasets(hparams)
+    datasets = open_splits(hparams)
     folder = hparams["output_folder"]
     sb.create_experiment_directory(folder)
     if if_main_process():
@@ -143,19 +154,6 @@ def _start(configuration):
         write_atomically(path, configuration.text().encode())
         keep_settings(folder, configuration)
     return hparams, datasets
-
-
-def _make_datasets(hparams):
-    return make_datasets(
-        hparams["train_annotation"],
-        hparams["valid_annotation"],
-        hparams["test_annotation"],
-        segment_seconds=hparams["segment_seconds"],
-        sample_rate=hparams["sample_rate"],
-        seed=hparams["seed"],
-        epoch_counter=hparams["epoch_counter"],
-        make_train=hparams["dataset"]["make_train"],
-    )
 
 
 def _fit(brain, hparams, datasets):
@@ -194,28 +192,43 @@ def _teach(configuration, run_opts):
     _finish(configuration, hparams, run_opts, datasets, systems)
 
 
-def _distil(configuration, run_opts, teaches):
+def distil(command: Command, brain_class: type = DFKDBrain):
+    """Train a student, or go on, up to its best checkpoint.
+
+    Arguments
+    ---------
+    command : Command
+        ``get_ready`` was called with it.
+    brain_class : type
+        ``DFKDBrain`` or one that also watches the training.
+
+    Returns
+    -------
+    tuple
+        The leaf's objects and the data sets, both dict, and the Brain.
+    """
+    configuration = command.configuration
     hparams, datasets = _start(configuration)
     teacher = None
-    if teaches:
+    if needs_teacher(hparams):
         settings, train_set = configuration.settings(), datasets["train"]
         model = load_teacher(hparams, settings)
-        teacher = prepare_teacher(model, hparams, settings, train_set, run_opts)
+        teacher = prepare_teacher(
+            model, hparams, settings, train_set, command.run_opts
+        )
     if hparams["init_from_teacher"]:  # a resume then loads its checkpoint
         _initialise(hparams)
-    brain = DFKDBrain(
+    brain = brain_class(
         hparams["modules"],
         hparams["opt_class"],
         hparams,
-        run_opts,
+        command.run_opts,
         hparams["checkpointer"],
         teacher,
     )
     brain.measure_kd_weight(datasets["train"])
     _fit(brain, hparams, datasets)
-    systems = {"teacher": teacher.model} if teaches else {}
-    systems["student"] = hparams["student"]["model"]
-    _finish(configuration, hparams, run_opts, datasets, systems)
+    return hparams, datasets, brain
 
 
 def _initialise(hparams):
@@ -232,13 +245,8 @@ def _finish(configuration, hparams, run_opts, datasets, systems):
         for system, model in systems.items():
             rows += tester.rows(system, model, folder)
         trained, model = list(systems.items())[-1]
-        export_enhancer(
-            folder / EXPORT,
-            configuration.text(),
-            trained,
-            model,
-            hparams["sample_rate"],
-        )
+        text, rate = configuration.text(), hparams["sample_rate"]
+        export_enhancer(folder / EXPORT, text, trained, model, rate)
         print(f"\n{write_report(folder, rows)}\n")
         print(f"Results:  {folder}/results.csv, results.json")
         print(

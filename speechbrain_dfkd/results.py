@@ -1,4 +1,4 @@
-"""Scores systems on a test set, each once."""
+"""Scores systems on a test or validation set, each once."""
 
 import hashlib
 from pathlib import Path
@@ -32,7 +32,7 @@ class _TestBrain(EnhancementBrain):
 
 
 class SystemTester:
-    """Scores systems on one test set.
+    """Scores systems on one set of whole utterances.
 
     Scores are kept in files named after what they depend on, so that a run
     that goes on after a kill does not repeat them.
@@ -40,19 +40,22 @@ class SystemTester:
     Arguments
     ---------
     hparams : dict
-        As for ``EnhancementBrain``, with ``test_annotation``.
+        As for ``EnhancementBrain``, with the split's annotation.
     run_opts : speechbrain.utils.run_opts.RunOptions
         Device and precision.
     test_set : speechbrain.dataio.dataset.DynamicItemDataset
         Whole utterances.
+    split : str
+        "test" or "valid".
     """
 
-    def __init__(self, hparams: dict, run_opts, test_set):
+    def __init__(self, hparams: dict, run_opts, test_set, split: str = "test"):
         # Tests do not belong in the log of a training.
         self.hparams = {**hparams, "train_logger": None}
         self.run_opts = run_opts
         self.test_set = test_set
-        manifest = Path(hparams["test_annotation"])
+        self.split = split
+        manifest = Path(hparams[f"{split}_annotation"])
         self.test_hash = hashlib.sha256(manifest.read_bytes()).hexdigest()
         self.test_set_of = {
             name: entry.get("test_set")
@@ -76,19 +79,25 @@ class SystemTester:
         list of dict
             See ``speechbrain_dfkd.evaluation.report.write_report``.
         """
+        scores = self.scores(system, model, folder)
+        size = self._size(model)
+        return [
+            {"system": system, "test_set": name, **part.summary(), **size}
+            for name, part in _parts(scores, self.test_set_of)
+        ]
+
+    def scores(self, system: str, model: nn.Module, folder) -> Scores:
+        """Return a system's scores of each utterance; arguments as ``rows``."""
         key = f"{fingerprint(model)[:12]}-{self.test_hash[:12]}"
         if self.run_opts.debug:  # few utterances: no scores of the test set
             key += "-debug"
-        path = Path(folder, f"test_scores-{system}-{key}.json")
+        path = Path(folder, f"{self.split}_scores-{system}-{key}.json")
         saves = self.hparams["save_enhanced"] and system != "noisy"
+        saves = saves and self.split == "test"
         if saves or not path.exists():
             print(f"Testing: {system}", flush=True)
             self._score(system, model, saves).save(path)
-        size = self._size(model)
-        return [
-            {"system": system, "test_set": name, **scores.summary(), **size}
-            for name, scores in _parts(Scores.load(path), self.test_set_of)
-        ]
+        return Scores.load(path)
 
     def _size(self, model) -> dict:
         if not count_parameters(model):

@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from speechbrain.utils.distributed import if_main_process
-
 from speechbrain_dfkd.asteroid_checkpoint import is_asteroid, read_asteroid
 from speechbrain_dfkd.checkpoint_file import read_checkpoint
 from speechbrain_dfkd.configuration import Configuration
@@ -46,7 +44,9 @@ def adopt_run_options(configuration: Configuration, run_opts) -> None:
         run_opts.overridden_args.remove(key)
 
 
-def adopt_asteroid_teacher(configuration: Configuration) -> None:
+def adopt_asteroid_teacher(
+    configuration: Configuration, announce: bool = True
+) -> None:
     """Let an Asteroid checkpoint say which network the teacher is.
 
     Such a file describes its network, so that the setting ``teacher`` gives
@@ -57,6 +57,8 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
     ---------
     configuration : Configuration
         Of a dfkd leaf; of another, nothing happens.
+    announce : bool
+        Whether to print which network it is.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def adopt_asteroid_teacher(configuration: Configuration) -> None:
         return
     network = read_asteroid(content, path)
     configuration.tree["teacher"] = parse_tree(network.text(), str(path))
-    if if_main_process():
+    if announce:
         replaced = settings["teacher"]["name"]
         print(
             f"Teacher: {network.name}, Asteroid's {content['model_name']}, as "
@@ -100,30 +102,14 @@ def refuse_other_settings(folder, configuration: Configuration) -> None:
     path = Path(folder, SETTINGS_FILE)
     if not path.exists():
         return
-    before = _flat(json.loads(path.read_text(encoding="utf-8")))
-    now = _flat(json.loads(_decisive(configuration)))
-    changes = [
-        f"{key}: {before.get(key)} there, {now.get(key)} now"
-        for key in sorted((before.keys() | now.keys()) - _MAY_CHANGE)
-        if before.get(key) != now.get(key)
-    ]
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changes = differing(before, decisive_settings(configuration))
     if changes:
         raise UserError(
             f"output_folder must hold one experiment, got {folder}, which "
             f"holds a run with other settings:\n{listing(changes)}\n"
             f"choose another --output_folder, or delete that one"
         )
-
-
-def _flat(settings, prefix=""):
-    """Return {"a.b": value} of {"a": {"b": value}}."""
-    flat = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def keep_settings(folder, configuration: Configuration) -> None:
@@ -140,40 +126,39 @@ def keep_settings(folder, configuration: Configuration) -> None:
         Its settings.
     """
     path = Path(folder, SETTINGS_FILE)
-    write_atomically(path, _decisive(configuration).encode())
+    text = json.dumps(decisive_settings(configuration), indent=1)
+    write_atomically(path, text.encode())
 
 
-def _decisive(configuration):
+def decisive_settings(configuration: Configuration) -> dict:
+    """Return the settings that a resume must share, as JSON gives them."""
     settings = configuration.settings()
     kept = {k: v for k, v in settings.items() if k not in _MAY_CHANGE}
-    return json.dumps(kept, indent=1)
+    return json.loads(json.dumps(kept))
 
 
-def print_start(configuration: Configuration, demo_command: str | None) -> None:
-    """Print the demo's banner and where the settings come from.
+def differing(before: dict, now: dict) -> list:
+    """Return a line for each setting that differs.
 
-    Arguments
-    ---------
-    configuration : Configuration
-        The run's settings.
-    demo_command : str or None
-        None: this is no demo. Else how to run on the real data set.
+    Example
+    -------
+    >>> differing({"kd": {"share": 0.1}, "seed": 1}, {"kd": {}, "seed": 1})
+    ['kd.share: 0.1 there, None now']
     """
-    if demo_command is not None:
-        name = configuration.tree["dataset"]["name"]
-        lines = [
-            "DEMO: no --data_folder was given, so this runs on a small corpus",
-            "of synthetic speech and noise, made now, at demo scale. It shows",
-            f"that everything works; its scores say nothing about {name}.",
-            "",
-            f"To run on {name}:",
-            f"  {demo_command}",
-        ]
-        width = max(map(len, lines))
-        rule = "=" * (width + 4)
-        body = "\n".join(f"| {line.ljust(width)} |" for line in lines)
-        print(f"{rule}\n{body}\n{rule}", flush=True)
-    print(
-        "Settings, later ones win: " + " < ".join(configuration.sources),
-        flush=True,
-    )
+    before, now = _flat(before), _flat(now)
+    return [
+        f"{key}: {before.get(key)} there, {now.get(key)} now"
+        for key in sorted((before.keys() | now.keys()) - _MAY_CHANGE)
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _flat(settings, prefix=""):
+    """Return {"a.b": value} of {"a": {"b": value}}."""
+    flat = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

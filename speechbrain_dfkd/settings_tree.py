@@ -60,6 +60,33 @@ def nodes_of(node) -> Iterator:
             yield from nodes_of(child)
 
 
+def one_line(node) -> str:
+    """Return a node as YAML that fits a word of the command line.
+
+    Example
+    -------
+    >>> tree = parse_tree("kd: !include:kd/a.yaml\\nb:\\n  c: [1]", "x")
+    >>> one_line(tree)
+    "{kd: !include:kd/a.yaml '', b: {c: [1]}}"
+    >>> one_line(tree["kd"])
+    '!include:kd/a.yaml'
+    """
+    # Within braces a tag needs a value beside it, if only an empty one.
+    return _flow(node).removesuffix(" ''")
+
+
+def _flow(node):
+    if isinstance(node, Mapping):
+        pairs = (f"{key}: {_flow(value)}" for key, value in node.items())
+        return f"{tag_of(node)} {{{', '.join(pairs)}}}".strip()
+    if isinstance(node, list):
+        return f"{tag_of(node)} [{', '.join(map(_flow, node))}]".strip()
+    yaml, stream = _yaml(), io.StringIO()
+    yaml.default_flow_style = True
+    yaml.dump([node], stream)
+    return stream.getvalue().strip()[1:-1]
+
+
 def plain_settings(text: str) -> dict:
     """Read HyperPyYAML text without making objects; tags become text.
 

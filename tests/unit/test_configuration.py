@@ -92,6 +92,11 @@ def test_misspelt_override_is_named(files, overrides, key, hint):
         settings(files, overrides)
 
 
+def test_replaced_value_leaves_its_references_idle(files):
+    fixed = "opt_class: !name:collections.OrderedDict {lr: 7}"
+    assert settings(files, fixed)["opt_class"]["lr"] == 7
+
+
 def test_misspelt_key_in_leaf_is_named(files):
     text = LEAF.replace("opt_class", "opt_clas")
     (files / "my_dfkd.yaml").write_text(text)

@@ -1,0 +1,48 @@
+"""What the script ``compare.py`` of a recipe runs."""
+
+from speechbrain_dfkd.command_line import exit_code
+from speechbrain_dfkd.comparison.base_command import read_base_command
+from speechbrain_dfkd.comparison.comparison import Comparison
+from speechbrain_dfkd.comparison.plan import read_plan
+from speechbrain_dfkd.comparison.plot import require_matplotlib
+from speechbrain_dfkd.comparison.report import write_comparison_report
+from speechbrain_dfkd.errors import UserError
+
+
+def compare(argv: list, recipe_folder) -> int:
+    """Train all arms of a comparison and print its report.
+
+    What is finished is kept and not done again.
+
+    Arguments
+    ---------
+    argv : list of str
+        The command line without the script's name: a comparison file, then
+        what ``train_dfkd.py`` takes.
+    recipe_folder : str or Path
+        Holds ``<dataset>.yaml`` and ``demo.yaml``.
+
+    Returns
+    -------
+    int
+        The exit code: 2 where the user has something to put right.
+    """
+    return exit_code(_compare, argv, recipe_folder)
+
+
+def _compare(argv, recipe_folder):
+    if len(argv) < 2 or argv[1].startswith("-"):
+        raise UserError(
+            "compare.py must be given a comparison file and a dfkd leaf, got "
+            f"{' '.join(argv) or 'nothing'}; for example "
+            "hparams/comparisons/objectives.yaml hparams/dccrn_dfkd.yaml"
+        )
+    require_matplotlib()
+    plan = read_plan(argv[0])
+    comparison = Comparison(plan, read_base_command(argv[1:]), recipe_folder)
+    comparison.check()
+    if not comparison.is_finished():
+        comparison.teach()
+        comparison.train()
+    print(f"\n{write_comparison_report(comparison.folder)}", flush=True)
+    print(f"Report: {comparison.folder}/report.md, report.csv, report.png")

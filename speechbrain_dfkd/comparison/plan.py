@@ -1,0 +1,240 @@
+"""What a comparison file asks for, checked."""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from speechbrain_dfkd.command_line import SHARED_KEYS
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.settings_tree import (
+    dump_tree,
+    one_line,
+    plain_settings,
+    read_tree,
+)
+
+TUNABLE = ("kd_gradient_ratio", "lr")
+# Metrics of which a higher value is better.
+_METRICS = ("pesq_wb", "pesq_nb", "stoi", "si_sdr")
+# The comparison itself decides on these ...
+_DECIDED = {"seed", "output_folder", "save_folder", "run", "experiment"}
+# ... and these must be the same in all arms: data and teacher.
+_HELD = {*SHARED_KEYS, "teacher_ckpt", "teacher_leaf", "teacher_overrides"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison: arms, seeds, what is tuned, and how it is judged.
+
+    Arguments
+    ---------
+    name : str
+        The comparison's folder is named after it.
+    baseline : str
+        The arm that all others are compared with.
+    arms : dict
+        ``{name: {key of the leaf: value}}``, values as YAML nodes.
+    seeds : list of int
+        Of the trainings that are reported.
+    tuning_seed : int
+        Of the trainings that choose settings; not among ``seeds``.
+    gradient_ratios : list of float
+        Values of ``kd_gradient_ratio`` tried for each arm but the baseline.
+    learning_rates : list of float
+        Values of ``lr`` tried for the baseline, as many; the arms take its
+        choice. Both empty: nothing is tuned.
+    tune_on : str
+        The metric whose mean on the validation set chooses.
+    side_by_side : int
+        Trainings at a time; above 1 each has one thread.
+    gate : dict
+        ``{metric: margin}`` by which the teacher must beat the baseline on
+        validation.
+    confidence : float
+        Of intervals, in (0, 1).
+    bootstrap_draws : int
+        Draws of the bootstrap.
+    snr_edges_db : list of float
+        Between the report's classes of input SI-SDR, in dB.
+    """
+
+    name: str
+    baseline: str
+    arms: dict
+    seeds: list
+    tuning_seed: int
+    gradient_ratios: list
+    learning_rates: list
+    tune_on: str
+    side_by_side: int
+    gate: dict
+    confidence: float
+    bootstrap_draws: int
+    snr_edges_db: list
+
+    def __post_init__(self):
+        for key, (constraint, keeps) in _CONSTRAINTS.items():
+            _require(key, constraint, getattr(self, key), keeps)
+        for arm, overrides in self.arms.items():
+            _require_arm(arm, overrides)
+        _require(
+            "baseline", f"be one of the arms {sorted(self.arms)}",
+            self.baseline, self.arms.__contains__,
+        )  # fmt: skip
+        _require(
+            "tuning_seed", "not be among seeds, whose scores are reported",
+            self.tuning_seed, lambda seed: seed not in self.seeds,
+        )  # fmt: skip
+        _require(
+            "learning_rates",
+            f"be as many as gradient_ratios, {len(self.gradient_ratios)}, so "
+            "that no arm is tuned more than another",
+            self.learning_rates,
+            lambda rates: len(rates) == len(self.gradient_ratios),
+        )
+        if self.learning_rates:
+            _require(
+                f"the baseline {self.baseline}",
+                "not set lr while learning_rates are tried for it",
+                list(self.arms[self.baseline]), lambda keys: "lr" not in keys,
+            )  # fmt: skip
+
+    def as_json(self) -> dict:
+        """Return all as plain values; an arm's values are YAML text."""
+        arms = {
+            arm: {key: one_line(value) for key, value in overrides.items()}
+            for arm, overrides in self.arms.items()
+        }
+        return {**asdict(self), "arms": arms}
+
+
+def read_plan(path) -> Plan:
+    """Read a comparison file.
+
+    Arguments
+    ---------
+    path : str or Path
+        YAML with the keys of ``Plan``, such as
+        ``hparams/comparisons/objectives.yaml``.
+
+    Raises
+    ------
+    UserError
+        Names what cannot be used.
+    """
+    tree = read_tree(Path(path))
+    known = [entry.name for entry in fields(Plan)]
+    unknown = [key for key in tree if key not in known]
+    if unknown:
+        close = difflib.get_close_matches(str(unknown[0]), known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {known}"
+        raise UserError(f"unknown key '{unknown[0]}' in {path}; {hint}")
+    missing = [key for key in known if key not in tree]
+    if missing:
+        raise UserError(
+            f"{path} must describe a comparison, got none of the keys "
+            f"{', '.join(missing)}; start from "
+            f"hparams/comparisons/objectives.yaml"
+        )
+    # By way of JSON: the numbers of a YAML tree remember how they were written.
+    values = json.loads(json.dumps(plain_settings(dump_tree(tree))))
+    try:
+        return Plan(**{**values, "arms": tree["arms"]})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _require(key: str, constraint: str, value, keeps: Callable):
+    if not keeps(value):
+        raise UserError(
+            f"{key} must {constraint}, got {value!r}; correct the comparison "
+            f"file"
+        )
+
+
+def _require_arm(arm, overrides):
+    _require("an arm's name", "be letters, digits, _ . and -", arm, _is_name)
+    _require(
+        f"arm {arm}", "be a mapping of keys of the leaf to values, perhaps {}",
+        overrides, lambda value: isinstance(value, Mapping),
+    )  # fmt: skip
+    decided, held = sorted(_DECIDED & set(overrides)), _HELD & set(overrides)
+    if decided:
+        raise UserError(
+            f"arm {arm} must not set what the comparison decides, got "
+            f"{', '.join(decided)}; drop it"
+        )
+    if held:
+        raise UserError(
+            f"arm {arm} must not set what all arms share, got "
+            f"{', '.join(sorted(held))}; give it on the command line instead"
+        )
+
+
+def _is_name(value):
+    return isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
+
+
+def _is_number(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _all(keeps: Callable, least: int = 0) -> Callable:
+    """Return the check of a list of distinct values that each keep it."""
+    return lambda values: (
+        isinstance(values, list)
+        and all(map(keeps, values))
+        and len({*values}) == len(values) >= least
+    )
+
+
+def _is_positive(value):
+    return _is_number(value) and value > 0
+
+
+# key: (what it must, whether a value does)
+_CONSTRAINTS = {
+    "name": ("be letters, digits, _ . and -", _is_name),
+    "arms": (
+        "be a mapping of two names or more to overrides of the leaf",
+        lambda arms: isinstance(arms, Mapping) and len(arms) > 1,
+    ),
+    "seeds": ("be distinct integers, at least one", _all(_is_integer, 1)),
+    "tuning_seed": ("be an integer", _is_integer),
+    "gradient_ratios": ("be distinct numbers above 0", _all(_is_positive)),
+    "learning_rates": ("be distinct numbers above 0", _all(_is_positive)),
+    "tune_on": (f"be one of {', '.join(_METRICS)}", _METRICS.__contains__),
+    "side_by_side": (
+        "be an integer of at least 1",
+        lambda value: _is_integer(value) and value >= 1,
+    ),
+    "gate": (
+        f"map some of {', '.join(_METRICS)} to numbers",
+        lambda gate: (
+            isinstance(gate, Mapping)
+            and set(gate) <= set(_METRICS)
+            and all(map(_is_number, gate.values()))
+        ),
+    ),
+    "confidence": (
+        "be a number between 0 and 1",
+        lambda value: _is_number(value) and 0 < value < 1,
+    ),
+    "bootstrap_draws": (
+        "be an integer of at least 100",
+        lambda value: _is_integer(value) and value >= 100,
+    ),
+    "snr_edges_db": (
+        "be ascending numbers",
+        lambda edges: _all(_is_number)(edges) and edges == sorted(edges),
+    ),
+}

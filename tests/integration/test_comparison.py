@@ -1,0 +1,111 @@
+"""A toy comparison by the real script: killed, gone on with, and repeated."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from recipe_runs import STUDENT_NETWORK, dfkd_options, finish, start
+
+pytestmark = pytest.mark.slow
+
+COMPARE = ["recipes/VoiceBank/compare.py"]
+LEAF = "hparams/dccrn_dfkd.yaml"
+PLAN = """
+name: toy
+baseline: none
+arms:
+    none: {kd_weight: 0}
+    dfkd: {kd: !include:kd/dfkd.yaml , kd_gradient_batches: 1}
+seeds: [1, 2]
+tuning_seed: 100
+gradient_ratios: [0.5, 2.0]
+learning_rates: [0.001, 0.002]
+tune_on: si_sdr
+side_by_side: 2
+gate: {si_sdr: -100}
+confidence: 0.95
+bootstrap_draws: 100
+snr_edges_db: [5]
+"""
+ONE_EPOCH = {"number_of_epochs": 1, "ckpt_interval_minutes": 0}
+
+
+@pytest.fixture
+def toy(corpus, tmp_path):
+    """Return the comparison's folder and the command's words."""
+    plan = tmp_path / "toy.yaml"
+    plan.write_text(PLAN)
+    options = dfkd_options(
+        corpus,
+        tmp_path / "results",
+        **ONE_EPOCH,
+        teacher=STUDENT_NETWORK,
+        teacher_overrides={
+            "batch_size": 4,
+            "segment_seconds": 0.5,
+            **ONE_EPOCH,
+        },
+    )
+    return tmp_path / "results/comparison-toy", [plan, LEAF, *options]
+
+
+def processes_with(word) -> list:
+    """Return the ids of the processes whose command line has a word."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+def wait_until(holds, seconds):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "too slow"
+        time.sleep(0.02)
+
+
+def test_comparison_goes_on_after_a_kill_and_is_made_once(toy):
+    folder, arguments = toy
+    with open(folder.parent.parent / "first.txt", "w") as errors:
+        process = start(COMPARE, arguments, stderr=errors)
+        jobs = folder / "jobs"
+
+        def several():
+            assert process.poll() is None, "it ended before"
+            return len(list(jobs.glob("*.json"))) >= 3
+
+        wait_until(several, 200)
+        process.send_signal(signal.SIGKILL)
+        first, _ = process.communicate()
+    runs = str(folder / "runs")
+    wait_until(lambda: not processes_with(runs), 5)
+    kept = {path: path.stat().st_mtime_ns for path in jobs.glob("*.json")}
+    assert len(kept) < 8, "it ended before"
+
+    second = finish(COMPARE, arguments)
+    assert f"Jobs: 8, {len(kept)} of them done before" in second
+    names = sorted(path.stem for path in jobs.glob("*.json"))
+    assert len(names) == 8
+    assert sum("-seed_100" in name for name in names) == 4
+    assert all(path.stat().st_mtime_ns == kept[path] for path in kept)
+    for path in jobs.glob("*.json"):
+        job = json.loads(path.read_text())
+        assert job["steps"] == 7 and job["seconds_per_step"] > 0
+        clips = len(job["valid"]), len(job["test"])
+        assert clips == (2, 0 if job["seed"] == 100 else 3)
+    report = (folder / "report.md").read_text()
+    assert report in second
+    for row in ("none", "dfkd", "noisy", "teacher"):
+        assert row in report
+    assert not list((folder / "runs").glob("*/save"))
+    assert len(list((folder / "runs").glob("*/enhancer"))) == 8
+
+    third = finish(COMPARE, arguments)
+    assert report in third
+    assert "Jobs:" not in third and "started" not in third

@@ -1,0 +1,138 @@
+"""The settings of arms: composed as a training does it, and checked before."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from speechbrain_dfkd.command_line import DFKD_KEYS, read_command
+from speechbrain_dfkd.comparison.arms import (
+    check_arms,
+    held_settings,
+    refuse_changed_arms,
+)
+from speechbrain_dfkd.comparison.base_command import read_base_command
+from speechbrain_dfkd.comparison.plan import read_plan
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.settings_tree import parse_tree
+
+ROOT = Path(__file__).parents[3]
+RECIPE = ROOT / "recipes/VoiceBank"
+LEAF = str(ROOT / "hparams/dccrn_dfkd.yaml")
+SMALL = "!include:models/dccrn_eighth.yaml"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(RECIPE), *sys.path])
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+
+def base(*words):
+    options = ["--data_folder", "/d", "--student", SMALL, "--teacher", SMALL]
+    return read_base_command([LEAF, *options, *words])
+
+
+@pytest.fixture
+def plan(tmp_path):
+    def make(**arms):
+        text = (ROOT / "hparams/comparisons/objectives.yaml").read_text()
+        head, _, tail = text.partition("arms:\n")
+        own = "".join(f"    {name}: {value}\n" for name, value in arms.items())
+        path = tmp_path / "plan.yaml"
+        path.write_text(f"{head}arms:\n{own}\nseeds:{tail.split('seeds:')[1]}")
+        return read_plan(path)
+
+    return make
+
+
+def settings_of(base, *changes):
+    changes = [parse_tree(text, "a test") for text in changes]
+    argv = base.argv(*changes)
+    return read_command(argv, RECIPE, DFKD_KEYS).configuration.settings()
+
+
+def test_an_arm_adds_to_what_the_command_line_says():
+    dataset = (
+        "{valid_speakers: [p287], make_train: !name:a.b {snr_db: [-5, 15]}}"
+    )
+    common = base("--dataset", dataset, "--device", "cpu", "--lr", "0.5")
+    arm = """
+        kd: !include:kd/dfkd_rolloff.yaml # a comment
+            share: 0.75
+        lr: 0.25
+        dataset: {make_train: {snr_db: [0]}}
+    """
+    settings = settings_of(common, arm, "max_grad_norm: 2", "seed: 7")
+    assert settings["kd"]["share"] == 0.75
+    assert settings["lr"] == 0.25
+    assert settings["seed"] == 7
+    assert settings["max_grad_norm"] == 2
+    assert settings["dataset"]["valid_speakers"] == ["p287"]
+    train = {"tag": "!name:a.b", "snr_db": [0]}
+    assert settings["dataset"]["make_train"] == train
+    words = common.argv()
+    assert words[words.index("--device") + 1] == "cpu"
+    assert "--noprogressbar" in words
+
+
+def test_an_include_takes_the_place_of_a_mapping():
+    common = base("--kd", "!include:kd/dfkd_rolloff.yaml {share: 0.5}")
+    for file in ("dfkd.yaml", "dfkd.yaml {beta: 0.25}"):
+        kd = settings_of(common, f"kd: !include:kd/{file}")["kd"]
+        assert kd["name"] == "dfkd" and "share" not in kd
+    assert settings_of(common, "kd: {share: 0.6}")["kd"]["share"] == 0.6
+
+
+@pytest.mark.parametrize(
+    "words", [["--seed", "3"], ["--debug"], ["--output_folder", "x"]]
+)
+def test_what_cannot_hold_for_all_is_refused(words):
+    with pytest.raises(UserError, match=f"got {words[0]}; drop it"):
+        base(*words)
+
+
+def test_torchrun_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="without torchrun"):
+        base()
+
+
+def test_settings_of_all_arms_are_told_apart(plan, capsys):
+    toy = plan(none="{kd_weight: 0}", long="{number_of_epochs: 9}")
+    settings = check_arms(toy, base(), RECIPE)
+    assert settings["none"]["number_of_epochs"] == 200
+    assert settings["long"]["number_of_epochs"] == 9
+    held = held_settings(settings, toy)
+    assert held["student"] == "dccrn_eighth"
+    assert held["batch_size"] == 12
+    assert not {"kd_weight", "number_of_epochs", "lr", "seed"} & set(held)
+    assert capsys.readouterr().out == "", "arms are not announced"
+    assert not Path("results").exists(), "a check leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    "arm, message",
+    [
+        ("{kd_wieght: 0}", "arm b: unknown key 'kd_wieght'.*'kd_weight'"),
+        ("{kd: !include:kd/nothing.yaml }", "arm b: .*kd/nothing.yaml"),
+        ("{kd_weight: -1}", "arm b: kd_weight must be"),
+        ("{kd_weight: 0.0}", "same settings for none and b"),
+        (
+            "{kd: !include:kd/frame_similarity.yaml {teacher_features: [x, rnn]}}",
+            "arm b: teacher_features must be among",
+        ),
+    ],
+)
+def test_an_arm_that_cannot_be_trained_is_named(plan, arm, message):
+    with pytest.raises(UserError, match=message):
+        check_arms(plan(none="{kd_weight: 0}", b=arm), base(), RECIPE)
+
+
+def test_an_arm_with_results_keeps_its_settings():
+    before = {"a": {"lr": 1, "kd": {"beta": 1}}, "b": {"lr": 1}}
+    now = {"a": {"lr": 2, "kd": {"beta": 1}}, "c": {"lr": 1}}
+    refuse_changed_arms(before, now, {"b", "c"})
+    with pytest.raises(UserError, match="a: lr: 1 there, 2 now"):
+        refuse_changed_arms(before, now, {"a"})

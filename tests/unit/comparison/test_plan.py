@@ -1,0 +1,94 @@
+"""A comparison file that cannot be used is refused before anything is done."""
+
+from pathlib import Path
+
+import pytest
+
+from speechbrain_dfkd.comparison.plan import read_plan
+from speechbrain_dfkd.errors import UserError
+
+OBJECTIVES = Path(__file__).parents[3] / "hparams/comparisons/objectives.yaml"
+VALUES = {
+    "name": "toy",
+    "baseline": "none",
+    "arms": "{none: {kd_weight: 0}, dfkd: {kd: !include:kd/dfkd.yaml {a: 1}}}",
+    "seeds": "[1, 2]",
+    "tuning_seed": "100",
+    "gradient_ratios": "[0.1, 1]",
+    "learning_rates": "[0.001, 0.01]",
+    "tune_on": "pesq_wb",
+    "side_by_side": "2",
+    "gate": "{pesq_wb: 0.05}",
+    "confidence": "0.95",
+    "bootstrap_draws": "1000",
+    "snr_edges_db": "[0, 10.5]",
+}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    def read(drop=(), **changes):
+        values = {**VALUES, **changes}
+        lines = [f"{k}: {v}" for k, v in values.items() if k not in drop]
+        path = tmp_path / "toy.yaml"
+        path.write_text("\n".join(lines))
+        return read_plan(path)
+
+    return read
+
+
+def test_values_are_plain_and_arms_are_text(plan):
+    content = plan().as_json()
+    assert content["seeds"] == [1, 2]
+    assert content["learning_rates"] == [0.001, 0.01]
+    assert content["arms"] == {
+        "none": {"kd_weight": "0"},
+        "dfkd": {"kd": "!include:kd/dfkd.yaml {a: 1}"},
+    }
+
+
+def test_objectives_are_each_a_file():
+    plan = read_plan(OBJECTIVES)
+    for arm in plan.as_json()["arms"].values():
+        file = arm.get("kd", "!include:kd/none.yaml").split(":")[1]
+        assert (OBJECTIVES.parents[1] / file).is_file()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sedes": "[1]"}, "unknown key 'sedes' in .*did you mean 'seeds'"),
+        ({"drop": ["gate"]}, "none of the keys gate; start from"),
+        ({"name": "a/b"}, "name must be letters"),
+        ({"arms": "{none: {}}"}, "arms must be a mapping of two"),
+        ({"arms": "{none: {}, a b: {}}"}, "name must be letters.*'a b'"),
+        ({"arms": "{none: {}, dfkd: 3}"}, "arm dfkd must be a mapping"),
+        ({"arms": "{none: {}, b: {seed: 3}}"}, "arm b must not.*seed"),
+        (
+            {"arms": "{none: {}, b: {teacher: 3}}"},
+            "arm b .* all arms share, got teacher; give it on the command",
+        ),
+        ({"arms": "{none: {lr: 1}, b: {}}"}, "none must not set lr"),
+        ({"baseline": "alone"}, r"baseline must be one of the arms \['dfkd'"),
+        ({"seeds": "[]"}, "seeds must be distinct integers"),
+        ({"seeds": "[1, 1]"}, "seeds must be distinct integers"),
+        ({"seeds": "[1.5]"}, "seeds must be distinct integers"),
+        ({"seeds": "3"}, "seeds must be distinct integers"),
+        ({"tuning_seed": "2"}, "tuning_seed must not be among seeds"),
+        ({"tuning_seed": "yes"}, "tuning_seed must be an integer"),
+        ({"gradient_ratios": "[0, 1]"}, "gradient_ratios must be .* above 0"),
+        ({"learning_rates": "[1, .nan]"}, "learning_rates must be distinct"),
+        ({"learning_rates": "[1]"}, "be as many as gradient_ratios, 2"),
+        ({"gradient_ratios": "[]"}, "be as many as gradient_ratios, 0"),
+        ({"tune_on": "pesq"}, "tune_on must be one of pesq_wb"),
+        ({"side_by_side": "0"}, "side_by_side must be an integer of at least"),
+        ({"gate": "{pesq: 1}"}, "gate must map some of pesq_wb"),
+        ({"gate": "{pesq_wb: high}"}, "gate must map some of pesq_wb"),
+        ({"confidence": "95"}, "confidence must be a number between"),
+        ({"bootstrap_draws": "1"}, "bootstrap_draws must be"),
+        ({"snr_edges_db": "[5, 0]"}, "snr_edges_db must be ascending"),
+    ],
+)
+def test_unfit_value_is_named(plan, changes, message):
+    with pytest.raises(UserError, match=message):
+        plan(**changes)
