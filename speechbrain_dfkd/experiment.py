@@ -23,14 +23,12 @@ from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.report import write_report
 from speechbrain_dfkd.files import write_atomically
-from speechbrain_dfkd.inference.export import WEIGHTS, export_enhancer
+from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
-from speechbrain_dfkd.student_initialisation import initialise_from_teacher
+from speechbrain_dfkd.student_initialisation import start_from_teacher
 from speechbrain_dfkd.teacher import load_teacher
 from speechbrain_dfkd.teacher_cache import check_cache, prepare_teacher
-
-EXPORT = "enhancer"  # the folder in output_folder to deploy
 
 
 def train_teacher(argv: list, recipe_folder) -> int:
@@ -101,8 +99,7 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     needed = needs_teacher(hparams)
     teaches = needed if teaches is None else teaches
     check_cache(hparams)
-    if hparams["init_from_teacher"]:  # a bad pair is refused at once
-        _initialise(hparams)
+    start_from_teacher(hparams)  # a bad pair is refused at once
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
@@ -216,8 +213,7 @@ def distil(command: Command, brain_class: type = DFKDBrain):
         teacher = prepare_teacher(
             model, hparams, settings, train_set, command.run_opts
         )
-    if hparams["init_from_teacher"]:  # a resume then loads its checkpoint
-        _initialise(hparams)
+    start_from_teacher(hparams)  # a resume then loads its checkpoint
     brain = brain_class(
         hparams["modules"],
         hparams["opt_class"],
@@ -229,11 +225,6 @@ def distil(command: Command, brain_class: type = DFKDBrain):
     brain.measure_kd_weight(datasets["train"])
     _fit(brain, hparams, datasets)
     return hparams, datasets, brain
-
-
-def _initialise(hparams):
-    networks = [hparams[key]["model"] for key in ("student", "teacher")]
-    initialise_from_teacher(*networks)
 
 
 def _finish(configuration, hparams, run_opts, datasets, systems):

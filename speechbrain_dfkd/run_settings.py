@@ -13,15 +13,17 @@ from speechbrain_dfkd.teacher import find_teacher_checkpoint
 
 SETTINGS_FILE = "settings.json"
 
+# A training that ended for too many unreadable files goes on with a larger one.
+TOLERATED = {"dataset.max_unreadable_share"}
 # What may change between a run and its resume: places, and how much is done.
-_MAY_CHANGE = {
+_MAY_CHANGE = TOLERATED | {
     "data_folder", "results_folder", "prepared_folder", "output_folder",
     "save_folder", "train_annotation", "valid_annotation", "test_annotation",
     "train_log", "train_logger", "checkpointer", "skip_prep",
     "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
     "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
     "teacher_overrides", "teacher_cache_folder", "experiment", "run",
-    "dataset.max_unreadable_share", "lr_annealing.epoch_counter.limit",
+    "lr_annealing.epoch_counter.limit",
 }  # fmt: skip
 
 
@@ -103,7 +105,8 @@ def refuse_other_settings(folder, configuration: Configuration) -> None:
     if not path.exists():
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    changes = differing(before, decisive_settings(configuration))
+    now = decisive_settings(configuration)
+    changes = differing(before, now, _MAY_CHANGE)
     if changes:
         raise UserError(
             f"output_folder must hold one experiment, got {folder}, which "
@@ -137,18 +140,26 @@ def decisive_settings(configuration: Configuration) -> dict:
     return json.loads(json.dumps(kept))
 
 
-def differing(before: dict, now: dict) -> list:
+def differing(before: dict, now: dict, may_change: set) -> list:
     """Return a line for each setting that differs.
+
+    Arguments
+    ---------
+    before, now : dict
+        Settings, perhaps nested.
+    may_change : set of str
+        What is not looked at; a nested setting is written ``"a.b"``.
 
     Example
     -------
-    >>> differing({"kd": {"share": 0.1}, "seed": 1}, {"kd": {}, "seed": 1})
+    >>> before = {"kd": {"share": 0.1}, "seed": 1}
+    >>> differing(before, {"kd": {}, "seed": 2}, may_change={"seed"})
     ['kd.share: 0.1 there, None now']
     """
     before, now = _flat(before), _flat(now)
     return [
         f"{key}: {before.get(key)} there, {now.get(key)} now"
-        for key in sorted((before.keys() | now.keys()) - _MAY_CHANGE)
+        for key in sorted((before.keys() | now.keys()) - may_change)
         if before.get(key) != now.get(key)
     ]
 

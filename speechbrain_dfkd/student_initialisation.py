@@ -71,6 +71,24 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
             tensor.copy_(cut[role])
 
 
+def start_from_teacher(hparams: dict) -> None:
+    """Initialise the student of a dfkd leaf that asks for it.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of the leaf; with ``init_from_teacher`` its networks are used.
+
+    Raises
+    ------
+    UserError
+        As ``initialise_from_teacher`` does.
+    """
+    if hparams["init_from_teacher"]:
+        networks = [hparams[key]["model"] for key in ("student", "teacher")]
+        initialise_from_teacher(*networks)
+
+
 def strongest_channels(tensors: dict, sizes: dict) -> dict[str, Tensor]:
     """Return which channels of each group have the largest L1 norm.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from speechbrain_dfkd.asteroid_checkpoint import is_asteroid, read_asteroid
 from speechbrain_dfkd.checkpoint_file import differences, read_checkpoint
 from speechbrain_dfkd.errors import UserError, listing
-from speechbrain_dfkd.inference.export import WEIGHTS, exported_settings
+from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS, exported_settings
 from speechbrain_dfkd.models.enhanced import Enhanced
 
 _NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
@@ -180,7 +180,7 @@ def find_teacher_checkpoint(path) -> Path:
         Where there is none.
     """
     path = Path(path)
-    candidates = [path, path / WEIGHTS, path / "enhancer" / WEIGHTS]
+    candidates = [path, path / WEIGHTS, path / EXPORT / WEIGHTS]
     for candidate in candidates:
         if candidate.is_file():
             return candidate

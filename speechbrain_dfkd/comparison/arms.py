@@ -9,7 +9,13 @@ from speechbrain_dfkd.comparison.base_command import BaseCommand
 from speechbrain_dfkd.comparison.plan import TUNABLE, Plan
 from speechbrain_dfkd.dfkd_brain import needs_teacher
 from speechbrain_dfkd.errors import UserError, listing
-from speechbrain_dfkd.run_settings import decisive_settings, differing
+from speechbrain_dfkd.run_settings import (
+    TOLERATED,
+    decisive_settings,
+    differing,
+)
+from speechbrain_dfkd.student_initialisation import start_from_teacher
+from speechbrain_dfkd.teacher_cache import check_cache
 
 # A resume may change these, a comparison may not.
 _ALSO_DECISIVE = ("number_of_epochs", "teacher_ckpt", "teacher_overrides")
@@ -60,12 +66,19 @@ def _settings_of(base, overrides, recipe_folder):
     with tempfile.TemporaryDirectory() as folder:
         argv = base.argv(overrides, {"output_folder": folder})
         command = read_command(argv, recipe_folder, DFKD_KEYS, announce=False)
-        needs_teacher(command.configuration.build())
+        _refuse_misfits(command.configuration.build())
     configuration = command.configuration
     plain = configuration.settings()
     settings = decisive_settings(configuration)
     settings.update({key: plain[key] for key in _ALSO_DECISIVE})
     return {k: v for k, v in settings.items() if k not in _OF_A_JOB}
+
+
+def _refuse_misfits(hparams):
+    """Refuse now what a job of the arm would be refused for hours later."""
+    needs_teacher(hparams)
+    check_cache(hparams)
+    start_from_teacher(hparams)
 
 
 def held_settings(settings: dict, plan: Plan) -> dict:
@@ -110,7 +123,7 @@ def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
     changes = [
         f"{arm}: {line}"
         for arm in sorted(finished & before.keys() & now.keys())
-        for line in differing(before[arm], now[arm])
+        for line in differing(before[arm], now[arm], TOLERATED)
     ]
     if changes:
         raise UserError(

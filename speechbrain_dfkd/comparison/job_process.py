@@ -12,8 +12,8 @@ from speechbrain_dfkd.comparison.job_results import save_json
 from speechbrain_dfkd.comparison.jobs import end_with_parent
 from speechbrain_dfkd.comparison.timed_brain import TimedBrain, read_timing
 from speechbrain_dfkd.data.splits import open_splits
-from speechbrain_dfkd.experiment import EXPORT, distil, get_ready
-from speechbrain_dfkd.inference.export import export_enhancer
+from speechbrain_dfkd.experiment import distil, get_ready
+from speechbrain_dfkd.inference.export import EXPORT, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.teacher import fingerprint, load_teacher
 
@@ -39,7 +39,7 @@ def main(words: list) -> int:
 
 def _teach(argv, recipe_folder):
     """Train the teacher unless it was; score it and the noisy input."""
-    command = read_command(argv, recipe_folder, DFKD_KEYS)
+    command = _read(argv, recipe_folder)
     get_ready(command, teaches=True)
     hparams = command.configuration.build()
     teacher = load_teacher(hparams, command.configuration.settings())
@@ -57,6 +57,11 @@ def _teach(argv, recipe_folder):
     save_json(folder / OUTCOME_FILE, outcome)
 
 
+def _read(argv, recipe_folder):
+    # compare.py has announced what all jobs share.
+    return read_command(argv, recipe_folder, DFKD_KEYS, announce=False)
+
+
 def _scores(hparams, command, datasets, splits, system, model, folder):
     return {
         split: SystemTester(hparams, command.run_opts, datasets[split], split)
@@ -67,7 +72,7 @@ def _scores(hparams, command, datasets, splits, system, model, folder):
 
 
 def _distil(argv, recipe_folder, splits=("valid",)):
-    command = read_command(argv, recipe_folder, DFKD_KEYS)
+    command = _read(argv, recipe_folder)
     get_ready(command)
     hparams, datasets, _ = distil(command, TimedBrain)
     folder = Path(hparams["output_folder"])

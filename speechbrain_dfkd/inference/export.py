@@ -10,6 +10,7 @@ from torch import nn
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.settings_tree import plain_settings
 
+EXPORT = "enhancer"  # the folder in a run's output_folder
 WEIGHTS = "enhance_model.ckpt"
 SETTINGS = "hyperparams.yaml"
 

@@ -123,6 +123,14 @@ def test_settings_of_all_arms_are_told_apart(plan, capsys):
             "{kd: !include:kd/frame_similarity.yaml {teacher_features: [x, rnn]}}",
             "arm b: teacher_features must be among",
         ),
+        (
+            "{kd: !include:kd/frame_similarity.yaml , teacher_cache: True}",
+            "arm b: teacher_cache must be False for an objective on the",
+        ),
+        (
+            "{init_from_teacher: True, student: !include:models/dptnet_tiny.yaml }",
+            "arm b: a student that starts from its teacher must be a network",
+        ),
     ],
 )
 def test_an_arm_that_cannot_be_trained_is_named(plan, arm, message):
@@ -136,3 +144,23 @@ def test_an_arm_with_results_keeps_its_settings():
     refuse_changed_arms(before, now, {"b", "c"})
     with pytest.raises(UserError, match="a: lr: 1 there, 2 now"):
         refuse_changed_arms(before, now, {"a"})
+
+
+@pytest.mark.parametrize(
+    "key, before, now",
+    [
+        ("number_of_epochs", 200, 9),
+        ("teacher_ckpt", None, "/t"),
+        ("teacher_overrides", {}, {"lr": 1}),
+    ],
+)
+def test_what_a_resume_may_change_a_comparison_may_not(key, before, now):
+    with pytest.raises(UserError, match=f"a: {key}"):
+        refuse_changed_arms({"a": {key: before}}, {"a": {key: now}}, {"a"})
+
+
+def test_a_larger_share_of_unreadable_files_is_tolerated():
+    before, now = (
+        {"a": {"dataset": {"max_unreadable_share": s}}} for s in (0.0, 0.5)
+    )
+    refuse_changed_arms(before, now, {"a"})
