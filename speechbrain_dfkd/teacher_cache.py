@@ -63,8 +63,9 @@ def check_cache(hparams: dict, train_set=None) -> bool:
     if train_set is not None and not isinstance(train_set, CroppedRecordings):
         raise UserError(
             "teacher_cache must be False for a training set that is mixed "
-            "while it is trained on, got True: its utterances are others in "
-            "each epoch; drop --teacher_cache or train on fixed recordings"
+            "while it is trained on, or replaces unreadable recordings "
+            "(DNS2020), got True: its utterances are not fixed; drop "
+            "--teacher_cache or train on fixed recordings"
         )
     return True
 
