@@ -1,5 +1,7 @@
 """The one error that a recipe shows to its user without a traceback."""
 
+import math
+
 
 class UserError(ValueError):
     """Something that the user of a recipe can put right.
@@ -42,9 +44,17 @@ got 0; change it in --dataset
         )
 
 
-def is_number(value, least: float, most: float = float("inf")) -> bool:
-    """Tell whether a setting is a number from ``least`` to ``most``."""
-    return isinstance(value, int | float) and least <= value <= most
+def is_number(value, least: float = -math.inf, most: float = math.inf) -> bool:
+    """Tell whether a setting is a number from ``least`` to ``most``.
+
+    Example
+    -------
+    >>> is_number(1), is_number(1, 2), is_number(True), is_number(math.nan)
+    (True, False, False, False)
+    """
+    # True is an integer to Python.
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and least <= value <= most
 
 
 def listing(items, limit=20):

@@ -1,6 +1,6 @@
 """Ranges of a run's settings."""
 
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import UserError, is_number
 
 # A constraint in words, and whether a number keeps it.
 _ABOVE_0 = ("a number above 0", lambda value: value > 0)
@@ -56,7 +56,7 @@ def check_values(settings: dict) -> None:
         value = settings[key]
         if value is None and key in _MAY_BE_NULL:
             continue
-        if _is_number(value) and keeps(value):
+        if is_number(value) and keeps(value):
             continue
         raise UserError(
             f"{key} must be {constraint}, got {value!r}; "
@@ -80,9 +80,3 @@ def check_values(settings: dict) -> None:
             f"wide-band PESQ are defined, got {settings['sample_rate']}; data "
             f"of higher rates are resampled by the preparation"
         )
-
-
-def _is_number(value):
-    # True is an integer to Python, and nan keeps no order.
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and value == value

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from speechbrain_dfkd.command_line import SHARED_KEYS
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import UserError, is_number
 from speechbrain_dfkd.settings_tree import (
     dump_tree,
     one_line,
@@ -179,9 +179,8 @@ def _is_name(value):
     return isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
 
 
-def _is_number(value):
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+def _is_finite(value):
+    return is_number(value) and math.isfinite(value)
 
 
 def _is_integer(value):
@@ -198,7 +197,7 @@ def _all(keeps: Callable, least: int = 0) -> Callable:
 
 
 def _is_positive(value):
-    return _is_number(value) and value > 0
+    return _is_finite(value) and value > 0
 
 
 # key: (what it must, whether a value does)
@@ -222,12 +221,12 @@ _CONSTRAINTS = {
         lambda gate: (
             isinstance(gate, Mapping)
             and set(gate) <= set(_METRICS)
-            and all(map(_is_number, gate.values()))
+            and all(map(_is_finite, gate.values()))
         ),
     ),
     "confidence": (
         "be a number between 0 and 1",
-        lambda value: _is_number(value) and 0 < value < 1,
+        lambda value: _is_finite(value) and 0 < value < 1,
     ),
     "bootstrap_draws": (
         "be an integer of at least 100",
@@ -235,6 +234,6 @@ _CONSTRAINTS = {
     ),
     "snr_edges_db": (
         "be ascending numbers",
-        lambda edges: _all(_is_number)(edges) and edges == sorted(edges),
+        lambda edges: _all(_is_finite)(edges) and edges == sorted(edges),
     ),
 }
