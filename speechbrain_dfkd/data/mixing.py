@@ -11,8 +11,10 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from scipy import signal
 
+from speechbrain_dfkd.data.colour import random_filter
 from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
 
@@ -41,6 +43,8 @@ class Mixer:
         Silence between two recordings of a segment.
     two_noises_share : float
         How many of the mixtures have a second noise, of equal power.
+    coloured_share : float
+        How many of the noises get another spectrum, by ``random_filter``.
     reverb_share : float
         How many are reverberated, where there are impulse responses. The
         target then is the direct path with early reflections.
@@ -54,6 +58,7 @@ class Mixer:
     level_db: tuple
     gap_seconds: float
     two_noises_share: float
+    coloured_share: float
     reverb_share: float
     early_seconds: float
     peak: float
@@ -61,7 +66,7 @@ class Mixer:
     def __post_init__(self):
         for name in ("snr_db", "level_db"):
             self._require(name, is_range_db, "[least, most] in dB")
-        for name in ("two_noises_share", "reverb_share"):
+        for name in ("two_noises_share", "coloured_share", "reverb_share"):
             self._require(name, _is_share, "a share from 0 to 1")
         for name in ("gap_seconds", "early_seconds"):
             self._require(name, _is_duration, "a number of at least 0")
@@ -105,9 +110,9 @@ class Mixer:
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
         target = speech = _track(draw_speech, frames, gap, rng)
-        noise = _unit(_track(draw_noise, frames, gap, rng))
+        noise = self._noise(draw_noise, frames, gap, rng)
         if two:
-            noise = noise + _unit(_track(draw_noise, frames, gap, rng))
+            noise = noise + self._noise(draw_noise, frames, gap, rng)
         if draw_response is not None and reverberated:
             early = round(self.early_seconds * sample_rate)
             speech, target = reverberate(speech, draw_response(rng), early)
@@ -116,6 +121,13 @@ class Mixer:
         highest = max(_peak(noisy), _peak(target))
         gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
+
+    def _noise(self, draw, frames, gap, rng):
+        noise = _track(draw, frames, gap, rng)
+        # At 0 nothing is drawn, so that the other draws do not depend on it.
+        if self.coloured_share and rng.random() < self.coloured_share:
+            noise = random_filter(torch.from_numpy(noise), rng).numpy()
+        return noise / rms(noise)
 
 
 def reverberate(speech: np.ndarray, response: np.ndarray, early: int):
@@ -184,10 +196,6 @@ def _is_duration(value):
 
 def _is_peak(value):
     return is_number(value, 1e-3, 1)
-
-
-def _unit(wav):
-    return wav / rms(wav)
 
 
 def _peak(wav):

@@ -5,6 +5,7 @@ MIXER = {
     "level_db": (-35.0, -15.0),
     "gap_seconds": 0.2,
     "two_noises_share": 0.5,
+    "coloured_share": 0.0,
     "reverb_share": 0.5,
     "early_seconds": 0.05,
     "peak": 0.99,

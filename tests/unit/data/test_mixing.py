@@ -151,3 +151,24 @@ def test_impossible_settings_are_named(wrong):
     (name,) = wrong
     with pytest.raises(UserError, match=f"mixer.{name} must be .*--dataset"):
         Mixer(**{**MIXER, **wrong})
+
+
+def test_coloured_noise_is_filtered_to_the_same_ratio():
+    def click(most, rng):  # its filtered self is the filter's response
+        wav = np.zeros(most, "float32")
+        wav[100] = 1
+        return wav
+
+    plain, coloured = (
+        mix(draw_noise=click, snr_db=(5.0, 5.0), coloured_share=share)
+        for share in (0.0, 1.0)
+    )
+    for noisy, clean in (plain, coloured):
+        ratio = decibels(clean) - decibels(noisy - clean)
+        assert ratio == pytest.approx(5, abs=1e-3)
+    noises = [
+        np.abs(noisy - clean) > 1e-4 for noisy, clean in (plain, coloured)
+    ]
+    assert noises[0].sum() == 1
+    assert noises[1][100:103].all()
+    assert not noises[1][:100].any()

@@ -10,7 +10,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.levels import rms
 from speechbrain_dfkd.data.manifest import read_json, write_json
-from speechbrain_dfkd.data.remix import random_filter, remix_recordings
+from speechbrain_dfkd.data.remix import remix_recordings
 from speechbrain_dfkd.errors import UserError
 
 RATE, SEGMENT = 1000, 0.4
@@ -114,17 +114,6 @@ def test_speech_stays_alone_where_there_is_no_noise(manifest):
     write_json(manifest, {"b_2": entries["b_2"]})
     ((noisy, clean),) = segments(manifest).values()
     assert torch.equal(noisy, clean)
-
-
-def test_filter_is_the_published_one():
-    coefficients = np.random.default_rng(5).uniform(-3 / 8, 3 / 8, 4)
-    impulse = torch.zeros(64)
-    impulse[0] = 1
-    response = random_filter(impulse, np.random.default_rng(5))
-    z = np.exp(-2j * np.pi * np.arange(64) / 64)
-    r1, r2, r3, r4 = coefficients
-    expected = (1 + r1 * z + r2 * z**2) / (1 + r3 * z + r4 * z**2)
-    np.testing.assert_allclose(np.fft.fft(response), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("snr_db", [[5], [7, 3], 5, [0, 1, 2]])
