@@ -25,7 +25,7 @@ TEACHER_KEYS = {
     "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
     "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
     "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
-    "save_enhanced", "teacher",
+    "save_enhanced", "best_metric", "teacher",
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
     "student", "kd", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",

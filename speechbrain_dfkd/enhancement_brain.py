@@ -25,15 +25,16 @@ class EnhancementBrain(sb.Brain):
     sets are enhanced one utterance at a time, because padding changes what a
     network puts out near it, and scored by PESQ-WB, STOI, SI-SDR and output
     gain in all CPU cores. The best checkpoint is the one of highest
-    validation PESQ-WB.
+    ``best_metric`` on validation.
 
     Arguments
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``speechbrain.Brain``. Of ``hparams`` it reads ``sample_rate``,
         ``supervised_loss``, ``lr_annealing``, ``epoch_counter``,
-        ``train_logger``, ``output_folder`` and ``save_enhanced``. With that,
-        a test writes its wavs to ``enhanced_folder``.
+        ``best_metric``, ``train_logger``, ``output_folder`` and
+        ``save_enhanced``. With that, a test writes its wavs to
+        ``enhanced_folder``.
 
     Attributes
     ----------
@@ -139,9 +140,10 @@ class EnhancementBrain(sb.Brain):
             {"epoch": epoch, "lr": lr}, self.train_stats, stats
         )
         if self.checkpointer is not None:
-            best = stats.get("pesq_wb", float("-inf"))
+            metric = self.hparams.best_metric
+            best = stats.get(metric, float("-inf"))
             self.checkpointer.save_and_keep_only(
-                meta={"epoch": epoch, "pesq_wb": best}, max_keys=["pesq_wb"]
+                meta={"epoch": epoch, metric: best}, max_keys=[metric]
             )
 
     def _score(self, stage):

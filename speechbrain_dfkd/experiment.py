@@ -167,7 +167,9 @@ def _fit(brain, hparams, datasets):
         },
         valid_loader_kwargs={"batch_size": 1, **workers},
     )  # fmt: skip
-    best = brain.checkpointer.recover_if_possible(max_key="pesq_wb")
+    best = brain.checkpointer.recover_if_possible(
+        max_key=hparams["best_metric"]
+    )
     if best is None:
         raise UserError(
             f"there must be a checkpoint to test in {hparams['save_folder']}, "

@@ -35,6 +35,8 @@ _NUMBERS = {
     "num_workers": _INTEGER_AT_LEAST_0,
 }
 _MAY_BE_NULL = {"kd_gradient_ratio"}
+# Of validation, those of which more is better.
+_BEST_METRICS = ("pesq_wb", "stoi", "si_sdr")
 # YAML reads "no" and "off" as text, which would count as True.
 _FLAGS = {
     "clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep",
@@ -67,6 +69,11 @@ def check_values(settings: dict) -> None:
             f"kd_ramp must be at most kd_stop, got {settings['kd_ramp']} above "
             f"{settings['kd_stop']}, so that kd_weight is never reached; "
             f"pass --kd_ramp or --kd_stop with another share"
+        )
+    if settings.get("best_metric", "pesq_wb") not in _BEST_METRICS:
+        raise UserError(
+            f"best_metric must be one of {', '.join(_BEST_METRICS)}, got "
+            f"{settings['best_metric']!r}; pass --best_metric with one of them"
         )
     for key in sorted(_FLAGS & settings.keys()):
         if not isinstance(settings[key], bool):

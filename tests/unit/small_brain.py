@@ -88,6 +88,7 @@ def make_brain(
         "train_logger": FileTrainLogger(str(folder / "log.txt")),
         "output_folder": str(folder),
         "save_enhanced": False,
+        "best_metric": "pesq_wb",
         "kd_weight": kd_weight,
         "kd_ramp": 0.0,
         "kd_stop": 1.0,

@@ -86,19 +86,20 @@ def test_teacher_of_no_weight_is_not_run(tmp_path):
         fit(make_brain(tmp_path / "a", FrozenTeacher(Filter(3)), kd_weight=0))
 
 
-def test_best_checkpoint_is_that_of_highest_pesq(tmp_path, monkeypatch):
-    brain = make_brain(tmp_path, epochs=3)
-    values = iter([2.0, 3.0, 1.0])
+@pytest.mark.parametrize(("metric", "best"), [("pesq_wb", 1), ("si_sdr", 2)])
+def test_best_checkpoint_is_that_of_the_best_metric(tmp_path, metric, best):
+    brain = make_brain(tmp_path, epochs=3, best_metric=metric)
+    values = iter([(2.0, 7.0), (3.0, 8.0), (1.0, 9.0)])
     prints = []
 
     def score(stage):
         prints.append(fingerprint(brain.modules.student))
-        return {"pesq_wb": next(values)}
+        return dict(zip(("pesq_wb", "si_sdr"), next(values), strict=True))
 
     brain._score = score
     fit(brain)
-    brain.checkpointer.recover_if_possible(max_key="pesq_wb")
-    assert fingerprint(brain.modules.student) == prints[1]
+    brain.checkpointer.recover_if_possible(max_key=metric)
+    assert fingerprint(brain.modules.student) == prints[best]
 
 
 def test_rate_is_lowered_when_validation_worsens(tmp_path):

@@ -38,3 +38,9 @@ def test_ramp_ends_before_the_distillation():
     check_values({"sample_rate": 16000, "kd_ramp": 0.5, "kd_stop": 0.5})
     with pytest.raises(UserError, match="kd_ramp must be at most kd_stop"):
         check_values({"sample_rate": 16000, "kd_ramp": 0.5, "kd_stop": 0.3})
+
+
+def test_best_metric_is_one_of_which_more_is_better():
+    check_values({"sample_rate": 16000, "best_metric": "si_sdr"})
+    with pytest.raises(UserError, match="best_metric must be one of pesq_wb"):
+        check_values({"sample_rate": 16000, "best_metric": "gain_db"})
