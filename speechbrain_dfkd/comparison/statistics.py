@@ -194,6 +194,11 @@ def setting_means(results: Iterable[JobResult], metric: str) -> list:
     -------
     list of (dict, float)
         In the order in which ``results`` has the settings.
+
+    Raises
+    ------
+    UserError
+        If there is no job, or the metric is undefined throughout.
     """
     results = list(results)
     clips = [
