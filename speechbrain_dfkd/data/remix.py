@@ -27,11 +27,11 @@ class Remix:
 
     The noise is that of a random utterance (noisy minus clean), in one half
     of the segments that of two, the second up to 10 dB below the first.
-    Segments of recordings without noise are drawn again, and each noise is
-    coloured by ``random_filter``. Exchanging noises among utterances is the
-    Remix of Defossez et al., Real Time Speech Enhancement in the Waveform
-    Domain, Interspeech 2020, arXiv 2006.12847; drawing the SNR and a second
-    noise is ours. All is a function of (seed, epoch, utterance id).
+    Segments of recordings without noise are drawn again. Exchanging noises
+    among utterances is the Remix of Defossez et al., Real Time Speech
+    Enhancement in the Waveform Domain, Interspeech 2020, arXiv 2006.12847;
+    drawing the SNR and a second noise is ours. All is a function of (seed,
+    epoch, utterance id).
 
     Arguments
     ---------
@@ -41,12 +41,17 @@ class Remix:
         A manifest of pairs, whose noises are used.
     snr_db : (float, float)
         The range that the SNR of a mixture is drawn from.
+    coloured : bool
+        Whether noises get another spectrum, by ``random_filter``.
     """
 
-    def __init__(self, crop: RandomCrop, recordings: dict, snr_db):
+    def __init__(
+        self, crop: RandomCrop, recordings: dict, snr_db, coloured: bool = True
+    ):
         self.crop = crop
         self.recordings = list(recordings.values())
         self.snr_db = snr_db
+        self.coloured = coloured
 
     def __call__(self, clean_wav, utterance_id, length):
         """Return the noisy segment whose speech is ``crop``'s, [frames]."""
@@ -68,7 +73,9 @@ class Remix:
     def _noise(self, draw, frames):
         """Return noise of level 1, or zeros where none was found."""
         for _ in range(ATTEMPTS):
-            noise = random_filter(self._read(draw, frames), draw)
+            noise = self._read(draw, frames)
+            if self.coloured:
+                noise = random_filter(noise, draw)
             level = rms(noise)
             if level > SILENCE:
                 return noise / level
@@ -95,6 +102,7 @@ def remix_recordings(
     epoch_counter: EpochCounter,
     snr_db=(-5.0, 15.0),
     repeats: int = 1,
+    coloured: bool = True,
 ) -> DynamicItemDataset:
     """Make a training set of random segments, mixed anew in each epoch.
 
@@ -110,6 +118,9 @@ def remix_recordings(
     repeats : int
         Segments of each utterance in an epoch. More than 1 makes an epoch of
         a small corpus longer than its validation.
+    coloured : bool
+        Whether each noise gets another spectrum (Valin 2018, arXiv
+        1709.08243): more kinds of noise, each of them harder to learn.
 
     Returns
     -------
@@ -119,7 +130,7 @@ def remix_recordings(
     ------
     UserError
         If the manifest cannot be used, the segment does not fit the data, the
-        range is none, or there are no repeats.
+        range is none, there are no repeats, or ``coloured`` is no boolean.
     """
     if not is_range_db(snr_db):
         raise UserError(
@@ -131,12 +142,18 @@ def remix_recordings(
             f"repeats must be an integer of at least 1, got {repeats}; 1 takes "
             f"one segment of each utterance in an epoch"
         )
+    if not isinstance(coloured, bool):
+        raise UserError(
+            f"coloured must be True or False, got {coloured!r}; True gives "
+            f"each noise another spectrum"
+        )
     recordings = crop_recordings(
         train_annotation, segment_seconds, sample_rate, seed, epoch_counter
     ).data
     crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
     takes = ["clean_wav", "id", "length"]
-    readers = {"noisy_sig": Remix(crop, recordings, snr_db), "clean_sig": crop}
+    remix = Remix(crop, recordings, snr_db, coloured)
+    readers = {"noisy_sig": remix, "clean_sig": crop}
     items = [
         {"func": reader, "takes": takes, "provides": signal}
         for signal, reader in readers.items()

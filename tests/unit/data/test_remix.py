@@ -136,3 +136,19 @@ def test_repeats_are_other_segments_of_the_same_utterances(manifest):
 def test_repeats_must_be_a_count(manifest, repeats):
     with pytest.raises(UserError, match="repeats must be an integer"):
         segments(manifest, repeats=repeats)
+
+
+def test_noise_keeps_its_spectrum_unless_it_is_coloured(manifest):
+    # A recording alone has no noise but its own tone, whose phase tells.
+    entries = read_json(manifest)
+    write_json(manifest, {"a_1": entries["a_1"]})
+    ((plain, clean),) = segments(manifest, coloured=False).values()
+    ((coloured, _),) = segments(manifest, coloured=True).values()
+    assert tones(plain - clean) == tones(coloured - clean) == {"a_1"}
+    assert not torch.allclose(plain, coloured, atol=1e-3)
+
+
+@pytest.mark.parametrize("coloured", ["no", 1, None])
+def test_coloured_must_be_a_boolean(manifest, coloured):
+    with pytest.raises(UserError, match="coloured must be True or False"):
+        segments(manifest, coloured=coloured)
