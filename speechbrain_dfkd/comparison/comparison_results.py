@@ -59,7 +59,7 @@ class ComparisonResults:
 
     def __post_init__(self):
         _require_keys(self.comparison)
-        _require_planned(self.comparison, self.jobs)
+        _require_planned(self)
         _require_distinct(self.jobs)
         for split in SPLITS:
             _require_same_utterances(split, self.scored(split))
@@ -83,6 +83,12 @@ class ComparisonResults:
         baseline = self.comparison["baseline"]
         others = [name for name in self.comparison["arms"] if name != baseline]
         return [baseline, *others]
+
+    def seeds_of(self, arm: str) -> list:
+        """Return the seeds from which an arm is reported."""
+        # A folder of before arms could have seeds of their own has no such key.
+        own = self.comparison.get("arm_seeds", {})
+        return own.get(arm, self.comparison["seeds"])
 
     def reported(self, arm: str) -> dict:
         """Return ``{seed: JobResult}`` of an arm's finished reported jobs."""
@@ -113,7 +119,7 @@ class ComparisonResults:
         return lines + [
             f"{arm}, seed {seed}"
             for arm in self.arms
-            for seed in self.comparison["seeds"]
+            for seed in self.seeds_of(arm)
             if seed not in self.reported(arm)
         ]
 
@@ -135,16 +141,11 @@ def _require_keys(comparison):
         )
 
 
-def _require_planned(comparison, jobs):
-    seeds = {
-        REPORT: comparison["seeds"],
-        TUNING: [comparison["tuning_seed"]],
-    }
+def _require_planned(results):
     surplus = [
         f"{job.label} ({job.purpose})"
-        for job in jobs
-        if job.arm not in comparison["arms"]
-        or job.seed not in seeds[job.purpose]
+        for job in results.jobs
+        if not _is_planned(results, job)
     ]
     if surplus:
         raise UserError(
@@ -152,6 +153,13 @@ def _require_planned(comparison, jobs):
             "name them in the comparison file again, or remove their files:\n"
             + listing(surplus)
         )
+
+
+def _is_planned(results, job):
+    seeds = [results.comparison["tuning_seed"]]
+    if job.purpose == REPORT:
+        seeds = results.seeds_of(job.arm)
+    return job.arm in results.comparison["arms"] and job.seed in seeds
 
 
 def _require_distinct(jobs: Iterable):

@@ -41,7 +41,8 @@ def plan(tmp_path):
         head, _, tail = text.partition("arms:\n")
         own = "".join(f"    {name}: {value}\n" for name, value in arms.items())
         path = tmp_path / "plan.yaml"
-        path.write_text(f"{head}arms:\n{own}\nseeds:{tail.split('seeds:')[1]}")
+        _, _, rest = tail.partition("\nseeds:")
+        path.write_text(f"{head}arms:\n{own}\nseeds:{rest}")
         return read_plan(path)
 
     return make

@@ -74,6 +74,21 @@ def test_what_is_missing_is_named(results, jobs, written):
     assert "| clean | - | - | - | - | - | - | - |" in report
 
 
+def test_seeds_of_an_arm_are_told(results, jobs, written):
+    jobs = [job for job in jobs if (job.arm, job.seed) != ("dfkd", 2)]
+    folder = written(results(jobs, arm_seeds={"dfkd": [3, 1]}))
+    report = write_comparison_report(folder)
+    assert "INCOMPLETE" not in report
+    data = section(report, "Data, arms and command")
+    assert "Seeds: 1, 2, 3; dfkd only 1, 3." in data
+    means = section(report, "Test set").split("\n")
+    (dfkd,) = [line for line in means if line.startswith("| dfkd ")]
+    assert dfkd.endswith("| 2 |")
+    differences = section(report, "Difference to none").split("\n")
+    ends = [line[-5:] for line in differences if line.startswith("| dfkd ")]
+    assert ends == ["| 2 |"] * 3
+
+
 def test_a_comparison_without_a_finished_job_has_a_report(results, written):
     folder = written(results([], None, None))
     assert write_comparison_report(folder).startswith("**INCOMPLETE:")

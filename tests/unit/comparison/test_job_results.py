@@ -48,6 +48,16 @@ def test_a_folder_is_read_with_what_it_lacks(job, results, written):
     ]
 
 
+def test_an_arm_with_seeds_of_its_own_lacks_no_others(job, results):
+    jobs = [job(arm, 1, [1.0, 1.0]) for arm in ("none", "dfkd", "clean")]
+    found = results(jobs, None, None, arm_seeds={"dfkd": [1]})
+    assert found.missing()[2:] == [
+        "none, seed 2", "none, seed 3", "clean, seed 2", "clean, seed 3"
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="got others; name them"):
+        results(jobs, arm_seeds={"dfkd": [2, 3]})
+
+
 def test_a_folder_without_a_comparison_is_refused(tmp_path):
     with pytest.raises(UserError, match="comparison.json must be a JSON file"):
         ComparisonResults.load(tmp_path)
