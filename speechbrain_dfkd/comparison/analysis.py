@@ -28,11 +28,11 @@ class Row:
     Arguments
     ---------
     quantity : str
-        What the number is: ``mean``, ``difference`` (to the baseline, paired
-        by seed), ``difference_bootstrap``, ``difference_by_seed``, ``snr_mean``,
-        ``snr_difference``, ``gate_difference`` (teacher minus baseline on
-        validation), ``tuning_mean`` (on validation), ``step_seconds`` or
-        ``step_ratio`` (to the baseline).
+        What the number is: ``mean``, ``difference`` (to the results' first
+        arm, paired by seed), ``difference_bootstrap``, ``difference_by_seed``,
+        ``snr_mean``, ``snr_difference``, ``gate_difference`` (teacher minus the
+        plan's baseline on validation), ``tuning_mean`` (on validation),
+        ``step_seconds`` or ``step_ratio`` (to the first arm).
     system : str
         An arm, "noisy" or "teacher".
     metric : str
@@ -88,7 +88,7 @@ def mean_rows(results, table: ScoreTable, quantity: str, condition: str = ""):
 
 
 def difference_rows(results: ComparisonResults, table: ScoreTable):
-    """Yield the arms' differences to the baseline, with corrected p values."""
+    """Yield the arms' differences to the first, with corrected p values."""
     plan = results.comparison
     baseline, *arms = results.arms
     estimates = {"difference": [], "difference_bootstrap": []}
@@ -156,7 +156,10 @@ def _snr_differences(results, part, name):
 
 
 def gate_rows(results: ComparisonResults):
-    """Yield teacher minus baseline on validation, for each gate metric."""
+    """Yield teacher minus baseline on validation, for each gate metric.
+
+    The plan's baseline, whatever arm the differences are to.
+    """
     plan = results.comparison
     for metric, margin in plan["gate"].items():
         table = score_table(results, metric, "valid")
@@ -207,7 +210,7 @@ def tuning_rows(results: ComparisonResults):
 
 
 def time_rows(results: ComparisonResults):
-    """Yield the time of a step, and its ratio to the baseline's.
+    """Yield the time of a step, and its ratio to the first arm's.
 
     Both are medians over seeds. The ratio is taken within a seed: its jobs see
     the same data in the same order.

@@ -45,27 +45,32 @@ class ComparisonResults:
     systems : dict
         ``{"noisy" or "teacher": {"valid" or "test": {utterance: {metric:
         value}}}}``; empty until the teacher is tested.
+    against : str, optional
+        The arm that the report's differences are to, in place of the
+        comparison's baseline.
 
     Raises
     ------
     UserError
-        If the comparison lacks a key, or a job is not one of its jobs, comes
-        twice, or was scored on other utterances than the rest.
+        If the comparison lacks a key or the arm, or a job is not one of its
+        jobs, comes twice, or was scored on other utterances than the rest.
     """
 
     comparison: dict
     jobs: list
     systems: dict = field(default_factory=dict)
+    against: str | None = None
 
     def __post_init__(self):
         _require_keys(self.comparison)
+        _require_arm(self.against, self.comparison["arms"])
         _require_planned(self)
         _require_distinct(self.jobs)
         for split in SPLITS:
             _require_same_utterances(split, self.scored(split))
 
     @classmethod
-    def load(cls, folder) -> "ComparisonResults":
+    def load(cls, folder, against: str | None = None) -> "ComparisonResults":
         """Read a comparison's folder; jobs and systems may be missing yet."""
         folder = Path(folder)
         comparison = load_json(folder / COMPARISON_FILE)
@@ -75,14 +80,20 @@ class ComparisonResults:
             comparison,
             [JobResult.load(path) for path in paths],
             load_json(systems) if systems.exists() else {},
+            against,
         )
 
     @property
     def arms(self) -> list:
-        """The names of the arms, the baseline first."""
-        baseline = self.comparison["baseline"]
-        others = [name for name in self.comparison["arms"] if name != baseline]
-        return [baseline, *others]
+        """The names of the arms; the differences are to the first."""
+        first = self.against or self.comparison["baseline"]
+        others = [name for name in self.comparison["arms"] if name != first]
+        return [first, *others]
+
+    @property
+    def report_name(self) -> str:
+        """The name of the report's files without their suffix."""
+        return f"report-vs-{self.against}" if self.against else "report"
 
     def seeds_of(self, arm: str) -> list:
         """Return the seeds from which an arm is reported."""
@@ -138,6 +149,14 @@ def _require_keys(comparison):
         raise UserError(
             f"{COMPARISON_FILE} must have the keys {sorted(KEYS)}, got none of "
             f"the name {', '.join(missing)}; run the comparison's command"
+        )
+
+
+def _require_arm(against, arms):
+    if against is not None and against not in arms:
+        raise UserError(
+            f"--baseline must be an arm of the comparison, got {against!r}; "
+            f"name one of {', '.join(arms)}"
         )
 
 

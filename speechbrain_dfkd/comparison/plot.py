@@ -1,4 +1,4 @@
-"""The plot of a comparison: every arm's difference to the baseline."""
+"""The plot of a comparison: every arm's difference to the first."""
 
 import importlib.util
 import io
@@ -22,7 +22,7 @@ def require_matplotlib():
 
 
 def difference_figure(results: ComparisonResults, rows: list):
-    """Draw each arm's difference to the baseline in PESQ-WB and SI-SDR.
+    """Draw each arm's difference to the first in PESQ-WB and SI-SDR.
 
     A dot is the mean over seeds, small circles are the seeds, the dark bar is
     the interval of other seeds, the pale one of other seeds and clips.

@@ -14,7 +14,7 @@ from speechbrain_dfkd.comparison.training_sections import training_sections
 from speechbrain_dfkd.files import write_atomically
 
 
-def write_comparison_report(folder) -> str:
+def write_comparison_report(folder, against: str | None = None) -> str:
     """Write report.md, report.csv and report.png; return the first.
 
     Everything is computed from the files of the comparison's folder: see
@@ -26,6 +26,9 @@ def write_comparison_report(folder) -> str:
     ---------
     folder : str or Path
         The comparison's.
+    against : str, optional
+        An arm to which the differences are, in place of the baseline. The files
+        are then report-vs-ARM.md, .csv and .png. The gate stays as it is.
 
     Returns
     -------
@@ -35,17 +38,17 @@ def write_comparison_report(folder) -> str:
     Raises
     ------
     UserError
-        If a file is absent or damaged, the jobs do not belong together, or
-        matplotlib is not installed.
+        If there is no such arm, a file is absent or damaged, the jobs do not
+        belong together, or matplotlib is not installed.
     """
-    results = ComparisonResults.load(folder)
+    results = ComparisonResults.load(folder, against)
     rows = all_rows(results)
     plot = as_png(difference_figure(results, rows))
     report = as_markdown(results, rows)
-    folder = Path(folder)
-    write_atomically(folder / "report.png", plot)
-    write_atomically(folder / "report.csv", as_csv(rows).encode())
-    write_atomically(folder / "report.md", report.encode())
+    contents = {"png": plot, "csv": as_csv(rows).encode()}
+    for suffix, content in {**contents, "md": report.encode()}.items():
+        name = f"{results.report_name}.{suffix}"
+        write_atomically(Path(folder, name), content)
     return report
 
 
@@ -76,18 +79,24 @@ def as_markdown(results: ComparisonResults, rows: list) -> str:
     index = RowIndex(rows)
     parts = [
         *_banners(results, rows),
-        f"# Comparison {results.comparison['name']}",
+        _title(results),
         *score_sections(results, index),
         *training_sections(results, index),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def _title(results):
+    against = f", against {results.against}" if results.against else ""
+    return f"# Comparison {results.comparison['name']}{against}"
+
+
 def _banners(results, rows):
     if is_void(results, rows):
         yield (
-            "**VOID: the teacher does not beat the baseline by the margin that "
-            "the comparison asks for (see [The gate](#the-gate)). No clearly "
+            "**VOID: the teacher does not beat the baseline "
+            f"{results.comparison['baseline']} by the margin that the comparison "
+            "asks for (see [The gate](#the-gate)). No clearly "
             "better teacher was there to learn from, so nothing below tells whether "
             "distillation helps.**"
         )

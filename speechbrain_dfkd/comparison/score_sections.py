@@ -69,7 +69,10 @@ def _difference_section(results, index):
     for metric in METRICS:
         yield f"**{tables.heading(metric)}**"
         yield tables.difference_table(index, metric, arms)
-    yield "![Differences to the baseline with their intervals](report.png)"
+    yield (
+        f"![Differences to {baseline} with their intervals]"
+        f"({results.report_name}.png)"
+    )
 
 
 def _snr_section(results, index):
@@ -92,7 +95,8 @@ def _gate_section(results, index):
     if gate:
         yield "## The gate"
         yield (
-            f"The teacher against {results.arms[0]} (mean over seeds) on "
-            "validation, with the interval of other seeds of the latter."
+            f"The teacher against {results.comparison['baseline']} (mean over "
+            "seeds) on validation, with the interval of other seeds of the "
+            "latter."
         )
         yield tables.gate_table(index, gate)

@@ -101,7 +101,7 @@ def mean_table(index: RowIndex, systems: list) -> str:
 
 
 def difference_table(index: RowIndex, metric: str, arms: list) -> str:
-    """Return one metric's differences to the baseline, by both methods."""
+    """Return one metric's differences to the first arm, by both methods."""
     lines = []
     for arm in arms:
         paired = index.get("difference", arm, metric)
@@ -187,5 +187,5 @@ def time_table(index: RowIndex, arms: list, steps: dict) -> str:
                 f"{ratio.value:.2f}" if ratio else NOTHING,
             ]
         )
-    header = ["arm", "steps", "seconds a step", "relative to the baseline"]
+    header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
     return markdown_table(header, lines)

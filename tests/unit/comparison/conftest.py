@@ -56,13 +56,19 @@ def job():
 def results():
     """Return ``results(jobs, noisy, teacher, **plan)`` of three clips."""
 
-    def make(jobs, noisy=(1.0, 1.5, 2.0), teacher=(3.0, 3.0, 3.0), **plan):
+    def make(
+        jobs,
+        noisy=(1.0, 1.5, 2.0),
+        teacher=(3.0, 3.0, 3.0),
+        against=None,
+        **plan,
+    ):
         systems = {
             name: {"valid": as_scores(values), "test": as_scores(values)}
             for name, values in (("noisy", noisy), ("teacher", teacher))
             if values
         }
-        return ComparisonResults({**PLAN, **plan}, jobs, systems)
+        return ComparisonResults({**PLAN, **plan}, jobs, systems, against)
 
     return make
 

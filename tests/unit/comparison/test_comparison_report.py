@@ -11,7 +11,8 @@ from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.comparison.tables import RowIndex
 from speechbrain_dfkd.errors import UserError
 
-FILES = ("report.md", "report.csv", "report.png")
+ENDS = ("md", "csv", "png")
+FILES = tuple(f"report.{end}" for end in ENDS)
 
 
 @pytest.fixture
@@ -156,6 +157,35 @@ def test_the_same_files_give_the_same_report(results, jobs, written, capsys):
     assert capsys.readouterr().out == report + "\n"
     assert [(folder / name).read_bytes() for name in FILES] == first
     assert first[2].startswith(b"\x89PNG")
+
+
+def test_differences_to_another_arm_have_a_report_beside(
+    results, jobs, written, capsys
+):
+    folder = written(results(jobs))
+    write_comparison_report(folder)
+    first = [(folder / name).read_bytes() for name in FILES]
+    assert main([str(folder), "--baseline", "dfkd"]) == 0
+    names = {path.name for path in folder.glob("report*")}
+    assert names == {*FILES, *(f"report-vs-dfkd.{end}" for end in ENDS)}
+    assert [(folder / name).read_bytes() for name in FILES] == first
+    report = (folder / "report-vs-dfkd.md").read_text()
+    assert capsys.readouterr().out == report + "\n"
+    differences = section(report, "Difference to dfkd")
+    assert "| none | -0.101 [-0.101, -0.100] |" in differences
+    assert "](report-vs-dfkd.png)" in differences
+    assert "| arm | steps | seconds a step | relative to dfkd |" in report
+    assert "against none" in section(report, "The gate")
+
+
+def test_an_unknown_arm_is_an_error_that_writes_nothing(
+    results, jobs, written, capsys
+):
+    folder = written(results(jobs))
+    assert main([str(folder), "--baseline", "dfdk"]) == 2
+    error = capsys.readouterr().err
+    assert "got 'dfdk'; name one of none, dfkd, clean" in error
+    assert not list(folder.glob("report*"))
 
 
 def test_a_wrong_folder_is_an_error_without_a_traceback(tmp_path, capsys):
