@@ -5,9 +5,10 @@ import io
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from speechbrain_dfkd.comparison.analysis import Row, all_rows, is_void
+from speechbrain_dfkd.comparison.analysis import all_rows, is_void
 from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
 from speechbrain_dfkd.comparison.plot import as_png, difference_figure
+from speechbrain_dfkd.comparison.report_row import Row
 from speechbrain_dfkd.comparison.score_sections import score_sections
 from speechbrain_dfkd.comparison.tables import RowIndex
 from speechbrain_dfkd.comparison.training_sections import training_sections

@@ -12,7 +12,7 @@ class RowIndex:
     Arguments
     ---------
     rows : list of Row
-        See ``speechbrain_dfkd.comparison.analysis``.
+        See ``speechbrain_dfkd.comparison.report_row``.
     """
 
     def __init__(self, rows: list):
@@ -171,6 +171,16 @@ def tuning_table(index: RowIndex, chosen: dict) -> str:
     ]
     metric = index.all("tuning_mean")[0].metric
     return markdown_table(["arm", "setting", heading(metric), "chosen"], lines)
+
+
+def weight_table(index: RowIndex, settings: dict) -> str:
+    """Return each arm's weights; ``settings`` maps arms to their setting."""
+    lines = []
+    for arm, setting in settings.items():
+        weights = [f"{row.value:.3g}" for row in index.all("kd_weight", arm)]
+        if weights:
+            lines.append([arm, setting or NOTHING, ", ".join(weights)])
+    return markdown_table(["arm", "setting", "kd_weight"], lines)
 
 
 def time_table(index: RowIndex, arms: list, steps: dict) -> str:

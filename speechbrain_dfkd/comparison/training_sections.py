@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 
 from speechbrain_dfkd.comparison import tables
-from speechbrain_dfkd.comparison.analysis import setting_text
 from speechbrain_dfkd.comparison.comparison_results import (
     SPLITS,
     ComparisonResults,
 )
 from speechbrain_dfkd.comparison.statistics import choose_setting
+from speechbrain_dfkd.comparison.training_rows import setting_text
 
 
 def training_sections(
     results: ComparisonResults, index: tables.RowIndex
 ) -> Iterator[str]:
-    """Yield the paragraphs and tables about tuning, time and data, in Markdown.
+    """Yield the paragraphs and tables about tuning, weights, time and data, in Markdown.
 
     Arguments
     ---------
@@ -24,6 +24,7 @@ def training_sections(
         The report's numbers.
     """
     yield from _tuning_section(results, index)
+    yield from _weight_section(results, index)
     yield from _time_section(results, index)
     yield from _data_section(results)
 
@@ -55,6 +56,19 @@ def _warn_of_other_setting(results, arm, reported):
                 f"**{arm} was reported with {reported}, but {setting_text(best)} "
                 "was best.**"
             )
+
+
+def _weight_section(results, index):
+    if index.all("kd_weight"):
+        yield "## Measured weight of distillation"
+        yield (
+            "The kd_weight at which gradients have the ratio asked for, at the "
+            "student's first weights; one for each seed."
+        )
+        settings = {
+            arm: _reported_setting(results, arm) for arm in results.arms
+        }
+        yield tables.weight_table(index, settings)
 
 
 def _time_section(results, index):

@@ -42,12 +42,16 @@ def as_scores(values):
 def job():
     """Return ``job(arm, seed, values)``, a result; PESQ of its clips."""
 
-    def make(arm, seed, values, purpose="report", setting=None, seconds=0.5):
+    def make(
+        arm, seed, values, purpose="report", setting=None, seconds=0.5,
+        kd_weight=None,
+    ):  # fmt: skip
         scores = as_scores(values)
         test = scores if purpose == "report" else {}
         return JobResult(
-            arm, seed, purpose, setting or {}, scores, test, 800, seconds, "run"
-        )
+            arm, seed, purpose, setting or {}, scores, test, 800, seconds,
+            "run", kd_weight,
+        )  # fmt: skip
 
     return make
 

@@ -120,6 +120,31 @@ def test_tuning_shows_all_settings_and_the_chosen_one(results, job, written):
     ]
 
 
+def test_measured_weights_are_told_by_seed(results, job, written):
+    setting = {"kd_gradient_ratio": 0.3}
+    weights = {1: 0.12345, 3: 12.0}
+    jobs = [job("none", seed, [1, 1, 1]) for seed in (1, 2, 3)]
+    jobs += [
+        job("dfkd", seed, [1, 1, 1], setting=setting, kd_weight=weight)
+        for seed, weight in weights.items()
+    ]
+    folder = written(results(jobs))
+    report = write_comparison_report(folder)
+    lines = section(report, "Measured weight of distillation").split("\n")
+    assert [line for line in lines if line.startswith("| ")] == [
+        "| arm | setting | kd_weight |",
+        "| dfkd | kd_gradient_ratio 0.3 | 0.123, 12 |",
+    ]
+    csv_file = (folder / "report.csv").read_text()
+    assert "\nkd_weight,dfkd,,seed 1,0.12345," in csv_file
+    assert "\nkd_weight,none" not in csv_file
+
+
+def test_without_measured_weights_there_is_no_table(results, jobs, written):
+    report = write_comparison_report(written(results(jobs)))
+    assert "Measured weight" not in report
+
+
 def test_another_setting_than_the_best_is_pointed_out(results, job, written):
     jobs = [
         job("dfkd", 100, [1, 1, ratio], "tuning", {"kd_gradient_ratio": ratio})
