@@ -57,6 +57,8 @@ def difference_figure(results: ComparisonResults, rows: list):
             _draw_arm(panel, height, index, arm, metric)
         panel.axvline(0, color="black", linewidth=1)
         panel.set_xlabel(f"{heading(metric)}: difference to {baseline}")
+        # Few ticks of few digits: differences can be thousandths.
+        panel.locator_params(axis="x", nbins=5, steps=[1, 2, 4, 5, 10])
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)  # the first arm on top

@@ -4,12 +4,8 @@ import csv
 
 import pytest
 
-from speechbrain_dfkd.comparison import plot
 from speechbrain_dfkd.comparison.__main__ import main
-from speechbrain_dfkd.comparison.analysis import all_rows
 from speechbrain_dfkd.comparison.report import write_comparison_report
-from speechbrain_dfkd.comparison.tables import RowIndex
-from speechbrain_dfkd.errors import UserError
 
 ENDS = ("md", "csv", "png")
 FILES = tuple(f"report.{end}" for end in ENDS)
@@ -218,27 +214,3 @@ def test_a_wrong_folder_is_an_error_without_a_traceback(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "comparison.json must be a JSON file" in error
     assert "Traceback" not in error
-
-
-def test_the_plot_shows_the_means_seeds_and_intervals_of_the_rows(
-    results, jobs
-):
-    found = results(jobs)
-    index = RowIndex(rows := all_rows(found))
-    panels = plot.difference_figure(found, rows).axes
-    for panel, metric in zip(panels, ("pesq_wb", "si_sdr"), strict=True):
-        drawn = [list(line.get_xdata()) for line in panel.lines]
-        for arm in ("dfkd", "clean"):
-            paired = index.get("difference", arm, metric)
-            crossed = index.get("difference_bootstrap", arm, metric)
-            seeds = index.all("difference_by_seed", arm)
-            assert [paired.value] in drawn
-            assert [paired.low, paired.high] in drawn
-            assert [crossed.low, crossed.high] in drawn
-            assert [s.value for s in seeds if s.metric == metric] in drawn
-
-
-def test_a_missing_matplotlib_is_told_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(plot.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install .*compare"):
-        plot.require_matplotlib()
