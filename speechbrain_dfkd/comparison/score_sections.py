@@ -14,7 +14,7 @@ from speechbrain_dfkd.comparison.score_table import score_table
 def score_sections(
     results: ComparisonResults, index: tables.RowIndex
 ) -> Iterator[str]:
-    """Yield the paragraphs and tables about scores, in Markdown.
+    """Yield Markdown about scores: paragraphs and tables.
 
     Arguments
     ---------

@@ -14,7 +14,7 @@ from speechbrain_dfkd.comparison.training_rows import setting_text
 def training_sections(
     results: ComparisonResults, index: tables.RowIndex
 ) -> Iterator[str]:
-    """Yield the paragraphs and tables about tuning, weights, time and data, in Markdown.
+    """Yield Markdown about tuning, weights, time, data and settings.
 
     Arguments
     ---------

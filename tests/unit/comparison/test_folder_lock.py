@@ -1,4 +1,4 @@
-"""A second command in a comparison's folder is refused, until the first ends."""
+"""A second command in a comparison's folder is refused until the first ends."""
 
 import os
 import subprocess
