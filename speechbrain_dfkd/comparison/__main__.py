@@ -1,6 +1,6 @@
 """Makes the report of a comparison anew from the files in its folder.
 
-``python -m speechbrain_dfkd.comparison FOLDER``
+``python -m speechbrain_dfkd.comparison FOLDER [--baseline ARM]``
 """
 
 import argparse
@@ -16,7 +16,7 @@ def main(argv: list) -> int:
     Arguments
     ---------
     argv : list of str
-        The folder of a comparison.
+        The folder of a comparison, perhaps ``--baseline`` and an arm.
 
     Returns
     -------
@@ -25,8 +25,14 @@ def main(argv: list) -> int:
     """
     parser = argparse.ArgumentParser("python -m speechbrain_dfkd.comparison")
     parser.add_argument("folder", help="holds comparison.json and jobs/")
+    parser.add_argument(
+        "--baseline",
+        metavar="ARM",
+        help="differences to this arm, in report-vs-ARM.md, .csv and .png",
+    )
+    arguments = parser.parse_args(argv)
     try:
-        print(write_comparison_report(parser.parse_args(argv).folder))
+        print(write_comparison_report(arguments.folder, arguments.baseline))
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2

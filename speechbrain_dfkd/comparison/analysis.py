@@ -2,60 +2,24 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
+from speechbrain_dfkd.comparison.report_row import Row
 from speechbrain_dfkd.comparison.score_table import ScoreTable, score_table
 from speechbrain_dfkd.comparison.statistics import (
     Estimate,
     bootstrap_mean,
     holm,
     mean_over_seeds,
-    setting_means,
 )
+from speechbrain_dfkd.comparison.training_rows import training_rows
 from speechbrain_dfkd.errors import UserError
 
 METRICS = ("pesq_wb", "stoi", "si_sdr")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number of the report, and one line of its CSV file.
-
-    Arguments
-    ---------
-    quantity : str
-        What the number is: ``mean``, ``difference`` (to the baseline, paired
-        by seed), ``difference_bootstrap``, ``difference_by_seed``, ``snr_mean``,
-        ``snr_difference``, ``gate_difference`` (teacher minus baseline on
-        validation), ``tuning_mean`` (on validation), ``step_seconds`` or
-        ``step_ratio`` (to the baseline).
-    system : str
-        An arm, "noisy" or "teacher".
-    metric : str
-        Empty where the quantity has none.
-    condition : str
-        A class of clips, a seed, a setting or a margin.
-    value, low, high, p, p_holm : float, optional
-        The number, its interval, its p value, and that corrected over arms.
-    seeds, clips : int, optional
-        From how many.
-    """
-
-    quantity: str
-    system: str
-    metric: str = ""
-    condition: str = ""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    seeds: int | None = None
-    clips: int | None = None
 
 
 def all_rows(results: ComparisonResults) -> list:
@@ -70,8 +34,7 @@ def all_rows(results: ComparisonResults) -> list:
     return [
         *rows,
         *gate_rows(results),
-        *tuning_rows(results),
-        *time_rows(results),
+        *training_rows(results),
     ]
 
 
@@ -88,7 +51,7 @@ def mean_rows(results, table: ScoreTable, quantity: str, condition: str = ""):
 
 
 def difference_rows(results: ComparisonResults, table: ScoreTable):
-    """Yield the arms' differences to the baseline, with corrected p values."""
+    """Yield the arms' differences to the first, with corrected p values."""
     plan = results.comparison
     baseline, *arms = results.arms
     estimates = {"difference": [], "difference_bootstrap": []}
@@ -156,7 +119,10 @@ def _snr_differences(results, part, name):
 
 
 def gate_rows(results: ComparisonResults):
-    """Yield teacher minus baseline on validation, for each gate metric."""
+    """Yield teacher minus baseline on validation, for each gate metric.
+
+    The plan's baseline, whatever arm the differences are to.
+    """
     plan = results.comparison
     for metric, margin in plan["gate"].items():
         table = score_table(results, metric, "valid")
@@ -188,43 +154,6 @@ def is_void(results: ComparisonResults, rows: list) -> bool:
         for row in rows
         if row.quantity == "gate_difference"
     )
-
-
-def setting_text(setting: dict) -> str:
-    """Return a setting for a reader, as ``kd_gradient_ratio 0.3, lr 0.001``."""
-    return ", ".join(f"{key} {value}" for key, value in sorted(setting.items()))
-
-
-def tuning_rows(results: ComparisonResults):
-    """Yield the mean validation score of each setting that was tried."""
-    metric = results.comparison["tune_on"]
-    for arm in results.arms:
-        jobs = results.tuning(arm)
-        for setting, mean in setting_means(jobs, metric) if jobs else ():
-            yield Row(
-                "tuning_mean", arm, metric, setting_text(setting), mean, seeds=1
-            )
-
-
-def time_rows(results: ComparisonResults):
-    """Yield the time of a step, and its ratio to the baseline's.
-
-    Both are medians over seeds. The ratio is taken within a seed: its jobs see
-    the same data in the same order.
-    """
-    baseline = results.reported(results.arms[0])
-    for arm in results.arms:
-        jobs = results.reported(arm)
-        seconds = [job.seconds_per_step for job in jobs.values()]
-        ratios = [
-            job.seconds_per_step / baseline[seed].seconds_per_step
-            for seed, job in jobs.items()
-            if seed in baseline
-        ]
-        for quantity, of in (("step_seconds", seconds), ("step_ratio", ratios)):
-            if of:
-                median = float(np.median(of))
-                yield Row(quantity, arm, value=median, seeds=len(of))
 
 
 def _untested(values, confidence):

@@ -9,6 +9,7 @@ from speechbrain_dfkd.comparison.base_command import BaseCommand
 from speechbrain_dfkd.comparison.plan import TUNABLE, Plan
 from speechbrain_dfkd.dfkd_brain import needs_teacher
 from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.losses import NoDistillation
 from speechbrain_dfkd.run_settings import (
     TOLERATED,
     decisive_settings,
@@ -76,9 +77,22 @@ def _settings_of(base, overrides, recipe_folder):
 
 def _refuse_misfits(hparams):
     """Refuse now what a job of the arm would be refused for hours later."""
+    if hparams["kd_weight"] > 0:
+        _require_distillation(hparams)
     needs_teacher(hparams)
     check_cache(hparams)
     start_from_teacher(hparams)
+
+
+def _require_distillation(hparams):
+    # No weight gives its gradient, which is zero, a ratio to another.
+    if isinstance(hparams["kd"]["loss"], NoDistillation):
+        raise UserError(
+            f"kd_weight must be 0 where nothing is distilled, got "
+            f"{hparams['kd_weight']} with the objective "
+            f"{hparams['kd']['name']}; let the arm set kd_weight: 0 in place "
+            f"of kd"
+        )
 
 
 def held_settings(settings: dict, plan: Plan) -> dict:
@@ -92,7 +106,15 @@ def held_settings(settings: dict, plan: Plan) -> dict:
         What it tunes is not among them.
     """
     tuned = TUNABLE if plan.learning_rates else ()
-    first, *others = settings.values()
+    # A file of Asteroid's says in place of the setting which network the
+    # teacher is, but an arm that needs no teacher does not look at it.
+    taught = [
+        one
+        for one in settings.values()
+        if one["kd_weight"] or one["init_from_teacher"]
+    ]
+    teacher = [*taught, *settings.values()][0]["teacher"]
+    first, *others = ({**one, "teacher": teacher} for one in settings.values())
     brief = {
         key: value.get("name") if isinstance(value, dict) else value
         for key, value in first.items()

@@ -3,6 +3,7 @@
 from speechbrain_dfkd.command_line import exit_code
 from speechbrain_dfkd.comparison.base_command import read_base_command
 from speechbrain_dfkd.comparison.comparison import Comparison
+from speechbrain_dfkd.comparison.folder_lock import lock_folder
 from speechbrain_dfkd.comparison.plan import read_plan
 from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
@@ -40,9 +41,10 @@ def _compare(argv, recipe_folder):
     require_matplotlib()
     plan = read_plan(argv[0])
     comparison = Comparison(plan, read_base_command(argv[1:]), recipe_folder)
-    comparison.check()
-    if not comparison.is_finished():
-        comparison.teach()
-        comparison.train()
-    print(f"\n{write_comparison_report(comparison.folder)}", flush=True)
+    with lock_folder(comparison.folder):
+        comparison.check()
+        if not comparison.is_finished():
+            comparison.teach()
+            comparison.train()
+        print(f"\n{write_comparison_report(comparison.folder)}", flush=True)
     print(f"Report: {comparison.folder}/report.md, report.csv, report.png")

@@ -45,27 +45,32 @@ class ComparisonResults:
     systems : dict
         ``{"noisy" or "teacher": {"valid" or "test": {utterance: {metric:
         value}}}}``; empty until the teacher is tested.
+    against : str, optional
+        The arm that the report's differences are to, in place of the
+        comparison's baseline.
 
     Raises
     ------
     UserError
-        If the comparison lacks a key, or a job is not one of its jobs, comes
-        twice, or was scored on other utterances than the rest.
+        If the comparison lacks a key or the arm, or a job is not one of its
+        jobs, comes twice, or was scored on other utterances than the rest.
     """
 
     comparison: dict
     jobs: list
     systems: dict = field(default_factory=dict)
+    against: str | None = None
 
     def __post_init__(self):
         _require_keys(self.comparison)
-        _require_planned(self.comparison, self.jobs)
+        _require_arm(self.against, self.comparison["arms"])
+        _require_planned(self)
         _require_distinct(self.jobs)
         for split in SPLITS:
             _require_same_utterances(split, self.scored(split))
 
     @classmethod
-    def load(cls, folder) -> "ComparisonResults":
+    def load(cls, folder, against: str | None = None) -> "ComparisonResults":
         """Read a comparison's folder; jobs and systems may be missing yet."""
         folder = Path(folder)
         comparison = load_json(folder / COMPARISON_FILE)
@@ -75,14 +80,26 @@ class ComparisonResults:
             comparison,
             [JobResult.load(path) for path in paths],
             load_json(systems) if systems.exists() else {},
+            against,
         )
 
     @property
     def arms(self) -> list:
-        """The names of the arms, the baseline first."""
-        baseline = self.comparison["baseline"]
-        others = [name for name in self.comparison["arms"] if name != baseline]
-        return [baseline, *others]
+        """The names of the arms; the differences are to the first."""
+        first = self.against or self.comparison["baseline"]
+        others = [name for name in self.comparison["arms"] if name != first]
+        return [first, *others]
+
+    @property
+    def report_name(self) -> str:
+        """The name of the report's files without their suffix."""
+        return f"report-vs-{self.against}" if self.against else "report"
+
+    def seeds_of(self, arm: str) -> list:
+        """Return the seeds from which an arm is reported."""
+        # A folder of before arms could have seeds of their own has no such key.
+        own = self.comparison.get("arm_seeds", {})
+        return own.get(arm, self.comparison["seeds"])
 
     def reported(self, arm: str) -> dict:
         """Return ``{seed: JobResult}`` of an arm's finished reported jobs."""
@@ -113,7 +130,7 @@ class ComparisonResults:
         return lines + [
             f"{arm}, seed {seed}"
             for arm in self.arms
-            for seed in self.comparison["seeds"]
+            for seed in self.seeds_of(arm)
             if seed not in self.reported(arm)
         ]
 
@@ -135,16 +152,19 @@ def _require_keys(comparison):
         )
 
 
-def _require_planned(comparison, jobs):
-    seeds = {
-        REPORT: comparison["seeds"],
-        TUNING: [comparison["tuning_seed"]],
-    }
+def _require_arm(against, arms):
+    if against is not None and against not in arms:
+        raise UserError(
+            f"--baseline must be an arm of the comparison, got {against!r}; "
+            f"name one of {', '.join(arms)}"
+        )
+
+
+def _require_planned(results):
     surplus = [
         f"{job.label} ({job.purpose})"
-        for job in jobs
-        if job.arm not in comparison["arms"]
-        or job.seed not in seeds[job.purpose]
+        for job in results.jobs
+        if not _is_planned(results, job)
     ]
     if surplus:
         raise UserError(
@@ -152,6 +172,13 @@ def _require_planned(comparison, jobs):
             "name them in the comparison file again, or remove their files:\n"
             + listing(surplus)
         )
+
+
+def _is_planned(results, job):
+    seeds = [results.comparison["tuning_seed"]]
+    if job.purpose == REPORT:
+        seeds = results.seeds_of(job.arm)
+    return job.arm in results.comparison["arms"] and job.seed in seeds
 
 
 def _require_distinct(jobs: Iterable):

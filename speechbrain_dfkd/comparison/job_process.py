@@ -74,7 +74,7 @@ def _scores(hparams, command, datasets, splits, system, model, folder):
 def _distil(argv, recipe_folder, splits=("valid",)):
     command = _read(argv, recipe_folder)
     get_ready(command)
-    hparams, datasets, _ = distil(command, TimedBrain)
+    hparams, datasets, brain = distil(command, TimedBrain)
     folder = Path(hparams["output_folder"])
     student = hparams["student"]["model"]
     text, rate = command.configuration.text(), hparams["sample_rate"]
@@ -82,8 +82,13 @@ def _distil(argv, recipe_folder, splits=("valid",)):
     scores = _scores(
         hparams, command, datasets, splits, "student", student, folder
     )
-    outcome = {"valid": scores["valid"], "test": scores.get("test", {})}
-    save_json(folder / OUTCOME_FILE, {**outcome, **read_timing(folder)})
+    outcome = {
+        "valid": scores["valid"],
+        "test": scores.get("test", {}),
+        "kd_weight": brain.schedule.weight if brain.measures_weight else None,
+        **read_timing(folder),
+    }
+    save_json(folder / OUTCOME_FILE, outcome)
 
 
 def _distil_and_test(argv, recipe_folder):

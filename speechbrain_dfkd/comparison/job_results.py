@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError
@@ -82,6 +82,8 @@ class JobResult:
         The median over the training's steps.
     command : str
         Repeats the job.
+    kd_weight : float, optional
+        As it was measured for a ratio of gradients; None where it was not.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class JobResult:
     steps: int
     seconds_per_step: float
     command: str
+    kd_weight: float | None = None
 
     def __post_init__(self):
         if self.purpose not in (REPORT, TUNING):
@@ -127,10 +130,15 @@ class JobResult:
             If the file is no job's result.
         """
         content = load_json(path)
-        expected = {entry.name for entry in fields(cls)}
-        if not isinstance(content, dict) or set(content) != expected:
+        known = {entry.name for entry in fields(cls)}
+        # A file of before a weight was kept lacks it.
+        optional = {e.name for e in fields(cls) if e.default is not MISSING}
+        if not (
+            isinstance(content, dict)
+            and known - optional <= set(content) <= known
+        ):
             raise UserError(
-                f"{path} must have the keys {sorted(expected)}, got "
+                f"{path} must have the keys {sorted(known - optional)}, got "
                 f"{sorted(content)}; remove it, and the comparison's command "
                 "repeats the job"
             )

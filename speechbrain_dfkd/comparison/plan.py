@@ -2,14 +2,16 @@
 
 import difflib
 import json
-import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
-from speechbrain_dfkd.command_line import SHARED_KEYS
-from speechbrain_dfkd.errors import UserError, is_number
+from speechbrain_dfkd.comparison.plan_checks import (
+    CONSTRAINTS,
+    require,
+    require_arm,
+    require_arm_seeds,
+)
+from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import (
     dump_tree,
     one_line,
@@ -18,12 +20,6 @@ from speechbrain_dfkd.settings_tree import (
 )
 
 TUNABLE = ("kd_gradient_ratio", "lr")
-# Metrics of which a higher value is better.
-_METRICS = ("pesq_wb", "pesq_nb", "stoi", "si_sdr")
-# The comparison itself decides on these ...
-_DECIDED = {"seed", "output_folder", "save_folder", "run", "experiment"}
-# ... and these must be the same in all arms: data and teacher.
-_HELD = {*SHARED_KEYS, "teacher_ckpt", "teacher_leaf", "teacher_overrides"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,9 @@ class Plan:
         Draws of the bootstrap.
     snr_edges_db : list of float
         Between the report's classes of input SI-SDR, in dB.
+    arm_seeds : dict
+        ``{arm: some of seeds}``; an arm that is not named has them all, and
+        so has the baseline.
     """
 
     name: str
@@ -75,21 +74,24 @@ class Plan:
     confidence: float
     bootstrap_draws: int
     snr_edges_db: list
+    arm_seeds: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        for key, (constraint, keeps) in _CONSTRAINTS.items():
-            _require(key, constraint, getattr(self, key), keeps)
+        for key, (constraint, keeps) in CONSTRAINTS.items():
+            require(key, constraint, getattr(self, key), keeps)
         for arm, overrides in self.arms.items():
-            _require_arm(arm, overrides)
-        _require(
+            require_arm(arm, overrides)
+        require(
             "baseline", f"be one of the arms {sorted(self.arms)}",
             self.baseline, self.arms.__contains__,
         )  # fmt: skip
-        _require(
+        others = [arm for arm in self.arms if arm != self.baseline]
+        require_arm_seeds(self.arm_seeds, others, self.seeds)
+        require(
             "tuning_seed", "not be among seeds, whose scores are reported",
             self.tuning_seed, lambda seed: seed not in self.seeds,
         )  # fmt: skip
-        _require(
+        require(
             "learning_rates",
             f"be as many as gradient_ratios, {len(self.gradient_ratios)}, so "
             "that no arm is tuned more than another",
@@ -97,11 +99,15 @@ class Plan:
             lambda rates: len(rates) == len(self.gradient_ratios),
         )
         if self.learning_rates:
-            _require(
+            require(
                 f"the baseline {self.baseline}",
                 "not set lr while learning_rates are tried for it",
                 list(self.arms[self.baseline]), lambda keys: "lr" not in keys,
             )  # fmt: skip
+
+    def seeds_of(self, arm: str) -> list:
+        """Return the seeds from which an arm is trained to be reported."""
+        return self.arm_seeds.get(arm, self.seeds)
 
     def as_json(self) -> dict:
         """Return all as plain values; an arm's values are YAML text."""
@@ -133,7 +139,11 @@ def read_plan(path) -> Plan:
         close = difflib.get_close_matches(str(unknown[0]), known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known: {known}"
         raise UserError(f"unknown key '{unknown[0]}' in {path}; {hint}")
-    missing = [key for key in known if key not in tree]
+    missing = [
+        entry.name
+        for entry in fields(Plan)
+        if entry.name not in tree and entry.default_factory is MISSING
+    ]
     if missing:
         raise UserError(
             f"{path} must describe a comparison, got none of the keys "
@@ -146,94 +156,3 @@ def read_plan(path) -> Plan:
         return Plan(**{**values, "arms": tree["arms"]})
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def _require(key: str, constraint: str, value, keeps: Callable):
-    if not keeps(value):
-        raise UserError(
-            f"{key} must {constraint}, got {value!r}; correct the comparison "
-            f"file"
-        )
-
-
-def _require_arm(arm, overrides):
-    _require("an arm's name", "be letters, digits, _ . and -", arm, _is_name)
-    _require(
-        f"arm {arm}", "be a mapping of keys of the leaf to values, perhaps {}",
-        overrides, lambda value: isinstance(value, Mapping),
-    )  # fmt: skip
-    decided, held = sorted(_DECIDED & set(overrides)), _HELD & set(overrides)
-    if decided:
-        raise UserError(
-            f"arm {arm} must not set what the comparison decides, got "
-            f"{', '.join(decided)}; drop it"
-        )
-    if held:
-        raise UserError(
-            f"arm {arm} must not set what all arms share, got "
-            f"{', '.join(sorted(held))}; give it on the command line instead"
-        )
-
-
-def _is_name(value):
-    return isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
-
-
-def _is_finite(value):
-    return is_number(value) and math.isfinite(value)
-
-
-def _is_integer(value):
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _all(keeps: Callable, least: int = 0) -> Callable:
-    """Return the check of a list of distinct values that each keep it."""
-    return lambda values: (
-        isinstance(values, list)
-        and all(map(keeps, values))
-        and len({*values}) == len(values) >= least
-    )
-
-
-def _is_positive(value):
-    return _is_finite(value) and value > 0
-
-
-# key: (what it must, whether a value does)
-_CONSTRAINTS = {
-    "name": ("be letters, digits, _ . and -", _is_name),
-    "arms": (
-        "be a mapping of two names or more to overrides of the leaf",
-        lambda arms: isinstance(arms, Mapping) and len(arms) > 1,
-    ),
-    "seeds": ("be distinct integers, at least one", _all(_is_integer, 1)),
-    "tuning_seed": ("be an integer", _is_integer),
-    "gradient_ratios": ("be distinct numbers above 0", _all(_is_positive)),
-    "learning_rates": ("be distinct numbers above 0", _all(_is_positive)),
-    "tune_on": (f"be one of {', '.join(_METRICS)}", _METRICS.__contains__),
-    "side_by_side": (
-        "be an integer of at least 1",
-        lambda value: _is_integer(value) and value >= 1,
-    ),
-    "gate": (
-        f"map some of {', '.join(_METRICS)} to numbers",
-        lambda gate: (
-            isinstance(gate, Mapping)
-            and set(gate) <= set(_METRICS)
-            and all(map(_is_finite, gate.values()))
-        ),
-    ),
-    "confidence": (
-        "be a number between 0 and 1",
-        lambda value: _is_finite(value) and 0 < value < 1,
-    ),
-    "bootstrap_draws": (
-        "be an integer of at least 100",
-        lambda value: _is_integer(value) and value >= 100,
-    ),
-    "snr_edges_db": (
-        "be ascending numbers",
-        lambda edges: _all(_is_finite)(edges) and edges == sorted(edges),
-    ),
-}

@@ -1,4 +1,4 @@
-"""The plot of a comparison: every arm's difference to the baseline."""
+"""The plot of a comparison: every arm's difference to the first."""
 
 import importlib.util
 import io
@@ -22,7 +22,7 @@ def require_matplotlib():
 
 
 def difference_figure(results: ComparisonResults, rows: list):
-    """Draw each arm's difference to the baseline in PESQ-WB and SI-SDR.
+    """Draw each arm's difference to the first in PESQ-WB and SI-SDR.
 
     A dot is the mean over seeds, small circles are the seeds, the dark bar is
     the interval of other seeds, the pale one of other seeds and clips.
@@ -57,6 +57,8 @@ def difference_figure(results: ComparisonResults, rows: list):
             _draw_arm(panel, height, index, arm, metric)
         panel.axvline(0, color="black", linewidth=1)
         panel.set_xlabel(f"{heading(metric)}: difference to {baseline}")
+        # Few ticks of few digits: differences can be thousandths.
+        panel.locator_params(axis="x", nbins=5, steps=[1, 2, 4, 5, 10])
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)  # the first arm on top

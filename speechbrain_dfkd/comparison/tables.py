@@ -12,7 +12,7 @@ class RowIndex:
     Arguments
     ---------
     rows : list of Row
-        See ``speechbrain_dfkd.comparison.analysis``.
+        See ``speechbrain_dfkd.comparison.report_row``.
     """
 
     def __init__(self, rows: list):
@@ -101,7 +101,7 @@ def mean_table(index: RowIndex, systems: list) -> str:
 
 
 def difference_table(index: RowIndex, metric: str, arms: list) -> str:
-    """Return one metric's differences to the baseline, by both methods."""
+    """Return one metric's differences to the first arm, by both methods."""
     lines = []
     for arm in arms:
         paired = index.get("difference", arm, metric)
@@ -173,6 +173,16 @@ def tuning_table(index: RowIndex, chosen: dict) -> str:
     return markdown_table(["arm", "setting", heading(metric), "chosen"], lines)
 
 
+def weight_table(index: RowIndex, settings: dict) -> str:
+    """Return each arm's weights; ``settings`` maps arms to their setting."""
+    lines = []
+    for arm, setting in settings.items():
+        weights = [f"{row.value:.3g}" for row in index.all("kd_weight", arm)]
+        if weights:
+            lines.append([arm, setting or NOTHING, ", ".join(weights)])
+    return markdown_table(["arm", "setting", "kd_weight"], lines)
+
+
 def time_table(index: RowIndex, arms: list, steps: dict) -> str:
     """Return steps (``{arm: text}``), seconds a step, and the ratio."""
     lines = []
@@ -187,5 +197,5 @@ def time_table(index: RowIndex, arms: list, steps: dict) -> str:
                 f"{ratio.value:.2f}" if ratio else NOTHING,
             ]
         )
-    header = ["arm", "steps", "seconds a step", "relative to the baseline"]
+    header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
     return markdown_table(header, lines)

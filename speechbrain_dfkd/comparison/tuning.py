@@ -56,8 +56,9 @@ def known_jobs(plan: Plan, results: Iterable[JobResult]) -> list:
     """Return all jobs that can be named now, finished or not.
 
     First the baseline chooses its learning rate; with that each other arm
-    chooses its gradient ratio; an arm that has chosen is trained from every
-    seed. Each finished job can make more jobs known.
+    chooses its gradient ratio; an arm that has chosen is trained from each
+    of its seeds, all arms from the first seed before any from the second. Each
+    finished job can make more jobs known.
 
     Arguments
     ---------
@@ -83,7 +84,8 @@ def known_jobs(plan: Plan, results: Iterable[JobResult]) -> list:
         return jobs
     for arm in other_arms(plan):
         jobs += _jobs_of(plan, arm, arm_settings(plan, arm, chosen), results)[0]
-    return jobs
+    order = [plan.tuning_seed, *plan.seeds]
+    return sorted(jobs, key=lambda job: order.index(job.seed))
 
 
 def number_of_jobs(plan: Plan) -> int:
@@ -91,7 +93,7 @@ def number_of_jobs(plan: Plan) -> int:
     first = baseline_settings(plan)
     tried = [arm_settings(plan, arm, first[0]) for arm in other_arms(plan)]
     tuning = sum(len(one) for one in [first, *tried] if len(one) > 1)
-    return tuning + len(plan.arms) * len(plan.seeds)
+    return tuning + sum(len(plan.seeds_of(arm)) for arm in plan.arms)
 
 
 def other_arms(plan: Plan) -> list:
@@ -136,7 +138,8 @@ def _jobs_of(plan, arm, tried, results):
     if chosen is None:
         return jobs, None
     _refuse_other_reports(arm, chosen, finished)
-    return jobs + [Job(arm, s, REPORT, chosen) for s in plan.seeds], chosen
+    seeds = plan.seeds_of(arm)
+    return jobs + [Job(arm, s, REPORT, chosen) for s in seeds], chosen
 
 
 def _choice(plan, tried, finished):

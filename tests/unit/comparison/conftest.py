@@ -42,12 +42,16 @@ def as_scores(values):
 def job():
     """Return ``job(arm, seed, values)``, a result; PESQ of its clips."""
 
-    def make(arm, seed, values, purpose="report", setting=None, seconds=0.5):
+    def make(
+        arm, seed, values, purpose="report", setting=None, seconds=0.5,
+        kd_weight=None,
+    ):  # fmt: skip
         scores = as_scores(values)
         test = scores if purpose == "report" else {}
         return JobResult(
-            arm, seed, purpose, setting or {}, scores, test, 800, seconds, "run"
-        )
+            arm, seed, purpose, setting or {}, scores, test, 800, seconds,
+            "run", kd_weight,
+        )  # fmt: skip
 
     return make
 
@@ -56,13 +60,19 @@ def job():
 def results():
     """Return ``results(jobs, noisy, teacher, **plan)`` of three clips."""
 
-    def make(jobs, noisy=(1.0, 1.5, 2.0), teacher=(3.0, 3.0, 3.0), **plan):
+    def make(
+        jobs,
+        noisy=(1.0, 1.5, 2.0),
+        teacher=(3.0, 3.0, 3.0),
+        against=None,
+        **plan,
+    ):
         systems = {
             name: {"valid": as_scores(values), "test": as_scores(values)}
             for name, values in (("noisy", noisy), ("teacher", teacher))
             if values
         }
-        return ComparisonResults({**PLAN, **plan}, jobs, systems)
+        return ComparisonResults({**PLAN, **plan}, jobs, systems, against)
 
     return make
 

@@ -66,6 +66,26 @@ def test_an_arm_is_paired_with_the_seeds_that_it_has(results, job):
     assert (row.value, row.low, row.p, row.seeds) == (0.25, None, None, 1)
 
 
+def test_differences_to_another_arm_are_paired_with_its_seeds(results, jobs):
+    # clean has seeds 1 and 2 alone, dfkd and none also 3.
+    index = index_of(results(jobs, against="clean"))
+    dfkd = index.get("difference", "dfkd", "pesq_wb")
+    assert (dfkd.value, dfkd.seeds) == (pytest.approx(0.25), 2)
+    by_seed = index.all("difference_by_seed", "dfkd")
+    assert {row.condition for row in by_seed} == {"seed 1", "seed 2"}
+    none = index.get("snr_difference", "none", "pesq_wb", "below 0 dB")
+    assert (none.value, none.seeds) == (pytest.approx(0.1), 2)
+    assert index.get("difference", "clean", "pesq_wb") is None
+    assert index.get("mean", "dfkd", "pesq_wb").seeds == 3
+
+
+def test_the_gate_is_that_of_the_baseline_whatever_differences_are_to(
+    results, jobs
+):
+    rows = list(gate_rows(results(jobs)))
+    assert list(gate_rows(results(jobs, against="dfkd"))) == rows
+
+
 def test_holm_counts_the_arms_of_one_metric(results, job):
     gains = {"none": [0, 0, 0], "dfkd": [1, 2, 3], "clean": [1, 2, 4]}
     jobs = [
@@ -155,6 +175,8 @@ def test_the_time_of_a_step_is_compared_within_a_seed(results, job):
     assert index.get("step_seconds", "none").value == 2
     assert index.get("step_ratio", "none").value == 1
     assert index.get("step_ratio", "dfkd").value == 2  # of 2, 1, 2
+    index = index_of(results(jobs, against="dfkd"))
+    assert index.get("step_ratio", "none").value == 0.5
 
 
 def test_nothing_finished_has_no_rows(results):

@@ -41,7 +41,8 @@ def plan(tmp_path):
         head, _, tail = text.partition("arms:\n")
         own = "".join(f"    {name}: {value}\n" for name, value in arms.items())
         path = tmp_path / "plan.yaml"
-        path.write_text(f"{head}arms:\n{own}\nseeds:{tail.split('seeds:')[1]}")
+        _, _, rest = tail.partition("\nseeds:")
+        path.write_text(f"{head}arms:\n{own}\nseeds:{rest}")
         return read_plan(path)
 
     return make
@@ -105,7 +106,7 @@ def test_settings_of_all_arms_are_told_apart(plan, capsys):
     assert settings["none"]["number_of_epochs"] == 200
     assert settings["long"]["number_of_epochs"] == 9
     held = held_settings(settings, toy)
-    assert held["student"] == "dccrn_eighth"
+    assert held["student"] == held["teacher"] == "dccrn_eighth"
     assert held["batch_size"] == 12
     assert not {"kd_weight", "number_of_epochs", "lr", "seed"} & set(held)
     assert capsys.readouterr().out == "", "arms are not announced"
@@ -119,6 +120,14 @@ def test_settings_of_all_arms_are_told_apart(plan, capsys):
         ("{kd: !include:kd/nothing.yaml }", "arm b: .*kd/nothing.yaml"),
         ("{kd_weight: -1}", "arm b: kd_weight must be"),
         ("{kd_weight: 0.0}", "same settings for none and b"),
+        (
+            "{kd: !include:kd/none.yaml }",
+            "arm b: kd_weight must be 0 .* got 1.0 with the objective none; let",
+        ),
+        (
+            "{kd: !include:kd/none.yaml , clean_as_teacher: True}",
+            "arm b: kd_weight must be 0",
+        ),
         (
             "{kd: !include:kd/frame_similarity.yaml {teacher_features: [x, rnn]}}",
             "arm b: teacher_features must be among",
@@ -136,6 +145,26 @@ def test_settings_of_all_arms_are_told_apart(plan, capsys):
 def test_an_arm_that_cannot_be_trained_is_named(plan, arm, message):
     with pytest.raises(UserError, match=message):
         check_arms(plan(none="{kd_weight: 0}", b=arm), base(), RECIPE)
+
+
+def test_an_objective_without_distillation_can_have_no_weight(plan):
+    toy = plan(none="{kd_weight: 0, kd: !include:kd/none.yaml }", b="{}")
+    assert set(check_arms(toy, base(), RECIPE)) == {"none", "b"}
+
+
+def test_a_teacher_of_asteroids_is_held_for_all(plan):
+    # Only an arm with a teacher looks at the file that says which it is.
+    common = {"init_from_teacher": False, "teacher_ckpt": "model.pth"}
+    settings = {
+        "none": {**common, "kd_weight": 0, "teacher": {"name": "of_the_leaf"}},
+        "b": {**common, "kd_weight": 1, "teacher": {"name": "of_the_file"}},
+    }
+    toy = plan(none="{kd_weight: 0}", b="{}")
+    assert held_settings(settings, toy) == {**common, "teacher": "of_the_file"}
+    del settings["b"]
+    assert held_settings(settings, toy)["teacher"] == "of_the_leaf"
+    settings["none"]["init_from_teacher"] = True
+    assert held_settings(settings, toy)["teacher"] == "of_the_leaf"
 
 
 def test_an_arm_with_results_keeps_its_settings():

@@ -4,14 +4,11 @@ import csv
 
 import pytest
 
-from speechbrain_dfkd.comparison import plot
 from speechbrain_dfkd.comparison.__main__ import main
-from speechbrain_dfkd.comparison.analysis import all_rows
 from speechbrain_dfkd.comparison.report import write_comparison_report
-from speechbrain_dfkd.comparison.tables import RowIndex
-from speechbrain_dfkd.errors import UserError
 
-FILES = ("report.md", "report.csv", "report.png")
+ENDS = ("md", "csv", "png")
+FILES = tuple(f"report.{end}" for end in ENDS)
 
 
 @pytest.fixture
@@ -74,6 +71,21 @@ def test_what_is_missing_is_named(results, jobs, written):
     assert "| clean | - | - | - | - | - | - | - |" in report
 
 
+def test_seeds_of_an_arm_are_told(results, jobs, written):
+    jobs = [job for job in jobs if (job.arm, job.seed) != ("dfkd", 2)]
+    folder = written(results(jobs, arm_seeds={"dfkd": [3, 1]}))
+    report = write_comparison_report(folder)
+    assert "INCOMPLETE" not in report
+    data = section(report, "Data, arms and command")
+    assert "Seeds: 1, 2, 3; dfkd only 1, 3." in data
+    means = section(report, "Test set").split("\n")
+    (dfkd,) = [line for line in means if line.startswith("| dfkd ")]
+    assert dfkd.endswith("| 2 |")
+    differences = section(report, "Difference to none").split("\n")
+    ends = [line[-5:] for line in differences if line.startswith("| dfkd ")]
+    assert ends == ["| 2 |"] * 3
+
+
 def test_a_comparison_without_a_finished_job_has_a_report(results, written):
     folder = written(results([], None, None))
     assert write_comparison_report(folder).startswith("**INCOMPLETE:")
@@ -102,6 +114,31 @@ def test_tuning_shows_all_settings_and_the_chosen_one(results, job, written):
         "| dfkd | kd_gradient_ratio 0.3 | 0.767 |  |",
         "| dfkd | kd_gradient_ratio 1.0 | 1.000 | yes |",
     ]
+
+
+def test_measured_weights_are_told_by_seed(results, job, written):
+    setting = {"kd_gradient_ratio": 0.3}
+    weights = {1: 0.12345, 3: 12.0}
+    jobs = [job("none", seed, [1, 1, 1]) for seed in (1, 2, 3)]
+    jobs += [
+        job("dfkd", seed, [1, 1, 1], setting=setting, kd_weight=weight)
+        for seed, weight in weights.items()
+    ]
+    folder = written(results(jobs))
+    report = write_comparison_report(folder)
+    lines = section(report, "Measured weight of distillation").split("\n")
+    assert [line for line in lines if line.startswith("| ")] == [
+        "| arm | setting | kd_weight |",
+        "| dfkd | kd_gradient_ratio 0.3 | 0.123, 12 |",
+    ]
+    csv_file = (folder / "report.csv").read_text()
+    assert "\nkd_weight,dfkd,,seed 1,0.12345," in csv_file
+    assert "\nkd_weight,none" not in csv_file
+
+
+def test_without_measured_weights_there_is_no_table(results, jobs, written):
+    report = write_comparison_report(written(results(jobs)))
+    assert "Measured weight" not in report
 
 
 def test_another_setting_than_the_best_is_pointed_out(results, job, written):
@@ -143,32 +180,37 @@ def test_the_same_files_give_the_same_report(results, jobs, written, capsys):
     assert first[2].startswith(b"\x89PNG")
 
 
+def test_differences_to_another_arm_have_a_report_beside(
+    results, jobs, written, capsys
+):
+    folder = written(results(jobs))
+    write_comparison_report(folder)
+    first = [(folder / name).read_bytes() for name in FILES]
+    assert main([str(folder), "--baseline", "dfkd"]) == 0
+    names = {path.name for path in folder.glob("report*")}
+    assert names == {*FILES, *(f"report-vs-dfkd.{end}" for end in ENDS)}
+    assert [(folder / name).read_bytes() for name in FILES] == first
+    report = (folder / "report-vs-dfkd.md").read_text()
+    assert capsys.readouterr().out == report + "\n"
+    differences = section(report, "Difference to dfkd")
+    assert "| none | -0.101 [-0.101, -0.100] |" in differences
+    assert "](report-vs-dfkd.png)" in differences
+    assert "| arm | steps | seconds a step | relative to dfkd |" in report
+    assert "against none" in section(report, "The gate")
+
+
+def test_an_unknown_arm_is_an_error_that_writes_nothing(
+    results, jobs, written, capsys
+):
+    folder = written(results(jobs))
+    assert main([str(folder), "--baseline", "dfdk"]) == 2
+    error = capsys.readouterr().err
+    assert "got 'dfdk'; name one of none, dfkd, clean" in error
+    assert not list(folder.glob("report*"))
+
+
 def test_a_wrong_folder_is_an_error_without_a_traceback(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "comparison.json must be a JSON file" in error
     assert "Traceback" not in error
-
-
-def test_the_plot_shows_the_means_seeds_and_intervals_of_the_rows(
-    results, jobs
-):
-    found = results(jobs)
-    index = RowIndex(rows := all_rows(found))
-    panels = plot.difference_figure(found, rows).axes
-    for panel, metric in zip(panels, ("pesq_wb", "si_sdr"), strict=True):
-        drawn = [list(line.get_xdata()) for line in panel.lines]
-        for arm in ("dfkd", "clean"):
-            paired = index.get("difference", arm, metric)
-            crossed = index.get("difference_bootstrap", arm, metric)
-            seeds = index.all("difference_by_seed", arm)
-            assert [paired.value] in drawn
-            assert [paired.low, paired.high] in drawn
-            assert [crossed.low, crossed.high] in drawn
-            assert [s.value for s in seeds if s.metric == metric] in drawn
-
-
-def test_a_missing_matplotlib_is_told_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(plot.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install .*compare"):
-        plot.require_matplotlib()

@@ -10,10 +10,18 @@ from speechbrain_dfkd.errors import UserError
 
 
 def test_a_job_is_read_as_it_was_written(job, tmp_path):
-    result = job("dfkd", 1, [1.5, None], setting={"lr": 0.001})
+    result = job("dfkd", 1, [1.5, None], setting={"lr": 0.001}, kd_weight=0.25)
     path = result.save(tmp_path)
     assert path == tmp_path / "jobs/dfkd-lr_0.001-seed_1.json"
     assert JobResult.load(path) == result
+
+
+def test_a_file_of_before_weights_were_kept_is_read(job, tmp_path):
+    path = job("dfkd", 1, [1.5], kd_weight=0.25).save(tmp_path)
+    content = json.loads(path.read_text())
+    assert content.pop("kd_weight") == 0.25
+    path.write_text(json.dumps(content))
+    assert JobResult.load(path) == job("dfkd", 1, [1.5])
 
 
 def test_a_score_that_is_not_a_number_is_not_written(job, tmp_path):
@@ -24,12 +32,23 @@ def test_a_score_that_is_not_a_number_is_not_written(job, tmp_path):
 
 @pytest.mark.parametrize(
     "text, message",
-    [("{", "must be a JSON file"), ("{}", "must have the keys")],
+    [
+        ("{", "must be a JSON file"),
+        ("{}", "must have the keys"),
+        ('{"kd_weight": 1}', "must have the keys"),
+    ],
 )
 def test_a_damaged_file_is_named(job, tmp_path, text, message):
     path = job("dfkd", 1, [1.0]).save(tmp_path)
     path.write_text(text)
     with pytest.raises(UserError, match=f"dfkd-seed_1.json {message}"):
+        JobResult.load(path)
+
+
+def test_a_file_with_a_key_too_many_is_named(job, tmp_path):
+    path = job("dfkd", 1, [1.0]).save(tmp_path)
+    path.write_text(path.read_text().replace("{", '{"pace": 1,', 1))
+    with pytest.raises(UserError, match="got .*'pace'"):
         JobResult.load(path)
 
 
@@ -46,6 +65,16 @@ def test_a_folder_is_read_with_what_it_lacks(job, results, written):
         "none, seed 2",
         "dfkd, seed 1",
     ]
+
+
+def test_an_arm_with_seeds_of_its_own_lacks_no_others(job, results):
+    jobs = [job(arm, 1, [1.0, 1.0]) for arm in ("none", "dfkd", "clean")]
+    found = results(jobs, None, None, arm_seeds={"dfkd": [1]})
+    assert found.missing()[2:] == [
+        "none, seed 2", "none, seed 3", "clean, seed 2", "clean, seed 3"
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="got others; name them"):
+        results(jobs, arm_seeds={"dfkd": [2, 3]})
 
 
 def test_a_folder_without_a_comparison_is_refused(tmp_path):

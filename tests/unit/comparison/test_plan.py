@@ -47,6 +47,13 @@ def test_values_are_plain_and_arms_are_text(plan):
     }
 
 
+def test_an_arm_can_have_fewer_seeds(plan):
+    fewer = plan(arm_seeds="{dfkd: [2]}")
+    assert (fewer.seeds_of("none"), fewer.seeds_of("dfkd")) == ([1, 2], [2])
+    assert fewer.as_json()["arm_seeds"] == {"dfkd": [2]}
+    assert plan().seeds_of("dfkd") == [1, 2]
+
+
 def test_objectives_are_each_a_file():
     plan = read_plan(OBJECTIVES)
     for arm in plan.as_json()["arms"].values():
@@ -86,6 +93,22 @@ def test_objectives_are_each_a_file():
         ({"gate": "{pesq_wb: high}"}, "gate must map some of pesq_wb"),
         ({"confidence": "95"}, "confidence must be a number between"),
         ({"bootstrap_draws": "1"}, "bootstrap_draws must be"),
+        ({"arm_seeds": "[1]"}, "arm_seeds must be a mapping of arms"),
+        (
+            {"arm_seeds": "{dfdk: [1]}"},
+            "arm_seeds must name arms other than .*: dfkd, got 'dfdk'",
+        ),
+        (
+            {"arm_seeds": "{none: [1, 2]}"},
+            "than the baseline, which has all seeds: dfkd, got 'none'",
+        ),
+        ({"arm_seeds": "{dfkd: []}"}, "arm_seeds of dfkd must be some of"),
+        ({"arm_seeds": "{dfkd: 1}"}, "arm_seeds of dfkd must be some of"),
+        ({"arm_seeds": "{dfkd: [2, 2]}"}, "arm_seeds of dfkd must be some of"),
+        (
+            {"arm_seeds": "{dfkd: [1, 3]}"},
+            r"some of the seeds \[1, 2\], at least one, got \[1, 3\]",
+        ),
         ({"snr_edges_db": "[5, 0]"}, "snr_edges_db must be ascending"),
     ],
 )

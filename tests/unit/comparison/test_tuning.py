@@ -9,13 +9,14 @@ from speechbrain_dfkd.comparison.tuning import Job, known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError
 
 
-def plan(rates=(0.1, 0.2), ratios=(1.0, 2.0), **arms):
+def plan(rates=(0.1, 0.2), ratios=(1.0, 2.0), arm_seeds=None, **arms):
     arms = {"none": {"kd_weight": 0}, "dfkd": {}, **arms}
     return Plan(
         name="toy", baseline="none", arms=CommentedMap(arms), seeds=[1, 2],
         tuning_seed=100, gradient_ratios=[*ratios], learning_rates=[*rates],
         tune_on="pesq_wb", side_by_side=1, gate={}, confidence=0.9,
         bootstrap_draws=100, snr_edges_db=[],
+        arm_seeds=arm_seeds or {},
     )  # fmt: skip
 
 
@@ -89,6 +90,25 @@ def test_one_value_each_needs_no_trial_and_none_no_setting():
     assert len(jobs) == number_of_jobs(plan(rates=[0.1], ratios=[2.0])) == 4
     bare = known_jobs(plan(rates=[], ratios=[]), [])
     assert [job.setting for job in bare] == [{}] * 4
+
+
+def test_an_arm_is_reported_from_its_own_seeds():
+    toy = plan(rates=[], ratios=[], arm_seeds={"dfkd": [2]})
+    names = [job.name for job in known_jobs(toy, [])]
+    assert names == ["none-seed_1", "none-seed_2", "dfkd-seed_2"]
+    assert number_of_jobs(toy) == 3
+    assert number_of_jobs(plan(arm_seeds={"dfkd": [2]})) == 7
+
+
+def test_all_arms_are_tuned_and_then_have_the_first_seed_first():
+    toy = plan(own={"kd_weight": 1})
+    found = [tuned("none", value, lr=value) for value in (0.1, 0.2)]
+    jobs = known_jobs(toy, found)
+    assert [(job.arm, job.seed) for job in jobs[2:]] == [
+        ("dfkd", 100), ("dfkd", 100),
+        ("none", 1), ("own", 1),
+        ("none", 2), ("own", 2),
+    ]  # fmt: skip
 
 
 def test_another_choice_than_reported_is_refused():
