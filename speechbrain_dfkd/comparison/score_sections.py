@@ -41,6 +41,11 @@ def _mean_section(results, index):
         f"{_percent(results)} t interval of other seeds on these clips. One "
         "seed has no interval."
     )
+    if len({tuple(sorted(results.seeds_of(arm))) for arm in results.arms}) > 1:
+        yield (
+            "Not all arms have the same seeds: compare them by the differences "
+            "below, which are paired by seed."
+        )
     left_out = [
         f"{table.undefined} for {tables.heading(metric)}"
         for metric in METRICS

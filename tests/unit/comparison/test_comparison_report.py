@@ -30,6 +30,7 @@ def test_a_whole_comparison_needs_no_excuse(results, jobs, written):
     report = write_comparison_report(folder)
     assert report.startswith("# Comparison objectives\n")
     assert "INCOMPLETE" not in report
+    assert "the same seeds" not in report
     assert report == (folder / "report.md").read_text()
     means = section(report, "Test set")
     assert "| teacher | 3.000 | 0.3750 | 15.00 | - |" in means
@@ -78,6 +79,7 @@ def test_seeds_of_an_arm_are_told(results, jobs, written):
     assert "INCOMPLETE" not in report
     data = section(report, "Data, arms and command")
     assert "Seeds: 1, 2, 3; dfkd only 1, 3." in data
+    assert "Not all arms have the same seeds" in section(report, "Test set")
     means = section(report, "Test set").split("\n")
     (dfkd,) = [line for line in means if line.startswith("| dfkd ")]
     assert dfkd.endswith("| 2 |")
