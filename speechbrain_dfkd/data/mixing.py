@@ -16,6 +16,7 @@ from scipy import signal
 
 from speechbrain_dfkd.data.colour import random_filter
 from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
+from speechbrain_dfkd.data.resample_cache import resample
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
 
 # What is below this, -100 dB re full scale, is less than 16 bits can hold.
@@ -45,6 +46,12 @@ class Mixer:
         How many of the mixtures have a second noise, of equal power.
     coloured_share : float
         How many of the noises get another spectrum, by ``random_filter``.
+    noise_speeds : tuple of float
+        Each noise is played at one of these speeds, drawn alike: at 2 twice as
+        fast and an octave higher. ``(1.0,)``: as recorded.
+    noise_by_duration : bool
+        Whether long recordings of noise are drawn more often, so that each
+        second of noise is equally likely; otherwise each recording is.
     reverb_share : float
         How many are reverberated, where there are impulse responses. The
         target then is the direct path with early reflections.
@@ -59,6 +66,8 @@ class Mixer:
     gap_seconds: float
     two_noises_share: float
     coloured_share: float
+    noise_speeds: tuple
+    noise_by_duration: bool
     reverb_share: float
     early_seconds: float
     peak: float
@@ -70,6 +79,8 @@ class Mixer:
             self._require(name, _is_share, "a share from 0 to 1")
         for name in ("gap_seconds", "early_seconds"):
             self._require(name, _is_duration, "a number of at least 0")
+        self._require("noise_speeds", _are_speeds, "numbers from 0.1 to 10")
+        self._require("noise_by_duration", _is_bool, "True or False")
         self._require("peak", _is_peak, "a number from 0.001 to 1")
 
     def _require(self, name, fits, constraint):
@@ -110,9 +121,10 @@ class Mixer:
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
         target = speech = _track(draw_speech, frames, gap, rng)
-        noise = self._noise(draw_noise, frames, gap, rng)
+        noise = self._noise(draw_noise, frames, sample_rate, rng)
         if two:
-            noise = noise + self._noise(draw_noise, frames, gap, rng)
+            second = self._noise(draw_noise, frames, sample_rate, rng)
+            noise = noise + second
         if draw_response is not None and reverberated:
             early = round(self.early_seconds * sample_rate)
             speech, target = reverberate(speech, draw_response(rng), early)
@@ -122,9 +134,19 @@ class Mixer:
         gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
 
-    def _noise(self, draw, frames, gap, rng):
-        noise = _track(draw, frames, gap, rng)
-        # At 0 nothing is drawn, so that the other draws do not depend on it.
+    def _noise(self, draw, frames, sample_rate, rng):
+        # Without a choice nothing is drawn, so that the other draws do not
+        # depend on these settings.
+        several = len(self.noise_speeds) > 1
+        speed = (
+            rng.choice(self.noise_speeds) if several else self.noise_speeds[0]
+        )
+        played_rate = round(speed * sample_rate)
+        needed = -(-frames * played_rate // sample_rate)
+        gap = round(self.gap_seconds * played_rate)
+        noise = _track(draw, needed, gap, rng)
+        if played_rate != sample_rate:
+            noise = resample(noise, played_rate, sample_rate)[:frames]
         if self.coloured_share and rng.random() < self.coloured_share:
             noise = random_filter(torch.from_numpy(noise), rng).numpy()
         return noise / rms(noise)
@@ -192,6 +214,18 @@ def _is_share(value):
 
 def _is_duration(value):
     return is_number(value, 0)
+
+
+def _are_speeds(values):
+    return (
+        isinstance(values, list | tuple)
+        and len(values) > 0
+        and all(is_number(value, 0.1, 10) for value in values)
+    )
+
+
+def _is_bool(value):
+    return isinstance(value, bool)
 
 
 def _is_peak(value):

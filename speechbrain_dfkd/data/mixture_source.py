@@ -68,17 +68,21 @@ class MixtureSource:
         """
         rng, unreadable = np.random.default_rng(stable_hash(*key)), []
 
-        def piece_of(recordings):
+        def piece_of(draw):
             return lambda most, rng: _readable(
-                recordings, rng, unreadable, self._piece, most
+                draw, rng, unreadable, self._piece, most
             )
 
+        def draw_noise(rng):
+            return self.noise.draw(rng, self.mixer.noise_by_duration)
+
         def draw_response(rng):
-            return _readable(self.responses, rng, unreadable, self._response)
+            draw = self.responses.draw
+            return _readable(draw, rng, unreadable, self._response)
 
         noisy, clean = self.mixer.mix(
-            piece_of(self.speech),
-            piece_of(self.noise),
+            piece_of(self.speech.draw),
+            piece_of(draw_noise),
             draw_response if self.responses else None,
             self.frames,
             self.sample_rate,
@@ -159,11 +163,11 @@ def is_mixture_manifest(manifest) -> bool:
     return tuple(read_json(manifest)) == TABLES
 
 
-def _readable(recordings, rng, unreadable, read, *arguments):
-    """Read a random recording; one that cannot be read is noted."""
+def _readable(draw, rng, unreadable, read, *arguments):
+    """Read what is drawn; a recording that cannot be read is noted."""
     failed = []
     for _ in range(_TRIES):
-        wav = recordings[int(rng.integers(len(recordings)))]
+        wav = draw(rng)
         try:
             samples = read(wav, rng, *arguments)
         except (soundfile.SoundFileError, OSError):

@@ -5,6 +5,7 @@ next to nothing, whether it was forked or started anew, and are read when they
 are drawn.
 """
 
+import functools
 import io
 import os
 from pathlib import Path
@@ -88,6 +89,30 @@ class Recordings:
     def __getitem__(self, index: int) -> WavFile:
         name, sample_rate, frames = self._rows[index]
         return WavFile(os.fsdecode(name), int(sample_rate), int(frames))
+
+    def draw(self, rng: np.random.Generator, by_duration: bool = False):
+        """Return a random recording.
+
+        Arguments
+        ---------
+        rng : np.random.Generator
+            Takes one draw.
+        by_duration : bool
+            Whether a recording that is twice as long is twice as likely;
+            otherwise all are equally likely.
+
+        Returns
+        -------
+        WavFile
+        """
+        if not by_duration:
+            return self[int(rng.integers(len(self)))]
+        position = rng.integers(self._ends[-1])
+        return self[int(np.searchsorted(self._ends, position, "right"))]
+
+    @functools.cached_property
+    def _ends(self):
+        return np.cumsum(self._rows["frames"])
 
     def __getstate__(self):
         # A process that is started anew maps the file itself.

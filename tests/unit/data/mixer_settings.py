@@ -6,6 +6,8 @@ MIXER = {
     "gap_seconds": 0.2,
     "two_noises_share": 0.5,
     "coloured_share": 0.0,
+    "noise_speeds": (1.0,),
+    "noise_by_duration": False,
     "reverb_share": 0.5,
     "early_seconds": 0.05,
     "peak": 0.99,

@@ -145,6 +145,9 @@ def test_target_of_a_reverberated_mixture_has_no_late_reflections():
         {"reverb_share": -0.1},
         {"gap_seconds": -1},
         {"peak": 0},
+        {"noise_speeds": ()},
+        {"noise_speeds": (0.0, 1.0)},
+        {"noise_by_duration": 1},
     ],
 )
 def test_impossible_settings_are_named(wrong):
@@ -172,3 +175,32 @@ def test_coloured_noise_is_filtered_to_the_same_ratio():
     assert noises[0].sum() == 1
     assert noises[1][100:103].all()
     assert not noises[1][:100].any()
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
+def test_noise_at_another_speed_has_another_pitch(speed):
+    def tone(most, rng):
+        return np.sin(2 * np.pi * 100 / RATE * np.arange(most)).astype("f4")
+
+    noisy, clean = mix(draw_noise=tone, noise_speeds=(speed,))
+    noise = noisy - clean
+    assert len(noise) == FRAMES
+    hertz = np.fft.rfftfreq(FRAMES, 1 / RATE)
+    heard = hertz[np.abs(np.fft.rfft(noise)).argmax()]
+    assert heard == pytest.approx(100 * speed, abs=0.5)
+    # The whole segment sounds, to its end.
+    assert decibels(noise[-100:]) == pytest.approx(decibels(noise), abs=1)
+
+
+def test_each_of_the_speeds_is_played():
+    heard = set()
+
+    def count(most, rng):
+        heard.add(most)
+        return piece()(most, rng)
+
+    mixer = Mixer(**{**ONE, "noise_speeds": (0.5, 1.0, 2.0)})
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        mixer.mix(piece(), count, None, FRAMES, RATE, rng)
+    assert heard == {FRAMES // 2, FRAMES, 2 * FRAMES}

@@ -151,6 +151,23 @@ def test_recordings_are_shared_and_sorted(tmp_path):
     assert pickle.loads(pickle.dumps(recordings))[1] == recordings[1]
 
 
+@pytest.mark.parametrize("by_duration, share", [(False, 1 / 3), (True, 1 / 10)])
+def test_long_recordings_are_drawn_more_often_where_asked(
+    by_duration, share, tmp_path
+):
+    table = tmp_path / "table.npy"
+    lengths = {"a": 100, "b": 300, "c": 600}
+    write_recordings(
+        table, [WavFile(tmp_path / k, RATE, n) for k, n in lengths.items()]
+    )
+    recordings, rng = Recordings(table), np.random.default_rng(0)
+    drawn = [recordings.draw(rng, by_duration).path for _ in range(3000)]
+    assert len(set(drawn)) == 3
+    assert drawn.count(str(tmp_path / "a")) / 3000 == pytest.approx(
+        share, abs=0.03
+    )
+
+
 @pytest.mark.parametrize("spoil", ["missing", "cut", "empty"])
 def test_a_spoilt_table_is_named(spoil, tmp_path):
     table = tmp_path / "speech.npy"
