@@ -31,6 +31,7 @@ def all_rows(results: ComparisonResults) -> list:
             rows += mean_rows(results, table, "mean")
             rows += difference_rows(results, table)
             rows += snr_rows(results, table)
+        rows += validation_rows(results, metric)
     return [
         *rows,
         *gate_rows(results),
@@ -105,17 +106,30 @@ def snr_rows(results: ComparisonResults, table: ScoreTable) -> Iterator:
         part = table.only(of_clip == index)
         if part.clips:
             yield from mean_rows(results, part, "snr_mean", name)
-            yield from _snr_differences(results, part, name)
+            yield from _differences(results, part, "snr_difference", name)
 
 
-def _snr_differences(results, part, name):
+def _differences(results, table, quantity, condition=""):
+    """Yield the arms' differences to the first, with t intervals."""
     baseline, *arms = results.arms
     for arm in arms:
-        seeds, differences = part.differences(arm, baseline)
+        seeds, differences = table.differences(arm, baseline)
         if seeds:
             means = differences.mean(axis=1)
             estimate = mean_over_seeds(means, results.comparison["confidence"])
-            yield _row("snr_difference", arm, part, name, estimate, len(seeds))
+            yield _row(quantity, arm, table, condition, estimate, len(seeds))
+
+
+def validation_rows(results: ComparisonResults, metric: str) -> Iterator:
+    """Yield means and differences on validation.
+
+    On these clips arms and settings are chosen, and epochs within a training:
+    they cannot show that a choice was right.
+    """
+    table = score_table(results, metric, "valid")
+    if table.clips:
+        yield from mean_rows(results, table, "valid_mean")
+        yield from _differences(results, table, "valid_difference")
 
 
 def gate_rows(results: ComparisonResults):

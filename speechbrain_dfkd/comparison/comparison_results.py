@@ -63,7 +63,10 @@ class ComparisonResults:
 
     def __post_init__(self):
         _require_keys(self.comparison)
-        _require_arm(self.against, self.comparison["arms"])
+        _require_arm(
+            self.against,
+            [a for a in self.comparison["arms"] if self.seeds_of(a)],
+        )
         _require_planned(self)
         _require_distinct(self.jobs)
         for split in SPLITS:
@@ -84,11 +87,16 @@ class ComparisonResults:
         )
 
     @property
-    def arms(self) -> list:
+    def all_arms(self) -> list:
         """The names of the arms; the differences are to the first."""
         first = self.against or self.comparison["baseline"]
         others = [name for name in self.comparison["arms"] if name != first]
         return [first, *others]
+
+    @property
+    def arms(self) -> list:
+        """Those of them that are reported, not tuned only."""
+        return [arm for arm in self.all_arms if self.seeds_of(arm)]
 
     @property
     def report_name(self) -> str:

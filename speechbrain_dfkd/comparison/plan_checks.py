@@ -62,7 +62,7 @@ def require_arm_seeds(arm_seeds: Mapping, others: list, seeds: list) -> None:
     Arguments
     ---------
     arm_seeds : mapping
-        ``{arm: list of seeds}``.
+        ``{arm: list of seeds}``; with none the arm is tuned only.
     others : list of str
         The arms but the baseline, which needs all seeds: the others are
         paired with it by seed.
@@ -77,8 +77,8 @@ def require_arm_seeds(arm_seeds: Mapping, others: list, seeds: list) -> None:
             arm, others.__contains__,
         )  # fmt: skip
         require(
-            f"arm_seeds of {arm}", f"be some of the seeds {seeds}, at least one",
-            own, _all(lambda seed: _is_integer(seed) and seed in seeds, 1),
+            f"arm_seeds of {arm}", f"be some of the seeds {seeds}, or []",
+            own, _all(lambda seed: _is_integer(seed) and seed in seeds),
         )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def score_sections(
     yield from _mean_section(results, index)
     yield from _difference_section(results, index)
     yield from _snr_section(results, index)
+    yield from _validation_section(results, index)
     yield from _gate_section(results, index)
 
 
@@ -93,6 +94,16 @@ def _snr_section(results, index):
             yield f"**{tables.heading(metric)}**"
             systems = [*SYSTEMS, *results.arms]
             yield tables.snr_table(index, metric, systems, edges)
+
+
+def _validation_section(results, index):
+    if index.all("valid_difference"):
+        yield "## Validation set"
+        yield (
+            "What choices of arms and settings rest on. In parentheses the "
+            f"difference to {results.arms[0]}, as above."
+        )
+        yield tables.validation_table(index, [*SYSTEMS, *results.arms])
 
 
 def _gate_section(results, index):

@@ -132,13 +132,34 @@ def snr_table(index: RowIndex, metric: str, systems: list, edges: list) -> str:
         for name in classes:
             mean = index.get("snr_mean", system, metric, name)
             gain = index.get("snr_difference", system, metric, name)
-            text = number(metric, mean.value) if mean else NOTHING
-            cells.append(
-                f"{text} ({with_interval(gain, True)})" if gain else text
-            )
+            cells.append(_with_difference(mean, gain))
         lines.append(cells)
     header = [f"{name}, {clips[name]} clips" for name in classes]
     return markdown_table(["system", *header], lines)
+
+
+def validation_table(index: RowIndex, systems: list) -> str:
+    """Return the means on validation with the differences to the first arm."""
+    lines = []
+    for system in systems:
+        cells = [
+            _with_difference(
+                index.get("valid_mean", system, metric),
+                index.get("valid_difference", system, metric),
+            )
+            for metric in METRICS
+        ]
+        lines.append([system, *cells])
+    return markdown_table(["system", *map(heading, METRICS)], lines)
+
+
+def _with_difference(mean, difference):
+    if mean is None:
+        return NOTHING
+    text = number(mean.metric, mean.value)
+    if difference is None:
+        return text
+    return f"{text} ({with_interval(difference, True)})"
 
 
 def gate_table(index: RowIndex, gate: dict) -> str:

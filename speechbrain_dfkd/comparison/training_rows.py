@@ -24,7 +24,7 @@ def training_rows(results: ComparisonResults) -> Iterator[Row]:
 def _tuning_rows(results):
     """Yield the mean validation score of each setting that was tried."""
     metric = results.comparison["tune_on"]
-    for arm in results.arms:
+    for arm in results.all_arms:
         jobs = results.tuning(arm)
         for setting, mean in setting_means(jobs, metric) if jobs else ():
             yield Row(

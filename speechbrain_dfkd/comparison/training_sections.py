@@ -36,6 +36,9 @@ def _tuning_section(results, index):
             f"On validation, with seed {results.comparison['tuning_seed']}, "
             "which is not reported."
         )
+        only = [arm for arm in results.all_arms if arm not in results.arms]
+        if only:
+            yield f"Tuned only, and not tested: {', '.join(only)}."
         chosen = {arm: _reported_setting(results, arm) for arm in results.arms}
         yield tables.tuning_table(index, chosen)
         for arm in results.arms:
@@ -92,7 +95,7 @@ def _data_section(results):
     )
     yield "## Data, arms and command"
     yield f"Clips: {clips}. Seeds: {_seeds_text(results)}."
-    lines = [[arm, _overrides(plan["arms"][arm])] for arm in results.arms]
+    lines = [[arm, _overrides(plan["arms"][arm])] for arm in results.all_arms]
     yield tables.markdown_table(["arm", "what it changes"], lines)
     held = [[key, f"`{value}`"] for key, value in plan["settings"].items()]
     if held:

@@ -1,11 +1,13 @@
 """The report is made from the folder's files, and says what it lacks."""
 
+import copy
 import csv
 
 import pytest
 
 from speechbrain_dfkd.comparison.__main__ import main
 from speechbrain_dfkd.comparison.report import write_comparison_report
+from speechbrain_dfkd.errors import UserError
 
 ENDS = ("md", "csv", "png")
 FILES = tuple(f"report.{end}" for end in ENDS)
@@ -116,6 +118,35 @@ def test_tuning_shows_all_settings_and_the_chosen_one(results, job, written):
         "| dfkd | kd_gradient_ratio 0.3 | 0.767 |  |",
         "| dfkd | kd_gradient_ratio 1.0 | 1.000 | yes |",
     ]
+
+
+def test_an_arm_that_is_only_tuned_has_no_scores(results, job, written):
+    tried = {"kd_gradient_ratio": 0.1}
+    jobs = [job("none", seed, [1, 1, 1]) for seed in (1, 2, 3)]
+    jobs += [job("dfkd", seed, [1, 1, 1]) for seed in (1, 2, 3)]
+    jobs.append(job("clean", 100, [1, 1, 1], "tuning", tried))
+    folder = written(results(jobs, arm_seeds={"clean": []}))
+    report = write_comparison_report(folder)
+    assert "INCOMPLETE" not in report
+    assert "clean" not in section(report, "Test set")
+    tuning = section(report, "Tuning")
+    assert "Tuned only, and not tested: clean." in tuning
+    assert "| clean | kd_gradient_ratio 0.1 | 1.000 |  |" in tuning
+    assert "| clean |" in section(report, "Data, arms and command")
+    with pytest.raises(UserError, match="name one of none, dfkd"):
+        write_comparison_report(folder, "clean")
+
+
+def test_validation_is_shown_beside_the_test_set(results, job, written):
+    jobs = [job("none", seed, [1, 1, 1]) for seed in (1, 2, 3)]
+    jobs += [job("dfkd", seed, [1, 1, 1]) for seed in (1, 2, 3)]
+    for number, found in enumerate(jobs[3:]):
+        found.valid = copy.deepcopy(found.test)
+        found.valid["a"]["pesq_wb"] += 3 * (0.1 + 0.1 * number)
+    report = write_comparison_report(written(results(jobs)))
+    assert "| dfkd | 1.000 [1.000, 1.000] |" in section(report, "Test set")
+    line = "| dfkd | 1.200 (+0.200 [-0.048, +0.448]) | "
+    assert line in section(report, "Validation set")
 
 
 def test_measured_weights_are_told_by_seed(results, job, written):

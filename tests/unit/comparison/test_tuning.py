@@ -100,6 +100,14 @@ def test_an_arm_is_reported_from_its_own_seeds():
     assert number_of_jobs(plan(arm_seeds={"dfkd": [2]})) == 7
 
 
+def test_an_arm_without_seeds_is_only_tuned():
+    toy = plan(arm_seeds={"dfkd": []})
+    found = [tuned("none", value, lr=value) for value in (0.1, 0.2)]
+    jobs = [job for job in known_jobs(toy, found) if job.arm == "dfkd"]
+    assert [(job.purpose, job.seed) for job in jobs] == [(TUNING, 100)] * 2
+    assert number_of_jobs(toy) == 6  # and the baseline's: two, and two seeds
+
+
 def test_all_arms_are_tuned_and_then_have_the_first_seed_first():
     toy = plan(own={"kd_weight": 1})
     found = [tuned("none", value, lr=value) for value in (0.1, 0.2)]
