@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import signal
 
-from speechbrain_dfkd.data.colour import random_filter
+from speechbrain_dfkd.data.colour import band_limit, random_filter
 from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
 from speechbrain_dfkd.data.resample_cache import resample
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
@@ -22,6 +22,9 @@ from speechbrain_dfkd.errors import UserError, check_setting, is_number
 # What is below this, -100 dB re full scale, is less than 16 bits can hold.
 _SILENT_RMS = 1e-5
 _TRIES = 20
+_SHARES = (
+    "two_noises_share", "coloured_share", "band_limited_share", "reverb_share"
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +49,9 @@ class Mixer:
         How many of the mixtures have a second noise, of equal power.
     coloured_share : float
         How many of the noises get another spectrum, by ``random_filter``.
+    band_limited_share : float
+        How many of the tracks, speech and noises each, lose what lies outside
+        of random edges, by ``band_limit``.
     noise_speeds : tuple of float
         Each noise is played at one of these speeds, drawn alike: at 2 twice as
         fast and an octave higher. ``(1.0,)``: as recorded.
@@ -66,6 +72,7 @@ class Mixer:
     gap_seconds: float
     two_noises_share: float
     coloured_share: float
+    band_limited_share: float
     noise_speeds: tuple
     noise_by_duration: bool
     reverb_share: float
@@ -75,7 +82,7 @@ class Mixer:
     def __post_init__(self):
         for name in ("snr_db", "level_db"):
             self._require(name, is_range_db, "[least, most] in dB")
-        for name in ("two_noises_share", "coloured_share", "reverb_share"):
+        for name in _SHARES:
             self._require(name, _is_share, "a share from 0 to 1")
         for name in ("gap_seconds", "early_seconds"):
             self._require(name, _is_duration, "a number of at least 0")
@@ -120,7 +127,8 @@ class Mixer:
         gap = round(self.gap_seconds * sample_rate)
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
-        target = speech = _track(draw_speech, frames, gap, rng)
+        speech = _track(draw_speech, frames, gap, rng)
+        target = speech = self._band_limited(speech, sample_rate, rng)
         noise = self._noise(draw_noise, frames, sample_rate, rng)
         if two:
             second = self._noise(draw_noise, frames, sample_rate, rng)
@@ -149,7 +157,13 @@ class Mixer:
             noise = resample(noise, played_rate, sample_rate)[:frames]
         if self.coloured_share and rng.random() < self.coloured_share:
             noise = random_filter(torch.from_numpy(noise), rng).numpy()
+        noise = self._band_limited(noise, sample_rate, rng)
         return noise / rms(noise)
+
+    def _band_limited(self, wav, sample_rate, rng):
+        if self.band_limited_share and rng.random() < self.band_limited_share:
+            return band_limit(wav, rng, sample_rate)
+        return wav
 
 
 def reverberate(speech: np.ndarray, response: np.ndarray, early: int):

@@ -6,6 +6,7 @@ MIXER = {
     "gap_seconds": 0.2,
     "two_noises_share": 0.5,
     "coloured_share": 0.0,
+    "band_limited_share": 0.0,
     "noise_speeds": (1.0,),
     "noise_by_duration": False,
     "reverb_share": 0.5,

@@ -145,6 +145,7 @@ def test_target_of_a_reverberated_mixture_has_no_late_reflections():
         {"reverb_share": -0.1},
         {"gap_seconds": -1},
         {"peak": 0},
+        {"band_limited_share": 2},
         {"noise_speeds": ()},
         {"noise_speeds": (0.0, 1.0)},
         {"noise_by_duration": 1},
@@ -175,6 +176,26 @@ def test_coloured_noise_is_filtered_to_the_same_ratio():
     assert noises[0].sum() == 1
     assert noises[1][100:103].all()
     assert not noises[1][:100].any()
+
+
+def test_speech_and_noise_lose_bands_of_their_own():
+    def mixtures(share):
+        mixer = Mixer(**{**ONE, "band_limited_share": share})
+        rng = np.random.default_rng(0)
+        return [
+            mixer.mix(piece(), piece(), None, 16000, 16000, rng)
+            for _ in range(20)
+        ]
+
+    def top(wav):  # of a second: a bin is 1 Hz wide
+        power = np.square(np.abs(np.fft.rfft(wav)))
+        return np.nonzero(power > 1e-3 * power.mean())[0].max()
+
+    for noisy, clean in mixtures(0.0):
+        assert top(clean) > 7990 and top(noisy - clean) > 7990
+    edges = [(top(clean), top(noisy - clean)) for noisy, clean in mixtures(1.0)]
+    assert sum(abs(one - other) > 100 for one, other in edges) > 15
+    assert max(map(max, edges)) <= 8000 and min(map(min, edges)) < 6700
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
