@@ -1,6 +1,6 @@
 """The bands of DFKD with the errors of a response on compressed spectra."""
 
-from typing import NamedTuple
+from functools import partial
 
 from torch import Tensor
 
@@ -8,22 +8,9 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses.frequency_adaptive import adaptive_bands
 from speechbrain_dfkd.losses.patches import Band, Spectrum, patch_mean
-from speechbrain_dfkd.losses.response import compressed_error
+from speechbrain_dfkd.losses.response import compressed_errors
 from speechbrain_dfkd.losses.spectral import SpectralLoss
 from speechbrain_dfkd.stft import STFT
-
-
-class BinErrors(NamedTuple):
-    """The squared error of compressed spectra of each bin, [B, F, T].
-
-    Arguments
-    ---------
-    low, high : Tensor
-        With the share of the complex error that the band has.
-    """
-
-    low: Tensor
-    high: Tensor
 
 
 class AdaptiveResponse(SpectralLoss):
@@ -113,21 +100,21 @@ class AdaptiveResponse(SpectralLoss):
         As ``DFKDLoss.split``.
         """
         return adaptive_bands(
-            self.adapter, teacher_mag, valid, _low_error, _high_error
+            self.adapter,
+            teacher_mag,
+            valid,
+            partial(_error, self.low_share),
+            partial(_error, self.high_share),
         )
 
-    def bin_terms(self, estimate: Spectrum, target: Spectrum) -> BinErrors:
-        """Return the error of each bin for either band."""
-        low, high = (
-            compressed_error(estimate, target, self.compression, share)
-            for share in (self.low_share, self.high_share)
-        )
-        return BinErrors(low, high)
+    def bin_terms(
+        self, estimate: Spectrum, target: Spectrum
+    ) -> tuple[Tensor, Tensor]:
+        """Return the complex error of each bin and that of its magnitude."""
+        return compressed_errors(estimate, target, self.compression)
 
 
-def _low_error(bins, mask, patch_bins):
-    return patch_mean(bins.low, mask, patch_bins)
-
-
-def _high_error(bins, mask, patch_bins):
-    return patch_mean(bins.high, mask, patch_bins)
+def _error(complex_share, bins, mask, patch_bins):
+    whole, level = bins
+    error = complex_share * whole + (1 - complex_share) * level
+    return patch_mean(error, mask, patch_bins)
