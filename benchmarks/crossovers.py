@@ -48,7 +48,7 @@ def frames_of(teacher, entries, stft) -> list:
 
 
 def describe(adapter, utterances, stft) -> list:
-    """Return the numbers of a row, and the crossovers in bins."""
+    """Return a row: percentiles in Hz, then two shares in percent."""
     crossovers, below, total = [], 0.0, 0.0
     for mag in utterances:
         bins = adapter(mag[None])

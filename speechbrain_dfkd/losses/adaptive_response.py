@@ -26,7 +26,7 @@ class AdaptiveResponse(SpectralLoss):
 
     The bands are DFKD's (Yuan et al., arXiv 2502.04711), the errors those of
     ``SpectrumResponse``. Ours: unlike a cosine, such an error knows level, so
-    that frames without sound cost next to nothing; unlike a response on the
+    that frames with hardly any sound count for less; unlike a response on the
     whole spectrum, the few bins that hold a frame's energy weigh as much as
     the many above them; and phase can be asked for only where the ear hears
     it.
