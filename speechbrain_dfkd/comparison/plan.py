@@ -58,7 +58,8 @@ class Plan:
         Between the report's classes of input SI-SDR, in dB.
     arm_seeds : dict
         ``{arm: some of seeds}``; an arm that is not named has them all, and
-        so has the baseline. An arm with ``[]`` is tuned, not reported.
+        so has the baseline. An arm with ``[]`` is trained from the tuning
+        seed only and never tested.
     """
 
     name: str

@@ -38,7 +38,7 @@ def _tuning_section(results, index):
         )
         only = [arm for arm in results.all_arms if arm not in results.arms]
         if only:
-            yield f"Tuned only, and not tested: {', '.join(only)}."
+            yield f"From that seed only, and not tested: {', '.join(only)}."
         chosen = {arm: _reported_setting(results, arm) for arm in results.arms}
         yield tables.tuning_table(index, chosen)
         for arm in results.arms:

@@ -92,7 +92,13 @@ def number_of_jobs(plan: Plan) -> int:
     """Return how many jobs a comparison has, once all are known."""
     first = baseline_settings(plan)
     tried = [arm_settings(plan, arm, first[0]) for arm in other_arms(plan)]
-    tuning = sum(len(one) for one in [first, *tried] if len(one) > 1)
+    trials = [first, *tried]
+    arms = [plan.baseline, *other_arms(plan)]
+    tuning = sum(
+        len(one)
+        for arm, one in zip(arms, trials, strict=True)
+        if _needs_trials(plan, arm, one)
+    )
     return tuning + sum(len(plan.seeds_of(arm)) for arm in plan.arms)
 
 
@@ -131,7 +137,7 @@ def _jobs_of(plan, arm, tried, results):
     """Return an arm's known jobs and its setting, None until it has chosen."""
     finished = [result for result in results if result.arm == arm]
     jobs, chosen = [], tried[0]
-    if len(tried) > 1:
+    if _needs_trials(plan, arm, tried):
         seed = plan.tuning_seed
         jobs = [Job(arm, seed, TUNING, setting) for setting in tried]
         chosen = _choice(plan, tried, finished)
@@ -140,6 +146,11 @@ def _jobs_of(plan, arm, tried, results):
     _refuse_other_reports(arm, chosen, finished)
     seeds = plan.seeds_of(arm)
     return jobs + [Job(arm, s, REPORT, chosen) for s in seeds], chosen
+
+
+def _needs_trials(plan, arm, tried):
+    # An arm that is never reported has its one setting tried as well.
+    return len(tried) > 1 or not plan.seeds_of(arm)
 
 
 def _choice(plan, tried, finished):

@@ -108,6 +108,13 @@ def test_an_arm_without_seeds_is_only_tuned():
     assert number_of_jobs(toy) == 6  # and the baseline's: two, and two seeds
 
 
+def test_an_arm_without_seeds_has_its_only_setting_tried():
+    toy = plan(rates=[], ratios=[], arm_seeds={"dfkd": []})
+    trial = Job("dfkd", 100, TUNING, {})
+    assert known_jobs(toy, [])[0] == trial
+    assert len(known_jobs(toy, [result(trial)])) == number_of_jobs(toy) == 3
+
+
 def test_all_arms_are_tuned_and_then_have_the_first_seed_first():
     toy = plan(own={"kd_weight": 1})
     found = [tuned("none", value, lr=value) for value in (0.1, 0.2)]
