@@ -130,7 +130,7 @@ def test_an_arm_that_is_only_tuned_has_no_scores(results, job, written):
     assert "INCOMPLETE" not in report
     assert "clean" not in section(report, "Test set")
     tuning = section(report, "Tuning")
-    assert "Tuned only, and not tested: clean." in tuning
+    assert "From that seed only, and not tested: clean." in tuning
     assert "| clean | kd_gradient_ratio 0.1 | 1.000 |  |" in tuning
     assert "| clean |" in section(report, "Data, arms and command")
     with pytest.raises(UserError, match="name one of none, dfkd"):
