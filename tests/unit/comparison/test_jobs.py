@@ -124,15 +124,15 @@ from pathlib import Path
 from speechbrain_dfkd.comparison.jobs import JobProcess
 sys.executable = sys.argv[1]
 job = JobProcess("a", [], Path(sys.argv[2]))
-time.sleep(60)
+time.sleep(900)
 """
 CHILD = """
     import os, subprocess, time
     from speechbrain_dfkd.comparison.jobs import end_with_parent
     end_with_parent()
-    worker = subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL)
+    worker = subprocess.Popen(["sleep", "900"], stdin=subprocess.DEVNULL)
     print(os.getpid(), worker.pid, flush=True)
-    time.sleep(60)
+    time.sleep(900)
 """
 
 
@@ -144,7 +144,7 @@ def is_alive(pid):
     return state.split()[0] != "Z"
 
 
-def wait_for(what, seconds=20):
+def wait_for(what, seconds=120):
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, "too slow"
