@@ -9,7 +9,6 @@ import functools
 import torch
 
 from speechbrain_dfkd.losses import (
-    AdaptiveResponse,
     DFKDLoss,
     FrameSimilarity,
     SelectivePatches,
@@ -28,7 +27,6 @@ def of(loss):
         (SubbandResponse, spectral),
         (SpectrumResponse, spectral),
         (DFKDLoss, spectral),
-        (AdaptiveResponse, spectral),
     ]
     for kind, compute in kinds:
         if isinstance(loss, kind):
@@ -78,11 +76,13 @@ def spectra_of(loss, wavs, lengths):
 def bands_of(loss, teacher):
     """Return (name, first bin, end, error) of each band in each frame."""
     n_bins, n_frames = teacher.shape
-    if isinstance(loss, DFKDLoss | AdaptiveResponse):
+    if isinstance(loss, DFKDLoss):
         crossovers = loss.adapter(teacher.abs()[None])[0].tolist()
-        low, high = errors_of(loss)
         return [
-            [("low", 0, m + 1, low), ("high", m, n_bins, high)]
+            [
+                ("low", 0, m + 1, lambda s, t: cosine(s, t)),
+                ("high", m, n_bins, functools.partial(mixed, loss.beta)),
+            ]
             for m in crossovers
         ]
     edges = getattr(loss, "edges", [0, n_bins])
@@ -92,17 +92,6 @@ def bands_of(loss, teacher):
         for low, high in zip(edges[:-1], edges[1:], strict=True)
     ]
     return [bands] * n_frames
-
-
-def errors_of(loss):
-    """Return the errors of the low and of the high band."""
-    if isinstance(loss, DFKDLoss):
-        return cosine, functools.partial(mixed, loss.beta)
-    of_share = functools.partial(compressed, loss.compression)
-    return [
-        functools.partial(of_share, share)
-        for share in (loss.low_share, loss.high_share)
-    ]
 
 
 def cosine(student, teacher):

@@ -1,6 +1,5 @@
 """Training objectives: supervised ones, and those that distil a teacher."""
 
-from speechbrain_dfkd.losses.adaptive_response import AdaptiveResponse
 from speechbrain_dfkd.losses.clean_as_teacher import (
     CleanAsTeacher,
     choose_target,
@@ -18,7 +17,6 @@ from speechbrain_dfkd.losses.si_snr import si_snr, si_snr_loss, snr, snr_loss
 from speechbrain_dfkd.losses.si_snr_spectrum import si_snr_spectrum_loss
 
 __all__ = [
-    "AdaptiveResponse",
     "CleanAsTeacher",
     "DFKDLoss",
     "FrameSimilarity",

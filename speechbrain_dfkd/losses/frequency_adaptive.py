@@ -7,7 +7,6 @@ sure a step is: [known] two independent sources state it, [single] only the
 DISPatch file does, [inferred] it is a choice made here.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -132,9 +131,15 @@ class DFKDLoss(SpectralLoss):
         ``crossover_histogram`` [F] counts how many valid frames have their
         crossover in each bin. Arguments are those of ``SpectralLoss.split``.
         """
-        return adaptive_bands(
-            self.adapter, teacher_mag, valid, self._low_error, self._high_error
-        )
+        n_bins = teacher_mag.shape[1]
+        crossover = self.adapter(teacher_mag)
+        low, high = band_masks(crossover, n_bins)
+        bands = {
+            "l_low": Band(low.float(), self._low_error),
+            "l_high": Band(high.float(), self._high_error),
+        }
+        histogram = _histogram(crossover, valid, n_bins)
+        return bands, {"crossover_histogram": histogram}
 
     def bin_terms(self, estimate: Spectrum, target: Spectrum) -> BinTerms:
         """Return the terms of each bin, once for both bands."""
@@ -185,48 +190,6 @@ def cosine_distance(
     dot = patch_sum(bins.dot, mask, patch_bins)
     cosine = dot / (student_norm * teacher_norm)
     return (1 - cosine).masked_fill(teacher_power <= least, 0.0)
-
-
-def adaptive_bands(
-    adapter: FrequencyAdapter,
-    teacher_mag: Tensor,
-    valid: Tensor,
-    low_error: Callable,
-    high_error: Callable,
-) -> tuple[dict[str, Band], dict[str, Tensor]]:
-    """Split spectra at the teacher's crossovers.
-
-    Arguments
-    ---------
-    adapter : FrequencyAdapter
-        Finds them.
-    teacher_mag : Tensor
-        Magnitudes of the teacher.
-    valid : Tensor
-        Boolean, True for the frames to count.
-    low_error, high_error : callable
-        The bands' errors: see ``Band``.
-
-    Returns
-    -------
-    tuple of dict
-        ``l_low`` and ``l_high``, which share the bin of the crossover, and
-        ``crossover_histogram`` [F], to log.
-
-    Shape
-    -----
-    teacher_mag : [B, F, T]
-    valid : [B, T]
-    """
-    n_bins = teacher_mag.shape[1]
-    crossover = adapter(teacher_mag)
-    low, high = band_masks(crossover, n_bins)
-    bands = {
-        "l_low": Band(low.float(), low_error),
-        "l_high": Band(high.float(), high_error),
-    }
-    histogram = _histogram(crossover, valid, n_bins)
-    return bands, {"crossover_histogram": histogram}
 
 
 def _histogram(crossover: Tensor, valid: Tensor, n_bins: int) -> Tensor:

@@ -218,21 +218,11 @@ def compressed_error(
     >>> round(error.item(), 3)  # (3 + 4)^2
     49.0
     """
-    whole, level = compressed_errors(estimate, target, compression)
-    return complex_share * whole + (1 - complex_share) * level
-
-
-def compressed_errors(
-    estimate: Spectrum, target: Spectrum, compression: float
-) -> tuple[Tensor, Tensor]:
-    """Return the two parts of ``compressed_error``: complex, of magnitudes.
-
-    Arguments and shapes are as there.
-    """
     ours, ours_mag = _compress(estimate, compression)
     theirs, theirs_mag = _compress(target, compression)
-    whole = torch.view_as_real(ours - theirs).square().sum(-1)
-    return whole, (ours_mag - theirs_mag).square()
+    difference = torch.view_as_real(ours - theirs).square().sum(-1)
+    level = (ours_mag - theirs_mag).square()
+    return complex_share * difference + (1 - complex_share) * level
 
 
 def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:

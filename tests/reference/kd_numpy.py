@@ -54,32 +54,6 @@ def spectrum_response(pairs, compression, complex_share, edges=()):
     return means
 
 
-def adaptive_response(
-    pairs, compression, low_share, high_share, exponent=0.0, split=crossover
-):
-    """Return the mean errors below and above each frame's crossover.
-
-    ``split`` gives the crossover of the teacher's magnitudes of a frame.
-    """
-    sums, total = [0.0, 0.0], 0.0
-    for student, teacher in pairs:
-        weights = energy_weights(teacher, exponent)
-        for t, weight in enumerate(weights):
-            m = split([abs(value) for value in teacher[:, t]])
-            parts = [(range(m + 1), low_share)]
-            parts.append((range(m, len(teacher)), high_share))
-            for i, (bins, share) in enumerate(parts):
-                errors = [
-                    compressed_error(
-                        student[f, t], teacher[f, t], compression, share
-                    )
-                    for f in bins
-                ]
-                sums[i] += weight * sum(errors) / len(errors)
-            total += weight
-    return [value / total for value in sums]
-
-
 def energy_weights(teacher, exponent):
     """Return the weight of each frame of one item, one in the mean."""
     energies = [

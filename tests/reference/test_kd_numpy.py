@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from kd_numpy import (
-    adaptive_response,
     common_frames,
     compressed_error,
     cut_spectrum,
@@ -38,25 +37,6 @@ def test_spectrum_response_of_two_items():
     assert spectrum_response(pairs, 1.0, 1.0, [1]) == pytest.approx(
         [1, (6.5 + 1) / 2]
     )
-
-
-def test_adaptive_response_of_two_frames():
-    student = np.array([[1.0, 4.0], [1.0, -4.0], [4.0, 4.0]])
-    teacher = np.array([[4.0, 4.0], [9.0, 4.0], [9.0, 4.0]])
-
-    def split(magnitudes):  # between the first two bins, and at the last
-        return 0 if magnitudes[1] == 9 else 2
-
-    pairs = [(student, teacher)]
-    # Frame 0: (1 - 2)^2 | 1, 4 and 1 over 3 bins. Frame 1: of -4 and 4 the
-    # magnitudes agree, and 2 - -2 is squared: 16 over 3 bins | none.
-    assert adaptive_response(
-        pairs, 0.5, 0.75, 0.0, split=split
-    ) == pytest.approx([(1 + 0.75 * 16 / 3) / 2, (6 / 3 + 0) / 2])
-    # Energies 16 + 81 + 81 and 48.
-    low, high = adaptive_response(pairs, 0.5, 0.0, 0.0, 1.0, split)
-    assert low == pytest.approx(178 / 226)
-    assert high == pytest.approx(2 * 178 / 226)
 
 
 def test_energy_weights():
