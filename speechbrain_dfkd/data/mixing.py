@@ -23,7 +23,8 @@ from speechbrain_dfkd.errors import UserError, check_setting, is_number
 _SILENT_RMS = 1e-5
 _TRIES = 20
 _SHARES = (
-    "two_noises_share", "coloured_share", "band_limited_share", "reverb_share"
+    "two_noises_share", "coloured_share", "coloured_speech_share",
+    "band_limited_share", "reverb_share",
 )  # fmt: skip
 
 
@@ -49,12 +50,15 @@ class Mixer:
         How many of the mixtures have a second noise, of equal power.
     coloured_share : float
         How many of the noises get another spectrum, by ``random_filter``.
+    coloured_speech_share : float
+        How many of the segments of speech do, and their targets with them.
     band_limited_share : float
         How many of the tracks, speech and noises each, lose what lies outside
         of random edges, by ``band_limit``.
-    noise_speeds : tuple of float
-        Each noise is played at one of these speeds, drawn alike: at 2 twice as
-        fast and an octave higher. ``(1.0,)``: as recorded.
+    speech_speeds, noise_speeds : tuple of float
+        Each segment of speech and each noise is played at one of these speeds,
+        drawn alike: at 2 twice as fast and an octave higher. ``(1.0,)``: as
+        recorded.
     noise_by_duration : bool
         Whether long recordings of noise are drawn more often, so that each
         second of noise is equally likely; otherwise each recording is.
@@ -72,7 +76,9 @@ class Mixer:
     gap_seconds: float
     two_noises_share: float
     coloured_share: float
+    coloured_speech_share: float
     band_limited_share: float
+    speech_speeds: tuple
     noise_speeds: tuple
     noise_by_duration: bool
     reverb_share: float
@@ -86,7 +92,8 @@ class Mixer:
             self._require(name, _is_share, "a share from 0 to 1")
         for name in ("gap_seconds", "early_seconds"):
             self._require(name, _is_duration, "a number of at least 0")
-        self._require("noise_speeds", _are_speeds, "numbers from 0.1 to 10")
+        for name in ("speech_speeds", "noise_speeds"):
+            self._require(name, _are_speeds, "numbers from 0.1 to 10")
         self._require("noise_by_duration", _is_bool, "True or False")
         self._require("peak", _is_peak, "a number from 0.001 to 1")
 
@@ -124,10 +131,12 @@ class Mixer:
         tuple of np.ndarray
             Noisy and clean, float32 [frames].
         """
-        gap = round(self.gap_seconds * sample_rate)
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
-        speech = _track(draw_speech, frames, gap, rng)
+        speech = self._played(
+            draw_speech, self.speech_speeds, frames, sample_rate, rng
+        )
+        speech = _coloured(speech, self.coloured_speech_share, rng)
         target = speech = self._band_limited(speech, sample_rate, rng)
         noise = self._noise(draw_noise, frames, sample_rate, rng)
         if two:
@@ -143,22 +152,22 @@ class Mixer:
         return gain * noisy, gain * target
 
     def _noise(self, draw, frames, sample_rate, rng):
+        noise = self._played(draw, self.noise_speeds, frames, sample_rate, rng)
+        noise = _coloured(noise, self.coloured_share, rng)
+        noise = self._band_limited(noise, sample_rate, rng)
+        return noise / rms(noise)
+
+    def _played(self, draw, speeds, frames, sample_rate, rng):
         # Without a choice nothing is drawn, so that the other draws do not
         # depend on these settings.
-        several = len(self.noise_speeds) > 1
-        speed = (
-            rng.choice(self.noise_speeds) if several else self.noise_speeds[0]
-        )
+        speed = rng.choice(speeds) if len(speeds) > 1 else speeds[0]
         played_rate = round(speed * sample_rate)
         needed = -(-frames * played_rate // sample_rate)
         gap = round(self.gap_seconds * played_rate)
-        noise = _track(draw, needed, gap, rng)
+        track = _track(draw, needed, gap, rng)
         if played_rate != sample_rate:
-            noise = resample(noise, played_rate, sample_rate)[:frames]
-        if self.coloured_share and rng.random() < self.coloured_share:
-            noise = random_filter(torch.from_numpy(noise), rng).numpy()
-        noise = self._band_limited(noise, sample_rate, rng)
-        return noise / rms(noise)
+            track = resample(track, played_rate, sample_rate)[:frames]
+        return track
 
     def _band_limited(self, wav, sample_rate, rng):
         if self.band_limited_share and rng.random() < self.band_limited_share:
@@ -198,6 +207,12 @@ def reverberate(speech: np.ndarray, response: np.ndarray, early: int):
         signal.oaconvolve(speech, part)[direct : direct + frames]
         for part in (response, response[: direct + early + 1])
     )
+
+
+def _coloured(wav, share, rng):
+    if share and rng.random() < share:
+        return random_filter(torch.from_numpy(wav), rng).numpy()
+    return wav
 
 
 def _track(draw, frames, gap, rng):

@@ -20,6 +20,13 @@ def piece(length=10**9):
     return draw
 
 
+def click(most, rng):
+    """Draw an impulse, of which a filter makes its response."""
+    wav = np.zeros(most, "float32")
+    wav[100] = 1
+    return wav
+
+
 def mix(draw_speech=None, draw_noise=None, draw_response=None, **settings):
     return Mixer(**{**ONE, **settings}).mix(
         draw_speech or piece(),
@@ -145,7 +152,9 @@ def test_target_of_a_reverberated_mixture_has_no_late_reflections():
         {"reverb_share": -0.1},
         {"gap_seconds": -1},
         {"peak": 0},
+        {"coloured_speech_share": -0.5},
         {"band_limited_share": 2},
+        {"speech_speeds": (20.0,)},
         {"noise_speeds": ()},
         {"noise_speeds": (0.0, 1.0)},
         {"noise_by_duration": 1},
@@ -158,11 +167,6 @@ def test_impossible_settings_are_named(wrong):
 
 
 def test_coloured_noise_is_filtered_to_the_same_ratio():
-    def click(most, rng):  # its filtered self is the filter's response
-        wav = np.zeros(most, "float32")
-        wav[100] = 1
-        return wav
-
     plain, coloured = (
         mix(draw_noise=click, snr_db=(5.0, 5.0), coloured_share=share)
         for share in (0.0, 1.0)
@@ -176,6 +180,23 @@ def test_coloured_noise_is_filtered_to_the_same_ratio():
     assert noises[0].sum() == 1
     assert noises[1][100:103].all()
     assert not noises[1][:100].any()
+
+
+def test_coloured_speech_is_filtered_in_its_target_too():
+    plain, coloured = (
+        mix(
+            draw_speech=click,
+            draw_noise=lambda most, rng: np.ones(most, "float32"),
+            coloured_speech_share=share,
+        )
+        for share in (0.0, 1.0)
+    )
+    assert np.count_nonzero(plain[1]) == 1
+    noisy, clean = coloured
+    assert (np.abs(clean[100:103]) > 1e-4 * clean.max()).all()
+    assert not clean[:100].any()
+    # What noisy has and clean has not is the noise alone, left as it is.
+    assert np.ptp(noisy - clean) < 1e-4 * np.abs(noisy).max()
 
 
 def test_speech_and_noise_lose_bands_of_their_own():
@@ -199,29 +220,32 @@ def test_speech_and_noise_lose_bands_of_their_own():
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
-def test_noise_at_another_speed_has_another_pitch(speed):
+@pytest.mark.parametrize("kind", ["speech", "noise"])
+def test_at_another_speed_the_pitch_is_another(kind, speed):
     def tone(most, rng):
         return np.sin(2 * np.pi * 100 / RATE * np.arange(most)).astype("f4")
 
-    noisy, clean = mix(draw_noise=tone, noise_speeds=(speed,))
-    noise = noisy - clean
-    assert len(noise) == FRAMES
+    noisy, clean = mix(**{f"draw_{kind}": tone, f"{kind}_speeds": (speed,)})
+    track = clean if kind == "speech" else noisy - clean
+    assert len(track) == FRAMES
     hertz = np.fft.rfftfreq(FRAMES, 1 / RATE)
-    heard = hertz[np.abs(np.fft.rfft(noise)).argmax()]
+    heard = hertz[np.abs(np.fft.rfft(track)).argmax()]
     assert heard == pytest.approx(100 * speed, abs=0.5)
     # The whole segment sounds, to its end.
-    assert decibels(noise[-100:]) == pytest.approx(decibels(noise), abs=1)
+    assert decibels(track[-100:]) == pytest.approx(decibels(track), abs=1)
 
 
-def test_each_of_the_speeds_is_played():
+@pytest.mark.parametrize("kind", ["speech", "noise"])
+def test_each_of_the_speeds_is_played(kind):
     heard = set()
 
     def count(most, rng):
         heard.add(most)
         return piece()(most, rng)
 
-    mixer = Mixer(**{**ONE, "noise_speeds": (0.5, 1.0, 2.0)})
+    mixer = Mixer(**{**ONE, f"{kind}_speeds": (0.5, 1.0, 2.0)})
     rng = np.random.default_rng(0)
+    draws = {"speech": piece(), "noise": piece(), kind: count}
     for _ in range(50):
-        mixer.mix(piece(), count, None, FRAMES, RATE, rng)
+        mixer.mix(draws["speech"], draws["noise"], None, FRAMES, RATE, rng)
     assert heard == {FRAMES // 2, FRAMES, 2 * FRAMES}
