@@ -19,6 +19,7 @@ from speechbrain_dfkd.settings_tree import parse_tree
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "recipes/VoiceBank"
 LEAF = str(ROOT / "hparams/dccrn_dfkd.yaml")
+SHIPPED = sorted((ROOT / "hparams/comparisons").glob("*.yaml"))
 SMALL = "!include:models/dccrn_eighth.yaml"
 
 
@@ -52,6 +53,11 @@ def settings_of(base, *changes):
     changes = [parse_tree(text, "a test") for text in changes]
     argv = base.argv(*changes)
     return read_command(argv, RECIPE, DFKD_KEYS).configuration.settings()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_arms_that_ship_can_be_trained(path):
+    assert len(check_arms(read_plan(path), base(), RECIPE)) > 2
 
 
 def test_an_arm_adds_to_what_the_command_line_says():

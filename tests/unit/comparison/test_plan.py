@@ -7,7 +7,8 @@ import pytest
 from speechbrain_dfkd.comparison.plan import read_plan
 from speechbrain_dfkd.errors import UserError
 
-OBJECTIVES = Path(__file__).parents[3] / "hparams/comparisons/objectives.yaml"
+HPARAMS = Path(__file__).parents[3] / "hparams"
+SHIPPED = sorted((HPARAMS / "comparisons").glob("*.yaml"))
 VALUES = {
     "name": "toy",
     "baseline": "none",
@@ -54,11 +55,12 @@ def test_an_arm_can_have_fewer_seeds(plan):
     assert plan().seeds_of("dfkd") == [1, 2]
 
 
-def test_objectives_are_each_a_file():
-    plan = read_plan(OBJECTIVES)
-    for arm in plan.as_json()["arms"].values():
-        file = arm.get("kd", "!include:kd/none.yaml").split(":")[1]
-        assert (OBJECTIVES.parents[1] / file).is_file()
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_objectives_are_each_a_file(path):
+    for arm in read_plan(path).as_json()["arms"].values():
+        include = arm.get("kd", "!include:kd/none.yaml")
+        file = include.removeprefix("!include:").split(" ")[0]
+        assert (HPARAMS / file).is_file()
 
 
 @pytest.mark.parametrize(

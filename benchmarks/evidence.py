@@ -1,0 +1,188 @@
+"""The tables of README.md about distillation, from benchmarks/evidence/.
+
+    python benchmarks/evidence.py            prints them
+    python benchmarks/evidence.py --update   puts them into README.md
+    python benchmarks/evidence.py --collect FOLDER [--name OLD=NEW ...]
+
+A table stands between two marks in README.md; the first one names the
+comparison, and may ask for the scores on validation.
+
+The last one takes over the results of a comparison, ``comparison-<name>/`` in
+a results folder: the report's metrics with four decimals. Each OLD in them, for
+example the path of a data folder, becomes NEW. A full report of what is there:
+``python -m speechbrain_dfkd.comparison benchmarks/evidence/NAME``.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from statistics import fmean
+
+from speechbrain_dfkd.comparison.analysis import METRICS, all_rows
+from speechbrain_dfkd.comparison.comparison_results import (
+    COMPARISON_FILE,
+    SYSTEMS,
+    SYSTEMS_FILE,
+    ComparisonResults,
+)
+from speechbrain_dfkd.comparison.job_results import JOBS_FOLDER, load_json
+from speechbrain_dfkd.comparison.statistics import choose_setting
+from speechbrain_dfkd.comparison.tables import (
+    NOTHING,
+    RowIndex,
+    heading,
+    markdown_table,
+    number,
+    with_interval,
+)
+from speechbrain_dfkd.files import write_atomically
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+EVIDENCE = ROOT / "benchmarks/evidence"
+MARKED = re.compile(
+    r"(?P<start><!-- evidence (?P<name>[\w.-]+)(?P<valid> on validation)?: "
+    r"benchmarks/evidence.py -->\n)(?P<table>.*?)(?P<end><!-- end of evidence)",
+    re.DOTALL,
+)
+DECIMALS = 4
+WITH_DIFFERENCE = ("pesq_wb", "si_sdr")
+
+
+def make_table(name: str) -> str:
+    """Return a comparison's table: a row for each system that was tested.
+
+    Arguments
+    ---------
+    name : str
+        The comparison's folder in benchmarks/evidence/.
+    """
+    results = ComparisonResults.load(EVIDENCE / name)
+    index = RowIndex(all_rows(results))
+    baseline = results.arms[0]
+    header = ["arm", "seeds"]
+    for metric in WITH_DIFFERENCE:
+        header += [heading(metric), f"minus `{baseline}`"]
+    arms = [arm for arm in results.comparison["arms"] if arm in results.arms]
+    lines = [_line(index, system) for system in [*SYSTEMS, *arms]]
+    return markdown_table([*header, heading("stoi")], lines) + "\n"
+
+
+def make_validation_table(name: str) -> str:
+    """Return the scores on validation of the arms trained from the tuning seed.
+
+    Of the settings that were tried for an arm the chosen one counts.
+
+    Arguments
+    ---------
+    name : str
+        The comparison's folder in benchmarks/evidence/.
+    """
+    results = ComparisonResults.load(EVIDENCE / name)
+    lines = []
+    for arm in results.comparison["arms"]:
+        jobs = results.tuning(arm)
+        if jobs:
+            chosen = choose_setting(jobs, results.comparison["tune_on"])
+            (job,) = (job for job in jobs if job.setting == chosen)
+            ratio = chosen.get("kd_gradient_ratio", NOTHING)
+            scores = [number(m, _mean_score(job, m)) for m in METRICS]
+            lines.append([f"`{arm}`", ratio, *scores])
+    header = ["arm", "ratio tuned", *map(heading, METRICS)]
+    return markdown_table(header, lines) + "\n"
+
+
+def _mean_score(job, metric):
+    scores = [of[metric] for of in job.valid.values()]
+    return fmean(score for score in scores if score is not None)
+
+
+def _line(index, system):
+    cells = [system if system in SYSTEMS else f"`{system}`"]
+    cells.append(index.get("mean", system, "pesq_wb").seeds or NOTHING)
+    for metric in WITH_DIFFERENCE:
+        gain = index.get("difference", system, metric)
+        cells += [
+            _mean(index, system, metric),
+            with_interval(gain, True) if gain else NOTHING,
+        ]
+    return [*cells, _mean(index, system, "stoi")]
+
+
+def _mean(index, system, metric):
+    return with_interval(index.get("mean", system, metric)).split(" ")[0]
+
+
+def collect(folder: Path, names: dict) -> Path:
+    """Copy a comparison's results into benchmarks/evidence/.
+
+    Arguments
+    ---------
+    folder : Path
+        Holds comparison.json, systems.json and jobs/.
+    names : dict
+        ``{old: new}``, what is replaced in all texts.
+
+    Returns
+    -------
+    Path
+        The folder of the copy.
+    """
+    comparison = load_json(folder / COMPARISON_FILE)
+    target = EVIDENCE / comparison["name"]
+    paths = [COMPARISON_FILE, SYSTEMS_FILE]
+    paths += [f"{JOBS_FOLDER}/{p.name}" for p in folder.glob("jobs/*.json")]
+    for path in paths:
+        text = json.dumps(_rounded(load_json(folder / path)))
+        for old, new in names.items():
+            text = text.replace(old, new)
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target / path, f"{text}\n".encode())
+    return target
+
+
+def _rounded(value):
+    """Keep the report's metrics of each utterance, rounded."""
+    if not isinstance(value, dict):
+        return value
+    if set(METRICS) <= set(value):
+        scores = ((metric, value[metric]) for metric in METRICS)
+        return {k: v if v is None else round(v, DECIMALS) for k, v in scores}
+    return {key: _rounded(of) for key, of in value.items()}
+
+
+def with_tables(text: str) -> str:
+    """Return the README's text with every marked table made again."""
+    return MARKED.sub(
+        lambda found: (
+            found["start"]
+            + (make_validation_table if found["valid"] else make_table)(
+                found["name"]
+            )
+            + found["end"]
+        ),
+        text,
+    )
+
+
+def main():
+    """Print the tables, put them into the README, or take over results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--update", action="store_true", help="README.md")
+    parser.add_argument("--collect", type=Path, metavar="FOLDER")
+    parser.add_argument("--name", action="append", default=[], help="OLD=NEW")
+    arguments = parser.parse_args()
+    if arguments.collect:
+        names = dict(pair.split("=", 1) for pair in arguments.name)
+        print(f"Taken over: {collect(arguments.collect, names)}")
+        return
+    text = with_tables(README.read_text(encoding="utf-8"))
+    for found in MARKED.finditer(text):
+        print(f"{found['start']}\n{found['table']}")
+    if arguments.update:
+        write_atomically(README, text.encode())
+
+
+if __name__ == "__main__":
+    main()
