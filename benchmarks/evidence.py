@@ -7,7 +7,7 @@
 A table stands between two marks in README.md; the first one names the
 comparison, and may ask for the scores on validation.
 
-The last one takes over the results of a comparison, ``comparison-<name>/`` in
+``--collect`` takes over the results of a comparison, ``comparison-<name>/`` in
 a results folder: the report's metrics with four decimals. Each OLD in them, for
 example the path of a data folder, becomes NEW. A full report of what is there:
 ``python -m speechbrain_dfkd.comparison benchmarks/evidence/NAME``.
@@ -102,16 +102,14 @@ def _line(index, system):
     cells = [system if system in SYSTEMS else f"`{system}`"]
     cells.append(index.get("mean", system, "pesq_wb").seeds or NOTHING)
     for metric in WITH_DIFFERENCE:
-        gain = index.get("difference", system, metric)
-        cells += [
-            _mean(index, system, metric),
-            with_interval(gain, True) if gain else NOTHING,
-        ]
+        difference = index.get("difference", system, metric)
+        cells.append(_mean(index, system, metric))
+        cells.append(with_interval(difference, sign=True))
     return [*cells, _mean(index, system, "stoi")]
 
 
 def _mean(index, system, metric):
-    return with_interval(index.get("mean", system, metric)).split(" ")[0]
+    return number(metric, index.get("mean", system, metric).value)
 
 
 def collect(folder: Path, names: dict) -> Path:
@@ -154,16 +152,12 @@ def _rounded(value):
 
 def with_tables(text: str) -> str:
     """Return the README's text with every marked table made again."""
-    return MARKED.sub(
-        lambda found: (
-            found["start"]
-            + (make_validation_table if found["valid"] else make_table)(
-                found["name"]
-            )
-            + found["end"]
-        ),
-        text,
-    )
+    return MARKED.sub(_marked_table, text)
+
+
+def _marked_table(found):
+    make = make_validation_table if found["valid"] else make_table
+    return found["start"] + make(found["name"]) + found["end"]
 
 
 def main():

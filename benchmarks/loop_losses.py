@@ -80,7 +80,7 @@ def bands_of(loss, teacher):
         crossovers = loss.adapter(teacher.abs()[None])[0].tolist()
         return [
             [
-                ("low", 0, m + 1, lambda s, t: cosine(s, t)),
+                ("low", 0, m + 1, cosine),
                 ("high", m, n_bins, functools.partial(mixed, loss.beta)),
             ]
             for m in crossovers
