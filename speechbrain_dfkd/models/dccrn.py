@@ -1,5 +1,6 @@
 """DCCRN: a complex convolutional recurrent network on the spectrum."""
 
+import math
 from collections.abc import Collection, Sequence
 
 import torch
@@ -11,6 +12,11 @@ from speechbrain_dfkd.models.channel_axes import ChannelAxes
 from speechbrain_dfkd.models.dccrn_channels import dccrn_channels
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.models.mask_net import MaskNet
+from speechbrain_dfkd.models.spectral_input import (
+    at_unit_level,
+    compress,
+    scale_first_bin,
+)
 from speechbrain_dfkd.models.spectral_masks import MASKS
 from speechbrain_dfkd.models.waveform import check_waveform
 from speechbrain_dfkd.stft import STFT
@@ -71,6 +77,11 @@ class DCCRN(nn.Module):
         (Li et al., On the Importance of Power Compression and Phase
         Estimation in Monaural Speech Dereverberation, JASA Express Letters
         2021).
+    normalise_level : bool
+        Whether the layers see the spectrum as if the noisy waveform had an
+        RMS of 1, so that ``model(gain * noisy)`` is ``gain * model(noisy)``
+        [ours]. The level is that of the whole waveform: an output sample then
+        depends on all of the input, zeros padded to it included.
 
     Shape
     -----
@@ -110,6 +121,7 @@ class DCCRN(nn.Module):
         win_length: int = 400,
         hop_length: int = 100,
         input_compression: float = 1.0,
+        normalise_level: bool = False,
     ):
         super().__init__()
         if not input_compression > 0:
@@ -141,22 +153,27 @@ class DCCRN(nn.Module):
             "dropped_bin": dropped_bin,
             "dc_gain": dc_gain,
             "input_compression": input_compression,
+            "normalise_level": normalise_level,
             "n_fft": n_fft,
             "win_length": win_length,
             "hop_length": hop_length,
         }
         self.apply_mask = MASKS[mask]
         self.input_compression = input_compression
+        self.normalise_level = normalise_level
         self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
         self.dc_gain = dc_gain
 
     @property
-    def look_ahead_samples(self) -> int:
+    def look_ahead_samples(self) -> float:
         """How many later input samples an output sample can depend on.
 
         Two half windows, that of the output's frame and that of the input's,
-        less their zero sample each, and the frames between them.
+        less their zero sample each, and the frames between them; all of them
+        with ``normalise_level``.
         """
+        if self.normalise_level:
+            return math.inf
         frames = self.mask_net.look_ahead_frames
         return self.stft.win_length - 2 + frames * self.stft.hop_length
 
@@ -200,24 +217,13 @@ class DCCRN(nn.Module):
         spec = self.stft(noisy)
         low, high = self.edges
         inner = spec[:, low : spec.shape[1] - high]
-        stacked = torch.view_as_real(self._compress(inner)).movedim(-1, 1)
-        stacked = _scale_first_bin(stacked, self.dc_gain)
+        seen = at_unit_level(inner, noisy) if self.normalise_level else inner
+        seen = compress(seen, self.input_compression)
+        stacked = torch.view_as_real(seen).movedim(-1, 1)
+        stacked = scale_first_bin(stacked, self.dc_gain)
         mask, kept = self.mask_net(stacked, features)
         masked = F.pad(self.apply_mask(inner, mask.float()), (0, 0, low, high))
         return Enhanced(self.stft.inverse(masked, noisy.shape[1]), kept)
-
-    def _compress(self, spec: Tensor) -> Tensor:
-        if self.input_compression == 1:
-            return spec
-        # The bound keeps the factor of an empty bin finite.
-        magnitude = spec.abs().clamp_min(1e-6)
-        return spec * magnitude.pow(self.input_compression - 1)
-
-
-def _scale_first_bin(stacked: Tensor, gain: float) -> Tensor:
-    if gain == 1:  # nearly always: spare the copy
-        return stacked
-    return torch.cat((gain * stacked[:, :, :1], stacked[:, :, 1:]), 2)
 
 
 def _check_dc_gain(gain: float, dropped_bin: str):

@@ -1,5 +1,7 @@
 """DCCRN: what its layers see of the noisy spectrum."""
 
+import math
+
 import pytest
 import torch
 
@@ -59,3 +61,46 @@ def test_dc_gain_scales_what_the_network_sees_of_bin_0():
 def test_dc_gain_of_a_dropped_bin_is_refused():
     with pytest.raises(ValueError, match="dc_gain must be 1"):
         DCCRN((2, 4), lstm_units=3, dc_gain=0.5)
+
+
+def test_levels_are_normalised_for_the_layers_and_kept_in_the_output():
+    noisy = torch.randn(2, 4000)
+    gains = torch.tensor([[0.01], [3.0]])
+    model = small(normalise_level=True).eval()
+    plain = small().eval()
+    expected = gains * model(noisy).wav
+    torch.testing.assert_close(
+        model(gains * noisy).wav, expected, rtol=1e-4, atol=1e-5
+    )
+    # What a network without it does not do.
+    assert not torch.allclose(
+        plain(gains * noisy).wav, gains * plain(noisy).wav, rtol=0.1, atol=1e-3
+    )
+
+
+def test_layers_see_a_waveform_of_level_one():
+    noisy = torch.randn(2, 4000)
+    level = noisy.square().mean(1, keepdim=True).sqrt()
+    seen = []
+    for model, wav in (
+        (small(normalise_level=True), noisy),
+        (small(), noisy / level),
+    ):
+        model.mask_net.register_forward_pre_hook(
+            lambda _, args: seen.append(args[0])
+        )
+        model(wav)
+    torch.testing.assert_close(*seen)
+
+
+def test_normalised_silence_stays_silent():
+    model = small(normalise_level=True, input_compression=0.3)
+    wav = model(torch.zeros(1, 4000)).wav
+    wav.sum().backward()
+    assert wav.equal(torch.zeros(1, 4000))
+    for parameter in model.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()
+
+
+def test_a_normalised_network_looks_at_the_whole_utterance():
+    assert small(normalise_level=True).look_ahead_samples == math.inf
