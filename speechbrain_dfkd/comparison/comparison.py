@@ -113,14 +113,8 @@ class Comparison:
     def _keep_teacher(self, own):
         path = self.folder / COMPARISON_FILE
         comparison = load_json(path)
-        before = comparison["teacher"]
-        if self.results and before != own:
-            raise UserError(
-                f"the teacher must stay the same within a comparison, got "
-                f"{own[:12]} where {self.folder} has results of {before[:12]}; "
-                f"give back that teacher, or call the comparison by another "
-                f"name"
-            )
+        if self.results:
+            _refuse_other_teacher(self.folder, comparison["teacher"], own)
         save_json(path, {**comparison, "teacher": own})
 
     def train(self) -> None:
@@ -193,3 +187,16 @@ class Comparison:
         if path.is_relative_to(Path.cwd()):
             path = path.relative_to(Path.cwd())
         return shlex.join(["python", str(path), *words])
+
+
+def _refuse_other_teacher(folder, before, own):
+    """Keep apart the results of two teachers, given by their fingerprints."""
+    if before == own:
+        return
+    # No teacher is on record where comparison.json was lost.
+    found = f"those of {before[:12]}" if before else "those of an unknown one"
+    raise UserError(
+        f"the teacher must stay the same within a comparison, got {own[:12]} "
+        f"where {folder} has results, {found}; give back that teacher, call "
+        f"the comparison by another name, or move its jobs/*.json away"
+    )

@@ -1,0 +1,39 @@
+"""A comparison has one teacher."""
+
+import pytest
+
+from speechbrain_dfkd.comparison.comparison import Comparison
+from speechbrain_dfkd.comparison.comparison_results import COMPARISON_FILE
+from speechbrain_dfkd.comparison.job_results import load_json, save_json
+from speechbrain_dfkd.errors import UserError
+
+FIRST, OTHER = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def keep(tmp_path):
+    """Return ``keep(before, own, results)``: which teacher is then kept."""
+
+    def keep_teacher(before, own, results):
+        path = tmp_path / COMPARISON_FILE
+        save_json(path, {"teacher": before})
+        comparison = Comparison.__new__(Comparison)
+        comparison.folder, comparison.results = tmp_path, results
+        comparison._keep_teacher(own)
+        return load_json(path)["teacher"]
+
+    return keep_teacher
+
+
+def test_the_first_teacher_is_kept(keep):
+    assert keep(None, FIRST, []) == FIRST
+    assert keep(FIRST, FIRST, ["a result"]) == FIRST
+    assert keep(FIRST, OTHER, []) == OTHER  # nothing was learnt from the first
+
+
+@pytest.mark.parametrize(
+    ("before", "found"), [(OTHER, "those of bbbb"), (None, "an unknown one")]
+)
+def test_results_of_another_teacher_are_refused(keep, before, found):
+    with pytest.raises(UserError, match=f"got aaaaaaaaaaaa where .*{found}"):
+        keep(before, FIRST, ["a result"])
