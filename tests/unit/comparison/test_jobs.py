@@ -119,9 +119,11 @@ def test_side_by_side_means_one_thread_each(scripted, tmp_path, monkeypatch):
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from speechbrain_dfkd.comparison.jobs import JobProcess
+# A shell that starts the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.executable = sys.argv[1]
 job = JobProcess("a", [], Path(sys.argv[2]))
 time.sleep(900)
