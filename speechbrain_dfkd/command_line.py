@@ -29,8 +29,8 @@ TEACHER_KEYS = {
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
     "student", "kd", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",
-    "kd_gradient_batches", "init_from_teacher", "teacher_ckpt",
-    "teacher_leaf", "teacher_overrides", "teacher_cache",
+    "kd_gradient_batches", "align_polarity", "init_from_teacher",
+    "teacher_ckpt", "teacher_leaf", "teacher_overrides", "teacher_cache",
     "teacher_cache_folder",
 }  # fmt: skip
 # What a dfkd leaf decides for the teacher that it trains.
@@ -48,6 +48,7 @@ _NAMED = {
     "kd_ramp": (0, "ramp"),
     "kd_stop": (1, "stop"),
     "init_from_teacher": (False, "initialised"),
+    "align_polarity": (True, "align_polarity"),
 }
 
 

@@ -7,9 +7,11 @@ from torch.utils.data import Dataset
 
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.gradient_ratio import fixed_batches, measure_weight
+from speechbrain_dfkd.gradient_ratio import measure_weight
 from speechbrain_dfkd.kd_schedule import KDSchedule, training_progress
+from speechbrain_dfkd.polarity import align, mean_correlation
 from speechbrain_dfkd.teacher import CachedTeacher, FrozenTeacher, fingerprint
+from speechbrain_dfkd.trial import fixed_batches, trial_copies
 
 
 class DFKDBrain(EnhancementBrain):
@@ -27,8 +29,8 @@ class DFKDBrain(EnhancementBrain):
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``,
-        ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), and
-        ``kd_gradient_ratio``, with which the weight is measured. A weight
+        ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), ``align_polarity``,
+        and ``kd_gradient_ratio``, with which the weight is measured. A weight
         that varies or was measured is logged, as the mean over an epoch.
         ``modules["kd_loss"]`` is a ``KDLoss``.
     teacher : FrozenTeacher or CachedTeacher, optional
@@ -88,6 +90,33 @@ class DFKDBrain(EnhancementBrain):
         if checkpointer is not None and self.measures_weight:
             checkpointer.add_recoverable("kd_schedule", self.schedule)
 
+    def align_polarity(self, dataset: Dataset):
+        """Negate the student if its output is the inverse of its target's.
+
+        See ``speechbrain_dfkd.polarity``. Batches and exceptions are those of
+        ``measure_kd_weight``, which comes after it; nothing happens without
+        distillation, nor where ``hparams`` has ``align_polarity`` False.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            As for ``measure_kd_weight``.
+        """
+        wanted = self.distils and self.hparams.align_polarity
+        if not wanted or self.test_only or self._goes_on():
+            return
+        with trial_copies(self.modules) as copies:
+
+            def follow(batch):
+                with self.training_ctx:
+                    student, teacher = self._follow(copies, batch)
+                clean_wav, lengths = batch.clean_sig
+                target_wav = teacher.wav if self.follows else clean_wav
+                return student.wav, target_wav, lengths
+
+            value = mean_correlation(follow, self._fixed_batches(dataset))
+        align(self.modules[self.trained], value)
+
     def measure_kd_weight(self, dataset: Dataset):
         """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
 
@@ -108,15 +137,17 @@ class DFKDBrain(EnhancementBrain):
         """
         if not self.measures_weight or self.test_only or self._goes_on():
             return
-        batches = fixed_batches(
-            dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
-        )
         self.schedule.weight = measure_weight(
             self.hparams.kd_gradient_ratio,
             self._losses,
             self.modules,
             self.trained,
-            batches,
+            self._fixed_batches(dataset),
+        )
+
+    def _fixed_batches(self, dataset):
+        return fixed_batches(
+            dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
         )
 
     def _goes_on(self):

@@ -224,6 +224,7 @@ def distil(command: Command, brain_class: type = DFKDBrain):
         hparams["checkpointer"],
         teacher,
     )
+    brain.align_polarity(datasets["train"])
     brain.measure_kd_weight(datasets["train"])
     _fit(brain, hparams, datasets)
     return hparams, datasets, brain

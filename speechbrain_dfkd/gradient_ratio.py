@@ -1,50 +1,17 @@
 """Weighs one loss against another by the norms of their gradients."""
 
-import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
-from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import ddp_broadcast, if_main_process
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.trial import trial_copies
 
 # Below this share of the other gradient, one is lost in float32's rounding.
 _RESOLUTION = torch.finfo(torch.float32).eps
-
-
-def fixed_batches(
-    dataset: Dataset, batch_size: int, n_batches: int
-) -> Iterator[PaddedBatch]:
-    """Yield the same batches in any run, spread evenly over a data set.
-
-    Manifests are sorted, so that the first items would all be one speaker's;
-    each of these batches spans the whole data set. Nothing random is drawn.
-
-    Arguments
-    ---------
-    dataset : torch.utils.data.Dataset
-        Of a length, its items dicts.
-    batch_size : int
-        The most items in a batch; sizes differ by at most one.
-    n_batches : int
-        The most batches; fewer where the data set is smaller.
-
-    Example
-    -------
-    >>> data = [{"id": name} for name in "abcdefgh"]
-    >>> [batch.id for batch in fixed_batches(data, batch_size=2, n_batches=2)]
-    [['a', 'e'], ['c', 'g']]
-    """
-    size = len(dataset)
-    count = min(size, batch_size * n_batches)
-    chosen = [i * size // count for i in range(count)]
-    n_batches = -(-count // batch_size)
-    for i in range(n_batches):
-        yield PaddedBatch([dataset[j] for j in chosen[i::n_batches]])
 
 
 def gradient_norms(
@@ -155,9 +122,7 @@ def measure_weight(
 ) -> float:
     """Return the kd_weight of a ratio at the weights that networks have now.
 
-    Copies of the modules are run in training mode, so that neither running
-    statistics nor anything else of theirs changes; nor does the state of the
-    global random generators.
+    Copies of the modules are run, see ``trial_copies``.
 
     Arguments
     ---------
@@ -182,9 +147,8 @@ def measure_weight(
     UserError
         As ``weight_for_ratio``.
     """
-    copies = copy.deepcopy(modules).train()
-    weights = [w for w in copies[trained].parameters() if w.requires_grad]
-    with _own_random_numbers(weights[0].device):
+    with trial_copies(modules) as copies:
+        weights = [w for w in copies[trained].parameters() if w.requires_grad]
         norms = gradient_norms(partial(losses, copies), batches, weights)
     # That of the first process, where others round differently.
     weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
@@ -196,9 +160,3 @@ def measure_weight(
             flush=True,
         )
     return weight
-
-
-def _own_random_numbers(device):
-    """Give the global generators back as they were before the body."""
-    devices = [] if device.type == "cpu" else [device]
-    return torch.random.fork_rng(devices, device_type=device.type)

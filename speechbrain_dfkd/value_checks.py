@@ -39,8 +39,8 @@ _MAY_BE_NULL = {"kd_gradient_ratio"}
 _BEST_METRICS = ("pesq_wb", "stoi", "si_sdr")
 # YAML reads "no" and "off" as text, which would count as True.
 _FLAGS = {
-    "clean_as_teacher", "init_from_teacher", "save_enhanced", "skip_prep",
-    "teacher_cache",
+    "align_polarity", "clean_as_teacher", "init_from_teacher", "save_enhanced",
+    "skip_prep", "teacher_cache",
 }  # fmt: skip
 
 

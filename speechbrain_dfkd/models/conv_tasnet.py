@@ -188,6 +188,11 @@ class ConvTasNet(nn.Module):
         """Return what a narrower network needs to start from this one."""
         return conv_tasnet_channels(self, self.settings, self.repeats)
 
+    @torch.no_grad()
+    def negate(self) -> None:
+        """Change the sign of the output for good."""
+        self.decoder.weight.neg_()
+
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
     ) -> Enhanced:

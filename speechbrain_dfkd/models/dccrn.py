@@ -196,6 +196,12 @@ class DCCRN(nn.Module):
         """Return what a narrower network needs to start from this one."""
         return dccrn_channels(self.mask_net, self.settings)
 
+    @torch.no_grad()
+    def negate(self) -> None:
+        """Change the sign of the mask, and so of the output, for good."""
+        for weight in self.mask_net.decoder[-1].parameters():
+            weight.neg_()
+
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
     ) -> Enhanced:

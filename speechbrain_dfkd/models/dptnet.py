@@ -166,6 +166,11 @@ class DPTNet(nn.Module):
         """Return what a narrower network needs to start from this one."""
         return dptnet_channels(self, self.settings)
 
+    @torch.no_grad()
+    def negate(self) -> None:
+        """Change the sign of the output for good."""
+        self.decoder.weight.neg_()
+
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
     ) -> Enhanced:

@@ -69,6 +69,10 @@ def test_demo_is_smaller_and_says_so(capsys):
             "dfkd_1.0-seed_1234-stop_0.7-initialised",
         ),
         (["--kd_stop", "1", "--kd_ramp", "0"], "dfkd_1.0-seed_1234"),
+        (
+            ["--align_polarity", "False"],
+            "dfkd_1.0-seed_1234-align_polarity_False",
+        ),
     ],
 )
 def test_what_tells_a_run_apart_names_its_folder(argv, run):

@@ -37,6 +37,9 @@ class Recorder(nn.Module):
         wav = self.gain * noisy
         return Enhanced(wav, dict.fromkeys(features, wav[:, None]))
 
+    def negate(self):
+        self.gain.data.neg_()
+
 
 class FeatureError(KDLoss):
     student_features = ("middle",)
@@ -108,6 +111,7 @@ def make_brain(
         "kd_gradient_ratio": None,
         "kd_gradient_batches": 2,
         "batch_size": 2,
+        "align_polarity": True,
         **schedule,
     }
     return DFKDBrain(
@@ -230,3 +234,38 @@ def test_accumulated_batches_have_one_weight():
         for brain.step in (1, 2, 3, 4):
             weights.append(brain.kd_weight())
     assert weights == [0, 0, 1, 1, 2, 2, 0, 0]
+
+
+def recorder(gain):
+    network = Recorder()
+    network.gain.data.fill_(gain)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("objective", "teacher", "options", "gain"),
+    [
+        (WaveformMean(), -2.0, {}, -0.5),  # the teacher inverts too
+        (WaveformMean(), 2.0, {}, 0.5),
+        (WaveformMean(), -2.0, {"align_polarity": False}, 0.5),
+        (WaveformMean(), -2.0, {"kd_weight": 0}, 0.5),
+        # The clean signal is what it follows.
+        (CleanAsTeacher(WaveformResponse()), -2.0, {}, 0.5),
+    ],
+)
+def test_student_starts_with_the_polarity_of_its_target(
+    data, objective, teacher, options, gain
+):
+    brain = make_brain(objective, recorder(teacher), **options)
+    brain.align_polarity(data)
+    assert brain.modules.student.gain.item() == gain
+
+
+def test_student_of_the_clean_signal_is_not_left_inverted(data):
+    student = recorder(-0.5)
+    brain = make_brain(CleanAsTeacher(WaveformResponse()), student=student)
+    state = torch.get_rng_state()
+    brain.align_polarity(data)
+    assert student.gain.item() == 0.5
+    assert student.gain.grad is None
+    assert torch.get_rng_state().equal(state)

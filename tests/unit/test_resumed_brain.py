@@ -100,6 +100,13 @@ def test_resume_keeps_the_measured_weight(tmp_path, teacher, capsys):
     assert "kd_weight: " not in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("without_scores")
+def test_resume_keeps_the_polarity(tmp_path, teacher):
+    fit(make_brain(tmp_path, teacher, epochs=1))
+    resumed = make_brain(tmp_path, teacher, epochs=2, align_polarity=True)
+    resumed.align_polarity(None)  # no data set is looked at
+
+
 def test_kill_in_validation_does_not_train_again(tmp_path, teacher):
     brain = make_brain(tmp_path, teacher, epochs=1)
     brain.evaluate_batch = None  # the first validation batch fails
