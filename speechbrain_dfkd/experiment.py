@@ -18,7 +18,7 @@ from speechbrain_dfkd.command_line import (
     read_command,
 )
 from speechbrain_dfkd.data.splits import open_splits, prepare_splits
-from speechbrain_dfkd.dfkd_brain import DFKDBrain, needs_teacher
+from speechbrain_dfkd.dfkd_brain import DFKDBrain
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.report import write_report
@@ -29,6 +29,7 @@ from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
 from speechbrain_dfkd.student_initialisation import start_from_teacher
 from speechbrain_dfkd.teacher import load_teacher
 from speechbrain_dfkd.teacher_cache import check_cache, prepare_teacher
+from speechbrain_dfkd.teacher_need import needs_teacher
 
 
 def train_teacher(argv: list, recipe_folder) -> int:

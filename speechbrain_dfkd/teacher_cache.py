@@ -24,10 +24,10 @@ from speechbrain_dfkd.data.waveform_cache import (
     WaveformCache,
     bytes_of,
 )
-from speechbrain_dfkd.dfkd_brain import follows_teacher
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.files import full_disk_is_user_error, require_room
 from speechbrain_dfkd.teacher import CachedTeacher, FrozenTeacher, fingerprint
+from speechbrain_dfkd.teacher_need import follows_teacher
 
 # To be raised when the format changes, or what networks make of a recording.
 VERSION = 1

@@ -7,7 +7,6 @@ from pathlib import Path
 from speechbrain_dfkd.command_line import DFKD_KEYS, read_command
 from speechbrain_dfkd.comparison.base_command import BaseCommand
 from speechbrain_dfkd.comparison.plan import TUNABLE, Plan
-from speechbrain_dfkd.dfkd_brain import needs_teacher
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.losses import NoDistillation
 from speechbrain_dfkd.run_settings import (
@@ -17,6 +16,7 @@ from speechbrain_dfkd.run_settings import (
 )
 from speechbrain_dfkd.student_initialisation import start_from_teacher
 from speechbrain_dfkd.teacher_cache import check_cache
+from speechbrain_dfkd.teacher_need import needs_teacher
 
 # A resume may change these, a comparison may not.
 _ALSO_DECISIVE = ("number_of_epochs", "teacher_ckpt", "teacher_overrides")
