@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from speechbrain_dfkd.models.arguments import check_sizes
 from speechbrain_dfkd.models.temporal_norms import EPSILON
+from speechbrain_dfkd.precision import to_autocast
 
 # Sequences are independent: the activations of so many fit a CPU's cache, which
 # makes an LSTM of 128 units a quarter faster than all at once.
@@ -179,7 +180,7 @@ class ImprovedTransformer(nn.Module):
     def _run(self, x):
         # Both sums in float32, which the products are added to.
         x = self.attention_norm(x + self._attend(x))
-        return self.norm(x + self.project(self.lstm(x)[0].relu()))
+        return self.norm(x + self.project(self.lstm(to_autocast(x))[0].relu()))
 
     def _attend(self, x):
         joint = self.attention_in(x).unflatten(2, (3, self.heads, -1))

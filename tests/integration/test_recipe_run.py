@@ -177,11 +177,17 @@ def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
     """The student is the same whether its teacher is trained now, or absent.
 
     A weight that no float32 sum can notice makes the teacher's presence the
-    only difference: the same first weights, batches and crops remain.
+    only difference: the same first weights, batches and crops remain. (With
+    ``align_polarity`` they could be the negative ones.)
     """
     short = {"number_of_epochs": 1, "seed": 7}
     alone = finish(DFKD, finished.options(**short, kd_weight=0))
-    options = dfkd_options(corpus, tmp_path, **short, kd_weight="1.0e-30")
+    options = dfkd_options(
+        *(corpus, tmp_path),
+        **short,
+        kd_weight="1.0e-30",
+        align_polarity=False,
+    )
     followed = finish(DFKD, options)
     assert "Teacher not found" in followed
     assert "Teacher found" not in alone and "Teacher not" not in alone
@@ -191,9 +197,10 @@ def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
     parent = "dccrn_eighth-from-dccrn_quarter"
     alone_folder = finished.results / parent / "dfkd_0-seed_7"
     assert rows(alone_folder)["noisy"] == rows(finished.student)["noisy"]
+    followed_run = "dfkd_1e-30-seed_7-align_polarity_False"
     weights = [
         torch.load(folder / WEIGHTS, weights_only=True)
-        for folder in (alone_folder, tmp_path / parent / "dfkd_1e-30-seed_7")
+        for folder in (alone_folder, tmp_path / parent / followed_run)
     ]
     assert (tmp_path / TEACHER_FOLDER / WEIGHTS).is_file()
     assert "l_kd" not in (alone_folder / "train_log.txt").read_text()
