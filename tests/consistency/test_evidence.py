@@ -90,6 +90,18 @@ def test_differences_in_the_readme_are_those_of_the_scores(found):
             assert float(shown[metric]) == pytest.approx(own, abs=bound)
 
 
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("evidence", "DCCRN"), ("evidence_conv_tasnet", "Conv-TasNet")],
+)
+def test_the_recommended_objective_states_what_it_gained(name, family):
+    folder = ROOT / "benchmarks/evidence" / name
+    own = difference_by_hand(folder, "recommended", "none", "pesq_wb")
+    path = ROOT / "hparams/kd/recommended.yaml"
+    stated = re.search(rf"\+(\S+) (?:\w+ )*for {family}", path.read_text())
+    assert float(stated[1]) == pytest.approx(own, abs=0.005)
+
+
 @each_validation_table
 def test_scores_on_validation_are_the_best_of_the_tuning(found):
     folder = ROOT / "benchmarks/evidence" / found["name"]
