@@ -30,7 +30,8 @@ class DFKDBrain(EnhancementBrain):
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``,
         ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), ``align_polarity``,
-        and ``kd_gradient_ratio``, with which the weight is measured. A weight
+        and ``kd_gradient_ratio``, with which the weight is measured; both look
+        at ``kd_gradient_batches`` batches of ``batch_size``. A weight
         that varies or was measured is logged, as the mean over an epoch.
         ``modules["kd_loss"]`` is a ``KDLoss``.
     teacher : FrozenTeacher or CachedTeacher, optional

@@ -41,8 +41,7 @@ def to_autocast(x: Tensor) -> Tensor:
     torch.bfloat16
     """
     kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(
-        kind
-    ):
+    available = torch.amp.is_autocast_available(kind)
+    if available and torch.is_autocast_enabled(kind):
         return x.to(torch.get_autocast_dtype(kind))
     return x

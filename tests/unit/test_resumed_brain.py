@@ -102,9 +102,12 @@ def test_resume_keeps_the_measured_weight(tmp_path, teacher, capsys):
 
 @pytest.mark.usefixtures("without_scores")
 def test_resume_keeps_the_polarity(tmp_path, teacher):
-    fit(make_brain(tmp_path, teacher, epochs=1))
+    fresh = make_brain(tmp_path, teacher, epochs=1, align_polarity=True)
+    with pytest.raises(TypeError):
+        fresh.align_polarity(None)  # a first run looks at the data set
+    fit(fresh)
     resumed = make_brain(tmp_path, teacher, epochs=2, align_polarity=True)
-    resumed.align_polarity(None)  # no data set is looked at
+    resumed.align_polarity(None)
 
 
 def test_kill_in_validation_does_not_train_again(tmp_path, teacher):
