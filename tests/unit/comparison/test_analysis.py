@@ -154,6 +154,43 @@ def test_a_teacher_below_the_margin_voids_the_comparison(
     assert is_void(found, rows) is void
 
 
+def test_the_gate_is_judged_on_validation(results, jobs, as_scores):
+    """Whatever the test set says, on which nothing may be decided."""
+    lead = 0.5
+    found = results(jobs, teacher=shifted(lead))
+    found.systems["teacher"]["test"] = as_scores(shifted(lead - 1))
+    for job in jobs:
+        job.test = as_scores(shifted(-2))
+    rows = list(gate_rows(found))
+    assert [row.value for row in rows] == pytest.approx([lead, 10 * lead])
+    assert not is_void(found, rows)
+    found.systems["teacher"] = {
+        "valid": as_scores(shifted(lead - 1)),
+        "test": as_scores(shifted(lead)),
+    }
+    assert is_void(found, list(gate_rows(found)))
+
+
+def test_each_row_is_of_the_split_that_it_says(results, jobs, as_scores):
+    found = results(jobs)
+    for job in jobs:
+        lead = 1 if job.arm == "dfkd" else 0
+        job.valid = as_scores([7.0 + lead, 9.0 + lead])
+    for name, value in (("noisy", 5.0), ("teacher", 6.0)):
+        found.systems[name]["valid"] = as_scores([value, value])
+    index = index_of(found)
+    for system, tested, validated in (
+        ("noisy", 1.5, 5), ("teacher", 3, 6), ("none", 1.5, 8), ("dfkd", 1.7, 9)
+    ):  # fmt: skip
+        row = index.get("mean", system, "pesq_wb")
+        assert (row.value, row.clips) == (pytest.approx(tested), 3)
+        row = index.get("valid_mean", system, "pesq_wb")
+        assert (row.value, row.clips) == (pytest.approx(validated), 2)
+    tested = index.get("difference", "dfkd", "pesq_wb")
+    validated = index.get("valid_difference", "dfkd", "pesq_wb")
+    assert (tested.value, validated.value) == (pytest.approx(0.2), 1)
+
+
 def test_every_gate_metric_must_hold(results, jobs):
     found = results(jobs, teacher=shifted(1), gate={"pesq_wb": 0, "si_sdr": 11})
     assert is_void(found, all_rows(found))

@@ -104,6 +104,8 @@ def test_supervised_sum_is_that_of_its_parts(pair):
     waveform = si_snr_loss(*pair, LENGTHS).item()
     loss = si_snr_spectrum_loss(*pair, LENGTHS, spectrum_weight=20.0)
     assert loss.item() == pytest.approx(waveform / 10 + 20 * spectral, rel=1e-4)
+    usual = si_snr_spectrum_loss(*pair, LENGTHS).item()
+    assert usual == pytest.approx(waveform / 10 + 100 * spectral, rel=1e-4)
     bent = si_snr_spectrum_loss(*pair, LENGTHS, 20.0, ceiling_db=3.0)
     ceiling = si_snr_loss(*pair, LENGTHS, 3.0).item()
     assert bent.item() == pytest.approx(ceiling / 10 + 20 * spectral, rel=1e-4)

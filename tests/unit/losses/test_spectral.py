@@ -8,6 +8,7 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches
 from speechbrain_dfkd.losses.patches import patch_mean, patch_sum
+from speechbrain_dfkd.losses.spectral import SpectralLoss
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.stft import STFT
 
@@ -113,6 +114,16 @@ def test_an_almost_silent_teacher_is_not_made_loud(pair):
     loss, _ = run(dfkd(0.0, relative_level=True), pair[0], 1e-9 * pair[1])
     as_is, _ = run(dfkd(0.0), 1e3 * pair[0], 1e-6 * pair[1])
     assert loss.item() == pytest.approx(as_is.item(), rel=1e-4)
+
+
+def test_a_subclass_that_lacks_a_part_says_which():
+    class Half(SpectralLoss):
+        pass
+
+    for part in (Half(STFT()).split, Half(STFT()).bin_terms):
+        with pytest.raises(NotImplementedError) as raised:
+            part(None, None)
+        assert str(raised.value) == f"Half must define {part.__name__}"
 
 
 def test_exponent_must_not_favour_silence():
