@@ -34,6 +34,13 @@ def test_differences_by_seed_give_the_paired_t_test(confidence):
     assert (estimate.low, estimate.high) == pytest.approx(tuple(interval))
 
 
+def test_scores_in_single_precision_are_averaged_in_double():
+    values = np.array([0.1, 0.2, 0.7], np.float32)
+    assert mean_over_seeds(values) == mean_over_seeds(
+        [float(v) for v in values]
+    )
+
+
 def test_a_single_seed_has_no_interval():
     assert mean_over_seeds([0.3]) == Estimate(0.3)
     assert bootstrap_mean(np.array([[0.25, 0.75]])) == Estimate(0.5)
@@ -79,6 +86,22 @@ def test_the_spread_of_the_draws_is_that_of_owens_formula():
     found = bootstrap_mean(values, draws=20000)
     half = stats.t.ppf(0.975, freedom) * spread**0.5
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.02)
+
+
+def test_a_draw_has_one_seed_and_one_clip_less_and_the_same_clips_for_all():
+    values = np.random.default_rng(6).normal(size=(3, 5))
+    generator = np.random.default_rng(0)
+    seeds = generator.integers(3, size=(200, 2))
+    clips = generator.integers(5, size=(200, 4))
+    means = [
+        values[np.ix_(*pair)].mean() for pair in zip(seeds, clips, strict=True)
+    ]
+    found = bootstrap_mean(values, draws=200)
+    t = abs(values.mean()) / np.std(means)
+    by_seed = values.mean(axis=1).var(ddof=1) / 3
+    by_clip = values.mean(axis=0).var(ddof=1) / 5
+    freedom = (by_seed + by_clip) ** 2 / (by_seed**2 / 2 + by_clip**2 / 4)
+    assert found.p == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-9)
 
 
 def simulate(generator, seeds, clips, of_seed, of_clip, rest):
@@ -157,6 +180,7 @@ def test_the_bootstrap_is_the_same_each_time():
 
 
 def test_holm_stops_at_one_and_never_falls():
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([0.6, 0.5, 0.01]) == pytest.approx([1.0, 1.0, 0.03])
     # 2 x 0.02 comes after 3 x 0.015: the larger holds for both.
     assert holm([0.02, 0.015, 0.9]) == pytest.approx([0.045, 0.045, 0.9])
