@@ -50,6 +50,21 @@ def test_scale_channels_and_their_order_do_not_matter(features):
     assert run(student, student.flatten(1, 2))[0].item() < 1e-10
 
 
+@pytest.mark.parametrize("frame_samples, n_frames", [(1, 800), (900, 1)])
+def test_a_frame_is_a_sample_at_least_and_the_utterance_at_most(
+    features, frame_samples, n_frames
+):
+    loss = FrameSimilarity(["a"], ["b"], frame_samples)
+    outputs = [Enhanced(CLEAN, dict.fromkeys("ab", f)) for f in features]
+    value, _ = loss(*outputs, CLEAN, torch.ones(3))
+    own, target = (
+        frame_similarity(feature, torch.ones(3), n_frames)
+        for feature in features
+    )
+    expected = (own - target).square().mean()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-12)
+
+
 def test_pairs_of_features_add_up(features):
     a, b = features
     loss = FrameSimilarity(["a", "c"], ["b", "d"], frame_samples=100)

@@ -110,6 +110,17 @@ def test_relative_level_is_that_of_the_teacher_within_its_length(pair):
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_relative_level_of_a_single_sample_is_its_magnitude(pair):
+    student, teacher = pair
+    ones = torch.ones(2) / 6000
+    expected, _ = run(
+        dfkd(), *(wav / teacher[:, :1].abs() for wav in pair), ones
+    )
+    assert expected.item() > 0.1
+    found, _ = run(dfkd(relative_level=True), student, teacher, ones)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
 def test_an_almost_silent_teacher_is_not_made_loud(pair):
     loss, _ = run(dfkd(0.0, relative_level=True), pair[0], 1e-9 * pair[1])
     as_is, _ = run(dfkd(0.0), 1e3 * pair[0], 1e-6 * pair[1])
