@@ -88,20 +88,34 @@ def test_the_spread_of_the_draws_is_that_of_owens_formula():
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.02)
 
 
-def test_a_draw_has_one_seed_and_one_clip_less_and_the_same_clips_for_all():
-    values = np.random.default_rng(6).normal(size=(3, 5))
+@pytest.mark.parametrize(
+    "values, freedom",
+    [
+        (np.random.default_rng(6).normal(size=(3, 5)), None),
+        (np.array([[0.0, 1.0], [1.0, 2.0]]), 2),  # seeds and clips alike
+        (np.array([[1.0, -1.0], [-1.0, 1.0]]), 1),  # neither: as by seeds
+    ],
+)
+def test_the_interval_is_that_of_draws_one_by_one(values, freedom):
+    """Of one seed and one clip less, the same clips for all the seeds."""
+    seeds, clips = values.shape
     generator = np.random.default_rng(0)
-    seeds = generator.integers(3, size=(200, 2))
-    clips = generator.integers(5, size=(200, 4))
+    drawn_seeds = generator.integers(seeds, size=(200, seeds - 1))
+    drawn_clips = generator.integers(clips, size=(200, clips - 1))
     means = [
-        values[np.ix_(*pair)].mean() for pair in zip(seeds, clips, strict=True)
+        values[np.ix_(*pair)].mean()
+        for pair in zip(drawn_seeds, drawn_clips, strict=True)
     ]
+    if freedom is None:
+        by_seed = values.mean(axis=1).var(ddof=1) / seeds
+        by_clip = values.mean(axis=0).var(ddof=1) / clips
+        freedom = (by_seed + by_clip) ** 2 / (
+            by_seed**2 / (seeds - 1) + by_clip**2 / (clips - 1)
+        )
+    half = stats.t.ppf(0.975, freedom) * np.std(means)
     found = bootstrap_mean(values, draws=200)
-    t = abs(values.mean()) / np.std(means)
-    by_seed = values.mean(axis=1).var(ddof=1) / 3
-    by_clip = values.mean(axis=0).var(ddof=1) / 5
-    freedom = (by_seed + by_clip) ** 2 / (by_seed**2 / 2 + by_clip**2 / 4)
-    assert found.p == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-9)
+    ends = (values.mean() - half, values.mean() + half)
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-9)
 
 
 def simulate(generator, seeds, clips, of_seed, of_clip, rest):
@@ -176,7 +190,7 @@ def test_that_check_tells_wrong_intervals(wrong, sizes):
 
 def test_the_bootstrap_is_the_same_each_time():
     values = np.random.default_rng(5).normal(size=(4, 9))
-    assert bootstrap_mean(values) == bootstrap_mean(values)
+    assert bootstrap_mean(values) == bootstrap_mean(values, 0.95, 10000)
 
 
 def test_holm_stops_at_one_and_never_falls():

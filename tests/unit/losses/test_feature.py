@@ -111,6 +111,29 @@ def test_silent_features_have_no_direction():
     assert found.eq(0).all() and feature.grad.isfinite().all()
 
 
+def test_beyond_the_end_there_is_nothing_to_resemble():
+    # Common frames are means of samples 0-1, 1-2, 3-4 and 4-5.
+    feature = torch.tensor([[[1.0, 2.0, 3.0, 9.0, 9.0, 9.0], [1.0] * 6]])
+    found = frame_similarity(feature, torch.tensor([0.5]), 4)[0]
+    cosine = (1.5 * 2.5 + 1) / ((1.5**2 + 1) * (2.5**2 + 1)) ** 0.5
+    assert found[0, :2].tolist() == pytest.approx([1, cosine])
+    assert found[2:].eq(0).all() and found[:, 2:].eq(0).all()
+
+
+def test_one_silent_frame_of_one_utterance_costs_one():
+    loss = FrameSimilarity(["a"], ["b"])
+    assert loss.frame_samples == 400
+    wav, feature = torch.zeros(1, 400), torch.ones(1, 3, 2)
+    silent, loud = (
+        Enhanced(wav, {"a": 0 * feature}),
+        Enhanced(wav, {"b": feature}),
+    )
+    value, _ = loss(silent, loud, wav, torch.ones(1))
+    assert value.item() == pytest.approx(1)
+    value, _ = loss(silent, loud, wav, torch.zeros(1))
+    assert value.item() == 0
+
+
 def test_networks_of_two_families_can_be_compared():
     """DCCRN at 160 frames a second, Conv-TasNet at 1000."""
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Patches, the weights of frames, and the level of a spectral objective."""
+"""The weights of frames, and the level of a spectral objective."""
 
 import kd_numpy
 import pytest
@@ -7,7 +7,6 @@ import torch
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches
-from speechbrain_dfkd.losses.patches import patch_mean, patch_sum
 from speechbrain_dfkd.losses.spectral import SpectralLoss
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.stft import STFT
@@ -30,18 +29,6 @@ def pair():
     swell = 0.1 * torch.arange(6000).div(500).sin().abs() + 1e-3
     teacher = swell * torch.randn(2, 6000)
     return teacher + 0.5 * swell * torch.randn(2, 6000), teacher
-
-
-@pytest.mark.parametrize("patch_bins", [1, 3, 4, 10, 40])
-def test_patches_cover_a_band_once(patch_bins):
-    torch.manual_seed(0)
-    values, mask = torch.rand(2, 10, 5), torch.rand(2, 10, 5).round()
-    sums = patch_sum(values, mask, patch_bins)
-    assert sums.shape == (2, -(-10 // patch_bins), 5)
-    kept = (values * mask).sum(1)
-    torch.testing.assert_close(sums.sum(1), kept)
-    means = patch_mean(values, mask, 40)
-    torch.testing.assert_close(means[:, 0], kept / mask.sum(1).clamp_min(1))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
