@@ -71,5 +71,5 @@ class PlateauThenDecay(ReduceLROnPlateau):
 
     def _decay(self, epoch):
         epochs = self.epoch_counter.limit
-        decaying = min(self.decay_share * epochs, epochs - 1)
+        decaying = self.decay_share * epochs
         return min(1.0, (epochs - epoch + 1) / (decaying + 1))

@@ -1,6 +1,5 @@
 """From a comparison's results to the numbers of its report."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -60,12 +59,13 @@ def difference_rows(results: ComparisonResults, table: ScoreTable):
         seeds, differences = table.differences(arm, baseline)
         if not seeds:
             continue
-        for seed, value in zip(seeds, differences.mean(axis=1), strict=True):
+        means = differences.mean(axis=1)
+        for seed, value in zip(seeds, means, strict=True):
             yield _row(
                 "difference_by_seed", arm, table, f"seed {seed}",
                 Estimate(float(value)), 1,
             )  # fmt: skip
-        paired = mean_over_seeds(differences.mean(axis=1), plan["confidence"])
+        paired = mean_over_seeds(means, plan["confidence"])
         crossed = bootstrap_mean(
             differences, plan["confidence"], plan["bootstrap_draws"]
         )
@@ -99,11 +99,11 @@ def snr_rows(results: ComparisonResults, table: ScoreTable) -> Iterator:
     if not edges or "noisy" not in results.systems:
         return
     noisy = results.systems["noisy"]["test"]
-    snrs = [noisy[clip].get("si_sdr") for clip in table.clips]
-    snrs = np.array([math.nan if snr is None else snr for snr in snrs])
-    of_clip = np.where(np.isnan(snrs), -1, np.digitize(snrs, edges))
+    # None becomes NaN, which digitize takes for the largest.
+    snrs = np.array([noisy[clip].get("si_sdr") for clip in table.clips], float)
+    known, of_clip = ~np.isnan(snrs), np.digitize(snrs, edges)
     for index, name in enumerate(snr_classes(edges)):
-        part = table.only(of_clip == index)
+        part = table.only(known & (of_clip == index))
         if part.clips:
             yield from mean_rows(results, part, "snr_mean", name)
             yield from _differences(results, part, "snr_difference", name)

@@ -110,7 +110,8 @@ class SpectrumResponse(SpectralLoss):
         self, teacher_mag: Tensor, valid: Tensor
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
         """Return all bins as one band; as ``SpectralLoss.split``."""
-        return {"l_spectrum": Band(_bins(teacher_mag, 0), patch_mean)}, {}
+        every_bin = teacher_mag.new_ones(1, teacher_mag.shape[1], 1)
+        return {"l_spectrum": Band(every_bin, patch_mean)}, {}
 
     def bin_terms(self, estimate: Spectrum, target: Spectrum) -> Tensor:
         """Return the error of each bin, [B, F, T]."""
@@ -232,7 +233,7 @@ def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
     return spectrum.spec * gain, power.sqrt() * gain
 
 
-def _bins(magnitudes: Tensor, low: int, high: int | None = None) -> Tensor:
+def _bins(magnitudes: Tensor, low: int, high: int) -> Tensor:
     """Return 1 in the bins from low to before high and 0 elsewhere."""
     mask = magnitudes.new_zeros(1, magnitudes.shape[1], 1)
     mask[:, low:high] = 1

@@ -73,10 +73,8 @@ class SelectivePatches(KDLoss):
         fraction: float | None = 0.8,
     ):
         super().__init__()
-        sizes = (
-            patch_bins if isinstance(patch_bins, Mapping) else {"": patch_bins}
-        )
-        if min(sizes.values()) < 1:
+        by_band = isinstance(patch_bins, Mapping)
+        if min(patch_bins.values() if by_band else [patch_bins]) < 1:
             raise UserError(
                 f"patch_bins must be at least 1, got {patch_bins}; 20 is usual"
             )

@@ -18,6 +18,12 @@ def test_a_ramp_over_the_whole_training_never_ends():
     assert [schedule.weight_at(p) for p in (0, 0.25, 0.75)] == [0, 0.25, 0.75]
 
 
+def test_a_ramp_ends_at_the_full_weight():
+    schedule = KDSchedule(3.0, ramp=0.5)
+    rising = [schedule.weight_at(p) for p in (0, 0.25, 0.375, 0.5, 0.75)]
+    assert rising == [0, 1.5, 2.25, 3, 3]
+
+
 @pytest.mark.parametrize("stop", [i / 10 for i in range(1, 11)])
 @pytest.mark.parametrize("steps", [7, 10])
 def test_a_stop_in_tenths_ends_with_an_epoch_of_ten(stop, steps):

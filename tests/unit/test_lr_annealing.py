@@ -18,12 +18,25 @@ def rates(schedule, losses, first=1, rate=1.0):
     yield rate
 
 
-def test_without_a_decay_it_is_speechbrains_schedule():
-    losses = [3.0, 4.0, 4.0, 4.0, 2.0, 5.0, 5.0]
-    ours = PlateauThenDecay(EpochCounter(limit=7), 0.5, 1)
-    theirs = ReduceLROnPlateau(factor=0.5, patience=1, dont_halve_until_epoch=0)
-    assert [*rates(ours, losses)] == [*rates(theirs, losses)]
-    assert [*rates(ours, losses)][-1] < 1
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [3.0, 4.0, 4.0, 4.0, 2.0, 5.0, 5.0],
+        [2e5] * 7,  # above its anchor from the first epoch on
+    ],
+)
+def test_without_a_decay_it_is_speechbrains_schedule(losses):
+    ours = PlateauThenDecay(EpochCounter(limit=7), 0.3, 1)
+    theirs = ReduceLROnPlateau(factor=0.3, patience=1, dont_halve_until_epoch=0)
+    found = [*rates(ours, losses)]
+    assert found == [*rates(theirs, losses)]
+    assert found[-1] < 1
+
+
+def test_by_default_the_third_epoch_without_progress_halves_the_rate():
+    schedule = PlateauThenDecay(EpochCounter(limit=6))
+    found = [*rates(schedule, [1.0, 1.0, 2.0, 2.0, 2.0, 0.5])]
+    assert found == [1, 1, 1, 1, 1, 0.5, 0.5]
 
 
 def test_decay_is_linear_over_the_last_epochs():

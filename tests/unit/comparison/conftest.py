@@ -38,6 +38,12 @@ def as_scores(values):
     }
 
 
+@pytest.fixture(name="as_scores")
+def as_scores_fixture():
+    """Return ``as_scores(values)``."""
+    return as_scores
+
+
 @pytest.fixture
 def job():
     """Return ``job(arm, seed, values)``, a result; PESQ of its clips."""

@@ -1,6 +1,7 @@
 """The numbers of a comparison of made-up scores, by hand."""
 
 import pytest
+from scipy import stats
 
 from speechbrain_dfkd.comparison.analysis import (
     all_rows,
@@ -9,6 +10,7 @@ from speechbrain_dfkd.comparison.analysis import (
     snr_classes,
 )
 from speechbrain_dfkd.comparison.score_table import score_table
+from speechbrain_dfkd.comparison.statistics import bootstrap_mean
 from speechbrain_dfkd.comparison.tables import RowIndex
 from speechbrain_dfkd.errors import UserError
 
@@ -53,9 +55,49 @@ def test_differences_are_paired_by_seed(results, jobs):
     shown = [row for row in by_seed if row.metric == "si_sdr"]
     assert [row.condition for row in shown] == ["seed 1", "seed 2", "seed 3"]
     assert [row.value for row in shown] == pytest.approx([1, 2, 3])
+    assert {(row.seeds, row.clips, row.low) for row in shown} == {(1, 3, None)}
     # The gain is the same for all clips: only seeds cause spread.
     crossed = index.get("difference_bootstrap", "dfkd", "pesq_wb")
     assert crossed.p == pytest.approx(dfkd.p, abs=0.02)
+
+
+def test_intervals_are_those_of_the_plan(results, job):
+    gains = {"none": [0, 0.1, 0.3], "dfkd": [0.1, 0.4, 0.2]}
+    jobs = [
+        job(arm, seed, [1.0 + by, 1.5 + by**2, 2.0])
+        for arm, of in gains.items()
+        for seed, by in enumerate(of, start=1)
+    ]
+    usual = all_rows(results(jobs))
+    found = results(jobs, confidence=0.8, bootstrap_draws=50)
+    index = index_of(found)
+    narrower = stats.t.ppf(0.9, 2) / stats.t.ppf(0.975, 2)  # of 3 seeds
+    assert {row.quantity for row in usual if row.low is not None} == {
+        "mean", "difference", "difference_bootstrap", "snr_mean",
+        "snr_difference", "valid_mean", "valid_difference", "gate_difference",
+    }  # fmt: skip
+    for row in usual:
+        if row.low is not None and row.quantity != "difference_bootstrap":
+            key = row.quantity, row.system, row.metric, row.condition
+            half = index.get(*key).high - row.value
+            assert half == pytest.approx((row.high - row.value) * narrower), key
+    crossed = index.get("difference_bootstrap", "dfkd", "stoi")
+    _, differences = score_table(found, "stoi").differences("dfkd", "none")
+    expected = bootstrap_mean(differences, 0.8, 50)
+    assert (crossed.low, crossed.high) == (expected.low, expected.high)
+
+
+def test_an_arm_that_has_no_common_seed_does_not_end_the_report(results, job):
+    jobs = [job(arm, 1, BASE) for arm in ("none", "clean")]
+    jobs.append(job("dfkd", 2, BASE))
+    index = index_of(results(jobs))
+    for quantity in ("difference", "difference_bootstrap", "snr_difference"):
+        condition = "below 0 dB" if quantity == "snr_difference" else ""
+        found = [
+            index.get(quantity, arm, "pesq_wb", condition)
+            for arm in ("dfkd", "clean")
+        ]
+        assert found[0] is None and found[1].value == 0
 
 
 def test_an_arm_is_paired_with_the_seeds_that_it_has(results, job):
@@ -123,6 +165,8 @@ def test_an_undefined_score_leaves_its_clip_out_everywhere(results, job):
 def test_clips_are_classed_by_the_noisy_input(results, jobs):
     # BASE as PESQ is -5, 0 and 5 dB; a class holds its lower edge.
     assert snr_classes([0, 10]) == ["below 0 dB", "0 to 10 dB", "from 10 dB"]
+    assert snr_classes([-5, 0, 10])[::3] == ["below -5 dB", "from 10 dB"]
+    assert snr_classes([5]) == ["below 5 dB", "from 5 dB"]
     index = index_of(results(jobs))
     low = index.get("snr_mean", "none", "pesq_wb", "below 0 dB")
     middle = index.get("snr_mean", "none", "pesq_wb", "0 to 10 dB")
@@ -143,15 +187,67 @@ def test_a_clip_without_input_sdr_is_in_no_class(results, jobs):
     assert index.get("snr_mean", "none", "pesq_wb", "from 10 dB") is None
 
 
+@pytest.mark.parametrize("lacks", [{"snr_edges_db": []}, {"noisy": None}])
+def test_without_edges_or_noisy_scores_there_are_no_classes(
+    results, jobs, lacks
+):
+    index = index_of(results(jobs, **lacks))
+    assert not index.all("snr_mean") and not index.all("snr_difference")
+    assert index.get("mean", "dfkd", "pesq_wb").clips == 3
+
+
 @pytest.mark.parametrize("lead, void", [(0.5, False), (0.49, True)])
 def test_a_teacher_below_the_margin_voids_the_comparison(
     results, jobs, lead, void
 ):
     found = results(jobs, teacher=shifted(lead))
     rows = list(gate_rows(found))
-    assert [row.metric for row in rows] == ["pesq_wb", "si_sdr"]
+    assert [(row.metric, row.condition) for row in rows] == [
+        ("pesq_wb", "at least +0.5"),
+        ("si_sdr", "at least +0"),
+    ]
+    assert {(row.system, row.seeds, row.p) for row in rows} == {
+        ("teacher", 3, None)
+    }
     assert rows[0].value == pytest.approx(lead)
     assert is_void(found, rows) is void
+
+
+def test_the_gate_is_judged_on_validation(results, jobs, as_scores):
+    """Whatever the test set says, on which nothing may be decided."""
+    lead = 0.5
+    found = results(jobs, teacher=shifted(lead))
+    found.systems["teacher"]["test"] = as_scores(shifted(lead - 1))
+    for job in jobs:
+        job.test = as_scores(shifted(-2))
+    rows = list(gate_rows(found))
+    assert [row.value for row in rows] == pytest.approx([lead, 10 * lead])
+    assert not is_void(found, rows)
+    found.systems["teacher"] = {
+        "valid": as_scores(shifted(lead - 1)),
+        "test": as_scores(shifted(lead)),
+    }
+    assert is_void(found, list(gate_rows(found)))
+
+
+def test_each_row_is_of_the_split_that_it_says(results, jobs, as_scores):
+    found = results(jobs)
+    for job in jobs:
+        lead = 1 if job.arm == "dfkd" else 0
+        job.valid = as_scores([7.0 + lead, 9.0 + lead])
+    for name, value in (("noisy", 5.0), ("teacher", 6.0)):
+        found.systems[name]["valid"] = as_scores([value, value])
+    index = index_of(found)
+    for system, tested, validated in (
+        ("noisy", 1.5, 5), ("teacher", 3, 6), ("none", 1.5, 8), ("dfkd", 1.7, 9)
+    ):  # fmt: skip
+        row = index.get("mean", system, "pesq_wb")
+        assert (row.value, row.clips) == (pytest.approx(tested), 3)
+        row = index.get("valid_mean", system, "pesq_wb")
+        assert (row.value, row.clips) == (pytest.approx(validated), 2)
+    tested = index.get("difference", "dfkd", "pesq_wb")
+    validated = index.get("valid_difference", "dfkd", "pesq_wb")
+    assert (tested.value, validated.value) == (pytest.approx(0.2), 1)
 
 
 def test_every_gate_metric_must_hold(results, jobs):
@@ -159,8 +255,18 @@ def test_every_gate_metric_must_hold(results, jobs):
     assert is_void(found, all_rows(found))
 
 
+def test_the_gate_waits_for_teacher_and_baseline(results, jobs, job):
+    assert not list(gate_rows(results(jobs, teacher=None)))
+    assert not list(gate_rows(results([job("dfkd", 1, BASE)])))
+    assert not is_void(results([]), [])
+
+
 def test_a_gate_on_a_metric_without_scores_does_not_pass(results, jobs):
-    with pytest.raises(UserError, match="got none for pesq;"):
+    message = (
+        "^the gate's metrics must be defined for some validation clip in all "
+        "systems, got none for pesq; correct the comparison file's gate$"
+    )
+    with pytest.raises(UserError, match=message):
         list(gate_rows(results(jobs, gate={"pesq": 0})))
 
 

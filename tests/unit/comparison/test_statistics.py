@@ -34,6 +34,13 @@ def test_differences_by_seed_give_the_paired_t_test(confidence):
     assert (estimate.low, estimate.high) == pytest.approx(tuple(interval))
 
 
+def test_scores_in_single_precision_are_averaged_in_double():
+    values = np.array([0.1, 0.2, 0.7], np.float32)
+    assert mean_over_seeds(values) == mean_over_seeds(
+        [float(v) for v in values]
+    )
+
+
 def test_a_single_seed_has_no_interval():
     assert mean_over_seeds([0.3]) == Estimate(0.3)
     assert bootstrap_mean(np.array([[0.25, 0.75]])) == Estimate(0.5)
@@ -79,6 +86,36 @@ def test_the_spread_of_the_draws_is_that_of_owens_formula():
     found = bootstrap_mean(values, draws=20000)
     half = stats.t.ppf(0.975, freedom) * spread**0.5
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "values, freedom",
+    [
+        (np.random.default_rng(6).normal(size=(3, 5)), None),
+        (np.array([[0.0, 1.0], [1.0, 2.0]]), 2),  # seeds and clips alike
+        (np.array([[1.0, -1.0], [-1.0, 1.0]]), 1),  # neither: as by seeds
+    ],
+)
+def test_the_interval_is_that_of_draws_one_by_one(values, freedom):
+    """Of one seed and one clip less, the same clips for all the seeds."""
+    seeds, clips = values.shape
+    generator = np.random.default_rng(0)
+    drawn_seeds = generator.integers(seeds, size=(200, seeds - 1))
+    drawn_clips = generator.integers(clips, size=(200, clips - 1))
+    means = [
+        values[np.ix_(*pair)].mean()
+        for pair in zip(drawn_seeds, drawn_clips, strict=True)
+    ]
+    if freedom is None:
+        by_seed = values.mean(axis=1).var(ddof=1) / seeds
+        by_clip = values.mean(axis=0).var(ddof=1) / clips
+        freedom = (by_seed + by_clip) ** 2 / (
+            by_seed**2 / (seeds - 1) + by_clip**2 / (clips - 1)
+        )
+    half = stats.t.ppf(0.975, freedom) * np.std(means)
+    found = bootstrap_mean(values, draws=200)
+    ends = (values.mean() - half, values.mean() + half)
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-9)
 
 
 def simulate(generator, seeds, clips, of_seed, of_clip, rest):
@@ -153,10 +190,11 @@ def test_that_check_tells_wrong_intervals(wrong, sizes):
 
 def test_the_bootstrap_is_the_same_each_time():
     values = np.random.default_rng(5).normal(size=(4, 9))
-    assert bootstrap_mean(values) == bootstrap_mean(values)
+    assert bootstrap_mean(values) == bootstrap_mean(values, 0.95, 10000)
 
 
 def test_holm_stops_at_one_and_never_falls():
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([0.6, 0.5, 0.01]) == pytest.approx([1.0, 1.0, 0.03])
     # 2 x 0.02 comes after 3 x 0.015: the larger holds for both.
     assert holm([0.02, 0.015, 0.9]) == pytest.approx([0.045, 0.045, 0.9])

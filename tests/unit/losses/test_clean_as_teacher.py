@@ -9,6 +9,7 @@ from speechbrain_dfkd.losses import (
     CleanAsTeacher,
     DFKDLoss,
     FrameSimilarity,
+    KDLoss,
     NoDistillation,
     SelectivePatches,
     WaveformResponse,
@@ -42,6 +43,23 @@ def test_selection_has_the_clean_signal_for_the_better_one():
     assert terms["selected_share"] > 0.95
 
 
+def test_the_objective_is_given_what_it_asks_for():
+    class Asking(KDLoss):
+        student_features = ("rnn",)
+
+        def forward(self, *inputs):
+            self.inputs = inputs
+
+    control = choose_target(Asking(), True)
+    assert tuple(control.student_features) == ("rnn",)
+    assert not control.teacher_features
+    student, clean = Enhanced(torch.zeros(2, 9), {"rnn": 1}), torch.ones(2, 9)
+    control(student, None, clean, LENGTHS)
+    given = control.objective.inputs
+    assert given[0] is student and given[2] is clean and given[3] is LENGTHS
+    assert given[1].wav is clean and given[1].features == {}
+
+
 def test_the_switch():
     assert choose_target(DFKD, False) is DFKD
     chosen = choose_target(DFKD, True)
@@ -51,5 +69,6 @@ def test_the_switch():
 
 
 def test_features_of_a_clean_waveform_do_not_exist():
-    with pytest.raises(UserError, match="clean_as_teacher must be False"):
+    message = "clean_as_teacher must be False .* got True with FrameSimilarity;"
+    with pytest.raises(UserError, match=message):
         choose_target(FrameSimilarity(["rnn"], ["rnn"]), True)

@@ -50,6 +50,21 @@ def test_scale_channels_and_their_order_do_not_matter(features):
     assert run(student, student.flatten(1, 2))[0].item() < 1e-10
 
 
+@pytest.mark.parametrize("frame_samples, n_frames", [(1, 800), (900, 1)])
+def test_a_frame_is_a_sample_at_least_and_the_utterance_at_most(
+    features, frame_samples, n_frames
+):
+    loss = FrameSimilarity(["a"], ["b"], frame_samples)
+    outputs = [Enhanced(CLEAN, dict.fromkeys("ab", f)) for f in features]
+    value, _ = loss(*outputs, CLEAN, torch.ones(3))
+    own, target = (
+        frame_similarity(feature, torch.ones(3), n_frames)
+        for feature in features
+    )
+    expected = (own - target).square().mean()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-12)
+
+
 def test_pairs_of_features_add_up(features):
     a, b = features
     loss = FrameSimilarity(["a", "c"], ["b", "d"], frame_samples=100)
@@ -94,6 +109,29 @@ def test_silent_features_have_no_direction():
     found = frame_similarity(feature, torch.ones(1), 4)
     found.square().sum().backward()
     assert found.eq(0).all() and feature.grad.isfinite().all()
+
+
+def test_beyond_the_end_there_is_nothing_to_resemble():
+    # Common frames are means of samples 0-1, 1-2, 3-4 and 4-5.
+    feature = torch.tensor([[[1.0, 2.0, 3.0, 9.0, 9.0, 9.0], [1.0] * 6]])
+    found = frame_similarity(feature, torch.tensor([0.5]), 4)[0]
+    cosine = (1.5 * 2.5 + 1) / ((1.5**2 + 1) * (2.5**2 + 1)) ** 0.5
+    assert found[0, :2].tolist() == pytest.approx([1, cosine])
+    assert found[2:].eq(0).all() and found[:, 2:].eq(0).all()
+
+
+def test_one_silent_frame_of_one_utterance_costs_one():
+    loss = FrameSimilarity(["a"], ["b"])
+    assert loss.frame_samples == 400
+    wav, feature = torch.zeros(1, 400), torch.ones(1, 3, 2)
+    silent, loud = (
+        Enhanced(wav, {"a": 0 * feature}),
+        Enhanced(wav, {"b": feature}),
+    )
+    value, _ = loss(silent, loud, wav, torch.ones(1))
+    assert value.item() == pytest.approx(1)
+    value, _ = loss(silent, loud, wav, torch.zeros(1))
+    assert value.item() == 0
 
 
 def test_networks_of_two_families_can_be_compared():

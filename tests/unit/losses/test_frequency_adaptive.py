@@ -220,6 +220,37 @@ def test_waveforms_of_two_lengths_are_refused():
         run(dfkd(), torch.ones(1, 4000), torch.ones(1, 3999))
 
 
+@pytest.mark.parametrize("eps", [0.0, -1e-8])
+def test_eps_must_be_positive(eps):
+    message = f"^eps must be positive, got {eps}; 1e-8 is usual$"
+    with pytest.raises(UserError, match=message):
+        DFKDLoss(STFT(), FrequencyAdapter(), eps=eps)
+
+
+def test_defaults_are_the_published_ones():
+    loss = DFKDLoss(STFT(), FrequencyAdapter())
+    assert (loss.beta, loss.eps) == (0.5, 1e-8)
+    assert loss.energy_exponent == 0 and loss.relative_level is False
+
+
+@pytest.mark.parametrize("norm, distance", [(0.5, 0.0), (0.75, 2.0)])
+def test_eps_is_the_largest_norm_of_a_silent_teacher(norm, distance):
+    teacher = torch.zeros(1, 9, 1, dtype=torch.complex64)
+    teacher[:, 2] = norm
+    loss = DFKDLoss(STFT(), FixedSplit(4), beta=1.0, eps=0.5)
+    _, terms = loss.compare(-teacher, teacher, torch.ones(1, 1).bool())
+    assert terms["l_low"].item() == pytest.approx(distance)
+    assert terms["l_high"].item() == 0
+
+
+def test_eps_is_the_least_norm_of_the_student_that_divides():
+    teacher = torch.zeros(1, 9, 1, dtype=torch.complex64)
+    teacher[:, 2] = 1
+    loss = DFKDLoss(STFT(), FixedSplit(4), beta=1.0, eps=0.5)
+    _, terms = loss.compare(0.125 * teacher, teacher, torch.ones(1, 1).bool())
+    assert terms["l_low"].item() == pytest.approx(1 - 0.125 / 0.5)
+
+
 @pytest.mark.parametrize("beta", [-0.1, 1.5])
 def test_beta_must_be_a_share(beta):
     with pytest.raises(UserError, match=r"beta must be in \[0, 1\]"):

@@ -1,8 +1,9 @@
-"""Relative lengths back to samples."""
+"""Relative lengths back to samples, and shapes that would broadcast."""
 
+import pytest
 import torch
 
-from speechbrain_dfkd.losses.lengths import sample_mask
+from speechbrain_dfkd.losses.lengths import check_same_shape, sample_mask
 
 
 def test_every_length_survives_the_way_through_float32():
@@ -12,3 +13,33 @@ def test_every_length_survives_the_way_through_float32():
         found = sample_mask(samples / n_samples, n_samples)
         assert found.sum(1).equal(samples)
         assert found[:, 0].all()
+
+
+@pytest.mark.parametrize(
+    "estimate, target, lengths, message",
+    [
+        (
+            (2, 1, 9), (2, 1, 9), (2,),
+            "estimate and target must both be [B, L], got [2, 1, 9] and "
+            "[2, 1, 9]; squeeze channels and cut both to one length",
+        ),
+        (
+            (2, 9), (1, 9), (2,),
+            "estimate and target must both be [B, L], got [2, 9] and [1, 9]; "
+            "squeeze channels and cut both to one length",
+        ),
+        (
+            (2, 9), (2, 9), (2, 1),
+            "lengths must be [B] = [2], got [2, 1]; give one relative length "
+            "per item",
+        ),
+    ],
+)  # fmt: skip
+def test_what_would_broadcast_is_refused(estimate, target, lengths, message):
+    with pytest.raises(ValueError) as raised:
+        check_same_shape(*map(torch.ones, (estimate, target, lengths)))
+    assert str(raised.value) == message
+
+
+def test_waveforms_of_one_shape_are_let_pass():
+    check_same_shape(torch.ones(2, 9), torch.ones(2, 9), torch.ones(2))

@@ -51,10 +51,11 @@ def test_spectrum_matches_the_reference(pair, compression, complex_share):
     assert terms["l_spectrum"].equal(loss.detach())
 
 
-def test_subbands_match_the_reference(pair):
-    loss, terms = run(SubbandResponse(STFT(), [32, 64, 128]), *pair)
+@pytest.mark.parametrize("settings", [(), (0.5, 0.9)])
+def test_subbands_match_the_reference(pair, settings):
+    loss, terms = run(SubbandResponse(STFT(), [32, 64, 128], *settings), *pair)
     bands = kd_numpy.spectrum_response(
-        spectra(pair), 0.3, 0.3, edges=[32, 64, 128]
+        spectra(pair), *(settings or (0.3, 0.3)), edges=[32, 64, 128]
     )
     assert [term.item() for term in terms.values()] == pytest.approx(
         bands, rel=1e-4
@@ -104,6 +105,8 @@ def test_supervised_sum_is_that_of_its_parts(pair):
     waveform = si_snr_loss(*pair, LENGTHS).item()
     loss = si_snr_spectrum_loss(*pair, LENGTHS, spectrum_weight=20.0)
     assert loss.item() == pytest.approx(waveform / 10 + 20 * spectral, rel=1e-4)
+    usual = si_snr_spectrum_loss(*pair, LENGTHS).item()
+    assert usual == pytest.approx(waveform / 10 + 100 * spectral, rel=1e-4)
     bent = si_snr_spectrum_loss(*pair, LENGTHS, 20.0, ceiling_db=3.0)
     ceiling = si_snr_loss(*pair, LENGTHS, 3.0).item()
     assert bent.item() == pytest.approx(ceiling / 10 + 20 * spectral, rel=1e-4)
@@ -132,10 +135,23 @@ def test_supervised_sum_keeps_its_contract(pair):
     assert si_snr_spectrum_loss(meta, meta, meta[:, 0]).shape == ()
 
 
+def test_the_narrowest_bands_hold_one_bin():
+    loss = SubbandResponse(STFT(), [1, 256])
+    spec = torch.ones(1, 257, 2, dtype=torch.complex64)
+    _, terms = loss.compare(2 * spec, spec, torch.ones(1, 2).bool())
+    assert [*terms] == ["l_from_bin_0", "l_from_bin_1", "l_from_bin_256"]
+    values = [term.item() for term in terms.values()]
+    assert values == pytest.approx([values[0]] * 3, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
         (lambda: SpectrumResponse(STFT(), 0.0), "compression must be above 0"),
+        (lambda: SpectrumResponse(STFT(), 1.5), "at most 1, got 1.5;"),
+        (lambda: SubbandResponse(STFT(), [0]), "edges must rise"),
+        (lambda: SubbandResponse(STFT(), [32, 32]), "edges must rise"),
+        (lambda: SubbandResponse(STFT(), [257]), r"and 256, got \[257\];"),
         (lambda: SpectrumResponse(STFT(), 0.3, 2), r"share must be in \[0, 1"),
         (lambda: SubbandResponse(STFT(), [64, 32]), "edges must rise"),
         (lambda: SubbandResponse(STFT(), [300]), "edges must rise between 1"),

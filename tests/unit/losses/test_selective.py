@@ -67,6 +67,11 @@ def test_all_patches_as_high_as_the_spectrum_are_the_objective_itself(wavs):
     assert terms["selected_share"] == 1
 
 
+def test_a_patch_may_be_a_single_bin(wavs):
+    _, terms = run(SelectivePatches(dfkd(), 1, fraction=1.0), *wavs)
+    assert terms["selected_share"] == 1
+
+
 def test_a_better_teacher_is_followed_and_a_worse_one_is_not(wavs):
     clean = wavs[2]
     noise = torch.randn(3, 2000)

@@ -1,5 +1,7 @@
 """The signal-to-noise ratios: known values, invariances, silence."""
 
+import math
+
 import dfkd_numpy
 import pytest
 import torch
@@ -110,6 +112,31 @@ def test_rules_of_silence_and_perfection():
     assert values(SILENT, SIGNAL) == pytest.approx([0, 0], abs=1e-2)
     assert values(SILENT, SILENT) == pytest.approx([0, 0], abs=1e-2)
     assert si_snr(SIGNAL, SILENT, ones).item() == pytest.approx(-80, abs=1e-2)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2])
+def test_of_almost_silence_the_snr_is_that_of_the_formula(n_samples):
+    """At -154 dB, a power of 4e-16 against the constant 1e-16."""
+    target = 2e-8 * torch.tensor([[1.0, -1.0]])[:, :n_samples]
+    ones = torch.ones(1)
+    assert snr(target, target, ones).item() == pytest.approx(
+        10 * math.log10((4 + 1) / (0 + 1))
+    )
+    if n_samples == 2:  # without its mean, one sample is silent
+        scale = 4 / (4 + 1)
+        signal, noise = 4 * scale**2 + 1, 4 * (1 - scale) ** 2 + 1
+        assert si_snr(target, target, ones).item() == pytest.approx(
+            10 * math.log10(signal / noise), rel=1e-5
+        )
+
+
+@BOTH
+def test_an_item_without_a_sample_has_0_db(ratio):
+    lengths = torch.tensor([1.0, 0.0])
+    wav = SIGNAL.repeat(2, 1).requires_grad_()
+    values = ratio(wav, 2 * SIGNAL.repeat(2, 1), lengths)
+    values.sum().backward()
+    assert values[1].item() == 0 and wav.grad.isfinite().all()
 
 
 def test_a_silent_target_pulls_the_level_down_in_snr_only():

@@ -1,4 +1,4 @@
-"""Patches, the weights of frames, and the level of a spectral objective."""
+"""The weights of frames, and the level of a spectral objective."""
 
 import kd_numpy
 import pytest
@@ -7,7 +7,7 @@ import torch
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches
-from speechbrain_dfkd.losses.patches import patch_mean, patch_sum
+from speechbrain_dfkd.losses.spectral import SpectralLoss
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.stft import STFT
 
@@ -29,18 +29,6 @@ def pair():
     swell = 0.1 * torch.arange(6000).div(500).sin().abs() + 1e-3
     teacher = swell * torch.randn(2, 6000)
     return teacher + 0.5 * swell * torch.randn(2, 6000), teacher
-
-
-@pytest.mark.parametrize("patch_bins", [1, 3, 4, 10, 40])
-def test_patches_cover_a_band_once(patch_bins):
-    torch.manual_seed(0)
-    values, mask = torch.rand(2, 10, 5), torch.rand(2, 10, 5).round()
-    sums = patch_sum(values, mask, patch_bins)
-    assert sums.shape == (2, -(-10 // patch_bins), 5)
-    kept = (values * mask).sum(1)
-    torch.testing.assert_close(sums.sum(1), kept)
-    means = patch_mean(values, mask, 40)
-    torch.testing.assert_close(means[:, 0], kept / mask.sum(1).clamp_min(1))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
@@ -109,10 +97,31 @@ def test_relative_level_is_that_of_the_teacher_within_its_length(pair):
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_relative_level_of_a_single_sample_is_its_magnitude(pair):
+    student, teacher = pair
+    ones = torch.ones(2) / 6000
+    expected, _ = run(
+        dfkd(), *(wav / teacher[:, :1].abs() for wav in pair), ones
+    )
+    assert expected.item() > 0.1
+    found, _ = run(dfkd(relative_level=True), student, teacher, ones)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
 def test_an_almost_silent_teacher_is_not_made_loud(pair):
     loss, _ = run(dfkd(0.0, relative_level=True), pair[0], 1e-9 * pair[1])
     as_is, _ = run(dfkd(0.0), 1e3 * pair[0], 1e-6 * pair[1])
     assert loss.item() == pytest.approx(as_is.item(), rel=1e-4)
+
+
+def test_a_subclass_that_lacks_a_part_says_which():
+    class Half(SpectralLoss):
+        pass
+
+    for part in (Half(STFT()).split, Half(STFT()).bin_terms):
+        with pytest.raises(NotImplementedError) as raised:
+            part(None, None)
+        assert str(raised.value) == f"Half must define {part.__name__}"
 
 
 def test_exponent_must_not_favour_silence():
