@@ -16,7 +16,11 @@ class STFT(nn.Module):
     Frame ``t`` is centred at sample ``t * hop_length`` of the waveform, whose
     edges are reflected; nothing is normalised. It is ``torch.stft``, made safe
     to call anywhere: it computes in float32 whatever the input and autocast
-    say, as half precision overflows here.
+    say, as half precision overflows here; a waveform too short to be reflected
+    is followed by zeros; and where its length is no multiple of the hop, one
+    frame more is centred beyond its end. ``torch.stft`` leaves the last samples
+    to the edge of its last window, by which an inverse divides: with steps of
+    half a window that makes a click of any spectrum but a waveform's own.
 
     Arguments
     ---------
@@ -38,8 +42,8 @@ class STFT(nn.Module):
     -------
     >>> stft = STFT(n_fft=8, hop_length=2)
     >>> spec = stft(torch.ones(1, 9))
-    >>> spec.shape  # 8 // 2 + 1 bins, 1 + 9 // 2 frames
-    torch.Size([1, 5, 5])
+    >>> spec.shape  # 8 // 2 + 1 bins, frames centred at 0, 2, 4, 6, 8, 10
+    torch.Size([1, 5, 6])
     >>> round(spec[0, 0, 0].real.item(), 3)  # a Hann window sums to win / 2
     4.0
     >>> stft.inverse(spec, 9).allclose(torch.ones(1, 9))
@@ -74,7 +78,7 @@ class STFT(nn.Module):
         Arguments
         ---------
         wav : Tensor
-            Waveforms, longer than ``n_fft // 2``.
+            Waveforms of at least one sample.
 
         Returns
         -------
@@ -84,23 +88,37 @@ class STFT(nn.Module):
         Shape
         -----
         wav : [B, L]
-        output : [B, n_fft // 2 + 1, 1 + L // hop_length]
+        output : [B, n_fft // 2 + 1, 1 + ceil(L / hop_length)]
         """
-        return torch.stft(
-            wav.float(),
+        n_frames = self.n_frames(wav.shape[1])
+        spec = torch.stft(
+            self._with_edges(wav.float()),
             self.n_fft,
             self.hop_length,
             self.win_length,
             self.window.float(),
+            center=False,
             return_complex=True,
         )
+        return spec[..., :n_frames]
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return how many frames a waveform has.
+
+        Example
+        -------
+        >>> [STFT(n_fft=8, hop_length=4).n_frames(n) for n in (8, 9, 12)]
+        [3, 4, 4]
+        """
+        return 1 + -(-n_samples // self.hop_length)
 
     def inverse(self, spec: Tensor, length: int) -> Tensor:
         """Return the waveform whose spectrum is nearest to ``spec``.
 
         Overlap-add of windowed frames over the overlapped squared window
         (Griffin and Lim, 1984, equation 6): exact for the spectrum of a
-        waveform, least squares for any other.
+        waveform, least squares for any other. All samples lie between the
+        centres of two frames, so that none is divided by a window's edge.
 
         Arguments
         ---------
@@ -116,9 +134,20 @@ class STFT(nn.Module):
 
         Shape
         -----
-        spec : [B, n_fft // 2 + 1, 1 + length // hop_length]
+        spec : [B, n_fft // 2 + 1, 1 + ceil(length / hop_length)]
         output : [B, length]
+
+        Raises
+        ------
+        ValueError
+            If ``spec`` has not as many frames as such a waveform.
         """
+        if spec.shape[2] != self.n_frames(length):
+            raise ValueError(
+                f"spec must have {self.n_frames(length)} frames for {length} "
+                f"samples, got {spec.shape[2]}; give the length of the "
+                "waveform that it was made from"
+            )
         # torch.istft reads values on the way: it stalls a GPU and cannot run
         # on the meta device.
         window = self.window.float()
@@ -149,7 +178,7 @@ class STFT(nn.Module):
         Shape
         -----
         lengths : [B]
-        output : [B, 1 + n_samples // hop_length]
+        output : [B, 1 + ceil(n_samples / hop_length)]
 
         Example
         -------
@@ -157,10 +186,17 @@ class STFT(nn.Module):
         tensor([[ True,  True, False, False, False],
                 [ True,  True,  True,  True, False]])
         """
-        n_frames = 1 + n_samples // self.hop_length
-        centres = torch.arange(n_frames, device=lengths.device)
+        centres = torch.arange(self.n_frames(n_samples), device=lengths.device)
         valid = (lengths * n_samples).round()
         return centres * self.hop_length < valid[:, None]
+
+    def _with_edges(self, wav: Tensor) -> Tensor:
+        """Reflect the edges and fill up the last frame, [B, samples]."""
+        half = self.n_fft // 2
+        filled = F.pad(wav, (0, max(half + 1 - wav.shape[1], 0)))
+        reflected = F.pad(filled[:, None], (half, half), mode="reflect")[:, 0]
+        missing = -wav.shape[1] % self.hop_length + self.n_fft % 2
+        return F.pad(reflected, (0, missing))
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """Sum frames [B, T, win] at their places, [B, samples]."""

@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from speechbrain_dfkd.models.arguments import (
     check_choice,
@@ -22,7 +21,7 @@ from speechbrain_dfkd.models.temporal_norms import (
     CumulativeLayerNorm,
     GlobalLayerNorm,
 )
-from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.models.waveform import check_waveform, pad_to_frames
 from speechbrain_dfkd.precision import full_precision
 
 NORMS = {"global": GlobalLayerNorm, "cumulative": CumulativeLayerNorm}
@@ -44,7 +43,7 @@ class ConvTasNet(nn.Module):
     size, 5.0 M parameters, with windows of 2 ms at 16 kHz and one mask. The
     last block's residual output leads nowhere, as published; it is computed,
     since its weights are counted. The waveform is padded with zeros at its
-    end to whole frames.
+    end to whole frames, at least one.
 
     Arguments
     ---------
@@ -75,7 +74,7 @@ class ConvTasNet(nn.Module):
 
     Shape
     -----
-    noisy : [B, L], L of at least ``filter_length`` samples
+    noisy : [B, L]
     output.wav : [B, L]
     output.features : [B, C, T], a frame every ``filter_length // 2`` samples
 
@@ -162,11 +161,6 @@ class ConvTasNet(nn.Module):
         start_from_mdct(self.encoder, self.decoder, mask, rectified=False)
 
     @property
-    def min_length(self) -> int:
-        """The shortest input in samples: one window."""
-        return self.filter_length
-
-    @property
     def look_ahead_samples(self) -> float:
         """How many later input samples an output sample can depend on.
 
@@ -212,18 +206,17 @@ class ConvTasNet(nn.Module):
         """
         for name in features:
             check_choice("a feature's name", name, self.feature_names)
-        check_waveform(noisy, self.min_length)
-        length = noisy.shape[1]
-        missing = (self.filter_length - length) % self.hop_length
+        check_waveform(noisy)
+        sizes = self.filter_length, self.hop_length
         kept = {}
         # Half precision would add its rounding to the waveform itself.
         with full_precision(noisy.device):
-            padded = F.pad(noisy.float(), (0, missing))
+            padded = pad_to_frames(noisy.float(), *sizes)
             encoded = self.encoder(padded[:, None])
         keep(encoded, "encoder", features, kept)
         mask = self._estimate_mask(encoded, features, kept)
         with full_precision(noisy.device):
-            wav = self.decoder(encoded * mask)[:, 0, :length]
+            wav = self.decoder(encoded * mask)[:, 0, : noisy.shape[1]]
         return Enhanced(wav, kept)
 
     def _estimate_mask(self, encoded, features, kept):

@@ -18,7 +18,7 @@ from speechbrain_dfkd.models.spectral_input import (
     scale_first_bin,
 )
 from speechbrain_dfkd.models.spectral_masks import MASKS
-from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.models.waveform import check_waveform, pad_to_frames
 from speechbrain_dfkd.stft import STFT
 
 
@@ -85,9 +85,9 @@ class DCCRN(nn.Module):
 
     Shape
     -----
-    noisy : [B, L], L of at least ``min_length`` samples
+    noisy : [B, L]
     output.wav : [B, L]
-    output.features : [B, 2C, F, T], real channels first
+    output.features : [B, 2C, F, T], real channels first, frames as of ``STFT``
 
     Raises
     ------
@@ -101,8 +101,8 @@ class DCCRN(nn.Module):
     >>> enhanced = model(torch.randn(2, 1601), features=["encoder.1"])
     >>> enhanced.wav.shape
     torch.Size([2, 1601])
-    >>> enhanced.features["encoder.1"].shape  # 2 * 8, 256 / 2**2, 1 + 16
-    torch.Size([2, 16, 64, 17])
+    >>> enhanced.features["encoder.1"].shape  # 2 * 8, 256 / 2**2, 1 + 17
+    torch.Size([2, 16, 64, 18])
     """
 
     def __init__(
@@ -163,6 +163,10 @@ class DCCRN(nn.Module):
         self.normalise_level = normalise_level
         self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
         self.dc_gain = dc_gain
+        # Shorter waveforms are filled up with zeros.
+        self._min_length = max(
+            win_length, (self.mask_net.min_frames - 1) * hop_length
+        )
 
     @property
     def look_ahead_samples(self) -> float:
@@ -176,16 +180,6 @@ class DCCRN(nn.Module):
             return math.inf
         frames = self.mask_net.look_ahead_frames
         return self.stft.win_length - 2 + frames * self.stft.hop_length
-
-    @property
-    def min_length(self) -> int:
-        """The shortest input in samples: one window, if it gives a frame."""
-        frames = self.mask_net.min_frames
-        return max(
-            self.stft.win_length,
-            self.stft.n_fft // 2 + 1,
-            (frames - 1) * self.stft.hop_length,
-        )
 
     @property
     def feature_names(self) -> list[str]:
@@ -219,8 +213,9 @@ class DCCRN(nn.Module):
         -------
         Enhanced
         """
-        check_waveform(noisy, self.min_length)
-        spec = self.stft(noisy)
+        check_waveform(noisy)
+        padded = pad_to_frames(noisy, self._min_length, 1)
+        spec = self.stft(padded)
         low, high = self.edges
         inner = spec[:, low : spec.shape[1] - high]
         seen = at_unit_level(inner, noisy) if self.normalise_level else inner
@@ -229,7 +224,8 @@ class DCCRN(nn.Module):
         stacked = scale_first_bin(stacked, self.dc_gain)
         mask, kept = self.mask_net(stacked, features)
         masked = F.pad(self.apply_mask(inner, mask.float()), (0, 0, low, high))
-        return Enhanced(self.stft.inverse(masked, noisy.shape[1]), kept)
+        wav = self.stft.inverse(masked, padded.shape[1])
+        return Enhanced(wav[:, : noisy.shape[1]], kept)
 
 
 def _check_dc_gain(gain: float, dropped_bin: str):

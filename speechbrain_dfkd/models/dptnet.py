@@ -5,7 +5,6 @@ from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from speechbrain_dfkd.models.arguments import (
     check_choice,
@@ -22,7 +21,7 @@ from speechbrain_dfkd.models.dual_path import (
 from speechbrain_dfkd.models.enhanced import Enhanced, keep
 from speechbrain_dfkd.models.mdct_start import INITIAL_FILTERS, start_from_mdct
 from speechbrain_dfkd.models.temporal_norms import GlobalLayerNorm
-from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.models.waveform import check_waveform, pad_to_frames
 from speechbrain_dfkd.precision import full_precision
 
 MASKS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
@@ -46,7 +45,7 @@ class DPTNet(nn.Module):
     The defaults are the published size, in Asteroid's reading of it: chunks of
     100 frames, no bottleneck before the chunks, and 2.80 M parameters with one
     mask. Windows are 1 ms at 16 kHz. The waveform is padded with zeros at its
-    end to whole frames.
+    end to whole frames, at least one.
 
     Arguments
     ---------
@@ -72,7 +71,7 @@ class DPTNet(nn.Module):
 
     Shape
     -----
-    noisy : [B, L], L of at least ``filter_length`` samples
+    noisy : [B, L]
     output.wav : [B, L]
     output.features : [B, n_filters, T], a frame every ``filter_length // 2``
         samples; the chunks of a block are joined
@@ -147,11 +146,6 @@ class DPTNet(nn.Module):
         start_from_mdct(self.encoder, self.decoder, mask, rectified=True)
 
     @property
-    def min_length(self) -> int:
-        """The shortest input in samples: one window."""
-        return self.filter_length
-
-    @property
     def look_ahead_samples(self) -> float:
         """How many later samples an output sample can depend on: all."""
         return math.inf
@@ -190,18 +184,17 @@ class DPTNet(nn.Module):
         """
         for name in features:
             check_choice("a feature's name", name, self.feature_names)
-        check_waveform(noisy, self.min_length)
-        length = noisy.shape[1]
-        missing = (self.filter_length - length) % self.hop_length
+        check_waveform(noisy)
+        sizes = self.filter_length, self.hop_length
         kept = {}
         # Half precision would add its rounding to the waveform itself.
         with full_precision(noisy.device):
-            padded = F.pad(noisy.float(), (0, missing))
+            padded = pad_to_frames(noisy.float(), *sizes)
             encoded = self.encoder(padded[:, None]).relu()
         keep(encoded, "encoder", features, kept)
         mask = self._estimate_mask(encoded, features, kept)
         with full_precision(noisy.device):
-            wav = self.decoder(encoded * mask)[:, 0, :length]
+            wav = self.decoder(encoded * mask)[:, 0, : noisy.shape[1]]
         return Enhanced(wav, kept)
 
     def _estimate_mask(self, encoded, features, kept):

@@ -1,10 +1,11 @@
-"""What every model of this package asks of its input."""
+"""What every model of this package asks of its input, and makes of it."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
-def check_waveform(noisy: Tensor, min_length: int):
+def check_waveform(noisy: Tensor):
     """Refuse what a model cannot enhance, before it turns into NaN.
 
     Values are read only where there are any: neither on the meta device nor
@@ -14,8 +15,6 @@ def check_waveform(noisy: Tensor, min_length: int):
     ---------
     noisy : Tensor
         Waveforms.
-    min_length : int
-        The shortest length that the model takes, in samples.
 
     Shape
     -----
@@ -25,12 +24,12 @@ def check_waveform(noisy: Tensor, min_length: int):
     ------
     ValueError
         If ``noisy`` is not a batch of finite floating point waveforms of at
-        least ``min_length`` samples.
+        least one sample.
 
     Example
     -------
-    >>> check_waveform(torch.zeros(2, 400), min_length=400)
-    >>> check_waveform(torch.zeros(400), min_length=400)
+    >>> check_waveform(torch.zeros(2, 400))
+    >>> check_waveform(torch.zeros(400))
     Traceback (most recent call last):
     ValueError: noisy must have shape [B, L], got [400]; add a batch axis \
 with noisy[None]
@@ -45,10 +44,9 @@ with noisy[None]
             f"noisy must be floating point, got {noisy.dtype}; "
             "scale integers to [-1, 1] as float32"
         )
-    if noisy.shape[1] < min_length:
+    if not noisy.shape[1]:
         raise ValueError(
-            f"noisy must have at least {min_length} samples (one window), "
-            f"got {noisy.shape[1]}; pad it or leave it out"
+            f"noisy must have samples, got {list(noisy.shape)}; leave it out"
         )
     if _has_values(noisy) and not noisy.isfinite().all():
         bad = (~noisy.isfinite()).any(1).nonzero().flatten().tolist()
@@ -56,6 +54,30 @@ with noisy[None]
             f"noisy must be finite, got NaN or infinity in items {bad[:5]} "
             "of the batch; look at the files that they come from"
         )
+
+
+def pad_to_frames(wav: Tensor, frame_length: int, hop_length: int) -> Tensor:
+    """Fill the end of waveforms up with zeros, to whole frames, at least one.
+
+    Arguments
+    ---------
+    wav : Tensor
+        Waveforms.
+    frame_length, hop_length : int
+        Length of a frame, and the step to the next, in samples.
+
+    Shape
+    -----
+    wav : [B, L]
+    output : [B, frame_length + n * hop_length]
+
+    Example
+    -------
+    >>> [pad_to_frames(torch.ones(1, n), 4, 2).shape[1] for n in (1, 4, 5)]
+    [4, 4, 6]
+    """
+    missing = frame_length - wav.shape[1]
+    return F.pad(wav, (0, max(missing, missing % hop_length)))
 
 
 def _has_values(x: Tensor) -> bool:

@@ -7,22 +7,73 @@ import torch
 
 from speechbrain_dfkd.stft import STFT
 
-SIZES = [(512, 512, 128), (512, 400, 100), (512, 400, 170), (64, 32, 16)]
+SIZES = [
+    (512, 512, 128), (512, 400, 100), (512, 400, 170), (64, 32, 16),
+    (512, 400, 200), (512, 512, 256), (63, 50, 25), (64, 46, 23),
+]  # fmt: skip
+
+
+def masked(spec):
+    """Return a spectrum that is no waveform's: a random gain and phase."""
+    return spec * torch.randn_like(spec)
 
 
 @pytest.mark.parametrize("window", ["hann", "sqrt_hann"])
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("length", [512, 1600, 1699, 2001])
-def test_inverse_restores_the_waveform(sizes, window, length):
+def test_inverse_restores_the_waveform(sizes, window):
     stft = STFT(*sizes, window=window)
-    wav = torch.randn(2, length)
-    spec = stft(wav)
     n_fft, _, hop = sizes
-    assert spec.shape == (2, n_fft // 2 + 1, 1 + length // hop)
-    assert spec.dtype == torch.complex64
-    torch.testing.assert_close(
-        stft.inverse(spec, length), wav, rtol=0, atol=1e-4
-    )
+    lengths = [*range(1, 2 * hop), *range(1600, 1600 + hop + 1)]
+    for length in lengths[:: 1 if hop < 50 else 7] + lengths[-3:]:
+        wav = torch.randn(2, length)
+        spec = stft(wav)
+        n_frames = 1 + math.ceil(length / hop)
+        assert spec.shape == (2, n_fft // 2 + 1, n_frames)
+        assert spec.dtype == torch.complex64
+        torch.testing.assert_close(
+            stft.inverse(spec, length), wav, rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("window", ["hann", "sqrt_hann"])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_no_remainder_makes_the_end_of_a_masked_spectrum_loud(sizes, window):
+    torch.manual_seed(0)
+    stft = STFT(*sizes, window=window)
+    hop = stft.hop_length
+    for length in range(2000, 2000 + hop + 1):
+        wav = stft.inverse(masked(stft(torch.randn(1, length))), length)[0]
+        end, before = wav[-hop:], wav[:-hop]
+        assert end.abs().max() < 3 * before.abs().max(), length % hop
+
+
+def test_gradient_of_the_end_is_as_large_as_any():
+    stft = STFT(64, 50, 25)
+    for length in range(300, 326):
+        spec = masked(stft(torch.randn(1, length))).requires_grad_()
+        stft.inverse(spec, length).sum().backward()
+        frames = spec.grad.abs().amax(1)[0]
+        assert frames[-3:].max() < 3 * frames[:-3].max(), length % 25
+
+
+def test_frames_inside_are_those_of_pytorch():
+    for sizes in SIZES[:4]:
+        stft, wav = STFT(*sizes), torch.randn(2, 1699)
+        n_fft, win_length, hop = sizes
+        theirs = torch.stft(
+            wav, n_fft, hop, win_length, stft.window, return_complex=True
+        )
+        ours = stft(wav)
+        assert ours.shape[2] == theirs.shape[2] + 1
+        assert ours[..., :-1].equal(theirs)
+        # What it adds lies beyond the end and does not count.
+        assert not stft.frame_mask(torch.ones(2), 1699)[:, -1].any()
+
+
+def test_spectrum_of_another_length_is_refused():
+    stft = STFT(64, 32, 16)
+    with pytest.raises(ValueError, match="^spec must have 11 frames .* got 12"):
+        stft.inverse(stft(torch.randn(1, 170)), 160)
 
 
 def test_sinusoid_of_a_bin_has_half_the_sum_of_the_window():

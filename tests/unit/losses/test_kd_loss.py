@@ -150,6 +150,28 @@ def test_batch_of_one_of_odd_length_and_strided(loss):
     assert value.equal(run(loss, *plain, ones)[0])
 
 
+@pytest.mark.parametrize("length", [1, 2, 5, 320])
+def test_clip_shorter_than_a_window(loss, length):
+    torch.manual_seed(0)
+    wavs = torch.randn(3, 2, length)
+    student = wavs[0].clone().requires_grad_()
+    features = {
+        name: wav[:, None]
+        for wav, names in (
+            (student, loss.student_features),
+            (wavs[1], loss.teacher_features),
+        )
+        for name in names
+    }
+    outputs = Enhanced(student, features), Enhanced(wavs[1], features)
+    value, terms = loss(*outputs, wavs[2], torch.tensor([1.0, 0.8]))
+    assert value.isfinite()
+    assert all(term.isfinite().all() for term in terms.values())
+    if value.requires_grad:
+        value.backward()
+        assert student.grad.isfinite().all()
+
+
 def test_what_is_no_objective_says_so():
     with pytest.raises(NotImplementedError, match="KDLoss must define forward"):
         KDLoss()(None, None, None, None)

@@ -50,7 +50,7 @@ def test_defaults_are_the_published_size():
 
 
 # One window, then frames of 1 to 3 steps between chunks, and a bit more.
-@pytest.mark.parametrize("length", [16, 17, 48, 55, 56, 57, 88, 1601])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 48, 55, 56, 57, 88, 1601])
 def test_output_is_as_long_as_the_input(length):
     out = tiny()(torch.randn(2, length))
     assert isinstance(out, Enhanced)
@@ -205,7 +205,7 @@ def test_bad_argument_is_named(arguments, name):
 @pytest.mark.parametrize(
     ("noisy", "constraint"),
     [
-        (torch.zeros(1, 15), "have at least 16 samples"),
+        (torch.zeros(1, 0), "have samples"),
         (torch.zeros(400), "have shape"),
         (torch.zeros(1, 400, dtype=torch.int16), "be floating point"),
         (torch.full((1, 400), torch.nan), "be finite"),
