@@ -1,14 +1,22 @@
-"""A SpeechBrain Checkpointer whose checkpoints appear only when complete."""
+"""A SpeechBrain Checkpointer whose checkpoints are complete and finite."""
 
+import errno
 import logging
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
+from speechbrain_dfkd.errors import UserError, listing
+
 _UNFINISHED = f"{CKPT_PREFIX}.unfinished"
+# torch's own writer says neither that the disk is full nor which one.
+_TORCH_CANNOT_WRITE = re.compile("inline_container|PytorchStreamWriter")
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -17,8 +25,8 @@ class AtomicCheckpointer(Checkpointer):
     SpeechBrain (1.1) writes the file that makes a folder a checkpoint first
     and the weights after it: a run killed in between leaves a checkpoint that
     is the most recent one and cannot be loaded. Here that file gets its name
-    last. Arguments are those of
-    ``speechbrain.utils.checkpoints.Checkpointer``.
+    last. What is not finite is neither saved nor loaded. Arguments are those
+    of ``speechbrain.utils.checkpoints.Checkpointer``.
 
     Example
     -------
@@ -34,18 +42,62 @@ class AtomicCheckpointer(Checkpointer):
     def save_checkpoint(
         self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
     ):
-        """Save a checkpoint; see ``Checkpointer.save_checkpoint``."""
+        """Save a checkpoint; see ``Checkpointer.save_checkpoint``.
+
+        Raises
+        ------
+        UserError
+            For weights, or a state of an optimizer, that are not finite.
+        OSError
+            Where it cannot be written.
+        """
         if if_main_process():
+            self._refuse_nonfinite("the last one is kept; lower --lr")
             self._remove_unfinished()
-        checkpoint = super().save_checkpoint(
-            meta or {}, end_of_epoch, name, verbosity
-        )
+        try:
+            checkpoint = super().save_checkpoint(
+                meta or {}, end_of_epoch, name, verbosity
+            )
+        except (OSError, RuntimeError) as error:
+            if if_main_process():
+                self._remove_unfinished()  # it takes room
+            if not _TORCH_CANNOT_WRITE.search(str(error)):
+                raise
+            text = f"{os.strerror(errno.ENOSPC)} (torch: {error})"
+            folder = str(self.checkpoints_dir)
+            raise OSError(errno.ENOSPC, text, folder) from error
         if checkpoint is not None:  # None: this is not the main process
             folder = Path(checkpoint.path)
             os.replace(folder / _UNFINISHED, folder / METAFNAME)
         # Else another process would look for checkpoints before this is one.
         ddp_barrier()
         return checkpoint
+
+    def load_checkpoint(self, checkpoint):
+        """Load a checkpoint; see ``Checkpointer.load_checkpoint``.
+
+        Raises
+        ------
+        UserError
+            For weights, or a state of an optimizer, that are not finite.
+        """
+        super().load_checkpoint(checkpoint)
+        self._refuse_nonfinite(
+            f"delete {checkpoint.path}; the same command then goes on from "
+            f"the one before"
+        )
+
+    def _refuse_nonfinite(self, next_step):
+        names = [
+            name
+            for name, value in _tensors(self.recoverables)
+            if not torch.isfinite(value).all()
+        ]
+        if names:
+            raise UserError(
+                f"a checkpoint must be finite, got NaN or infinity in\n"
+                f"{listing(names, 5)}\n{next_step}"
+            )
 
     def _save_checkpoint_metafile(
         self, fpath, meta_to_include, end_of_epoch=True
@@ -58,3 +110,14 @@ class AtomicCheckpointer(Checkpointer):
         for folder in Path(self.checkpoints_dir).glob(f"{CKPT_PREFIX}+*"):
             if not (folder / METAFNAME).exists():
                 shutil.rmtree(folder)
+
+
+def _tensors(value, name="") -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of a state, however nested, with their names."""
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif hasattr(value, "state_dict"):
+        yield from _tensors(value.state_dict(), name)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _tensors(part, f"{name}.{key}".lstrip("."))

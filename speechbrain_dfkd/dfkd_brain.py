@@ -218,6 +218,17 @@ class DFKDBrain(EnhancementBrain):
         self.terms.append({"l_kd": kd_loss, **terms})
         return loss + weight * kd_loss
 
+    def _remedy(self, batch):
+        if self.follows and torch.isfinite(batch.noisy_sig.data).all():
+            with torch.no_grad(), self.training_ctx:
+                wav = self.teacher.estimate(batch, self.teacher_features).wav
+            if not torch.isfinite(wav).all():
+                return (
+                    "the teacher's output is not finite there: choose another "
+                    "--teacher_ckpt, or train the teacher anew"
+                )
+        return super()._remedy(batch)
+
 
 @main_process_only
 def _save_fingerprint(own, path):

@@ -14,11 +14,13 @@ from torch.nn.parallel import DistributedDataParallel
 from speechbrain_dfkd.data.unreadable import UnreadableFiles
 from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
 from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.files import write_atomically
-from speechbrain_dfkd.training_terms import TrainingTerms, histogram_quantiles
+from speechbrain_dfkd.guarded_brain import GuardedBrain
+from speechbrain_dfkd.training_terms import histogram_quantiles
 
 
-class EnhancementBrain(sb.Brain):
+class EnhancementBrain(GuardedBrain):
     """Trains ``modules["model"]`` to turn noisy into clean speech.
 
     Batches carry ``id``, ``noisy_sig`` and ``clean_sig``. Validation and test
@@ -30,7 +32,7 @@ class EnhancementBrain(sb.Brain):
     Arguments
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
-        As for ``speechbrain.Brain``. Of ``hparams`` it reads ``sample_rate``,
+        As for ``GuardedBrain``. Of ``hparams`` it reads ``sample_rate``,
         ``supervised_loss``, ``lr_annealing``, ``epoch_counter``,
         ``best_metric``, ``train_logger``, ``output_folder`` and
         ``save_enhanced``. With that, a test writes its wavs to
@@ -53,11 +55,8 @@ class EnhancementBrain(sb.Brain):
         checkpointer=None,
     ):
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
-        self.terms = TrainingTerms()
         self.train_stats = {}
         self.scores = None
-        if checkpointer is not None:
-            checkpointer.add_recoverable("terms", self.terms)
 
     def on_fit_batch_start(self, batch, should_step):
         """Count the recordings that could not be read."""
@@ -89,10 +88,8 @@ class EnhancementBrain(sb.Brain):
 
     def on_stage_start(self, stage, epoch=None):
         """Forget the waveforms and, in a new epoch, the terms of the last."""
+        super().on_stage_start(stage, epoch)
         self._kept = []
-        # A step above 0: the epoch goes on from a checkpoint.
-        if stage == sb.Stage.TRAIN and self.step == 0:
-            self.terms.reset()
         if stage == sb.Stage.TRAIN:
             self._reset_unreadable()
 
@@ -117,9 +114,13 @@ class EnhancementBrain(sb.Brain):
             )
 
     def _finish_train(self, stage_loss, epoch):
+        self.refuse_epoch_without_steps()
+        self.terms.collect()
+        means = self.terms.means()
         self.train_stats = {
-            "loss": stage_loss,
-            **self.terms.means(),
+            "loss": means.pop("loss", stage_loss),
+            **means,
+            **self.terms.events,
             **self.unreadable.finish(epoch),
         }
         for name, counts in self.terms.histograms().items():
@@ -132,6 +133,12 @@ class EnhancementBrain(sb.Brain):
             self._save_intra_epoch_ckpt()
 
     def _finish_valid(self, stats, stage_loss, epoch):
+        if not self.finite_losses:
+            raise UserError(
+                f"the validation loss must be finite, got NaN or infinity for "
+                f"all utterances after epoch {epoch}: the training diverges; "
+                f"lower --lr, or look at the validation recordings"
+            )
         lr, next_lr = self.hparams.lr_annealing(
             [self.optimizer], epoch, stage_loss
         )
@@ -201,10 +208,3 @@ class EnhancementBrain(sb.Brain):
                 self.modules[name] = DistributedDataParallel(
                     module, find_unused_parameters=self.find_unused_parameters
                 )
-
-    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        # Accumulated gradients are not saved: wait until they are used.
-        accumulating = self.step % self.grad_accumulation_factor != 0
-        return not accumulating and super()._should_save_intra_epoch_ckpt(
-            last_ckpt_time, steps_since_ckpt
-        )

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and disks that are full."""
+"""Files that are either whole or not there, and folders that refuse them."""
 
 import contextlib
 import errno
@@ -10,6 +10,11 @@ from pathlib import Path
 from speechbrain_dfkd.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# Nobody's mistake but that of who chose the folder, where it is about that one.
+_UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST,
+    errno.EISDIR, errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 def write_atomically(path: Path, data: bytes):
@@ -72,3 +77,41 @@ def full_disk_is_user_error(folder: Path, needed):
         if error.errno not in FULL:
             raise
         raise _no_room(folder, needed()) from error
+
+
+@contextlib.contextmanager
+def unwritable_is_user_error(folder: Path):
+    """Turn what keeps a folder from being written into a ``UserError``.
+
+    A full disk counts wherever it is met, all else for the folder, what is in
+    it and what it is in.
+
+    Arguments
+    ---------
+    folder : Path
+        Where the body of the ``with`` statement writes.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "results"
+    >>> path.touch()
+    >>> with unwritable_is_user_error(path / "run"):
+    ...     (path / "run").mkdir()
+    Traceback (most recent call last):
+    speechbrain_dfkd.errors.UserError: a folder must be writable and have \
+room, got ...
+    """
+    try:
+        yield
+    except OSError as error:
+        about = Path(error.filename or folder)
+        concerned = folder in (about, *about.parents) or about in folder.parents
+        if error.errno not in FULL and not (
+            error.errno in _UNWRITABLE and error.filename and concerned
+        ):
+            raise
+        raise UserError(
+            f"a folder must be writable and have room, got {about}: "
+            f"{error.strerror}; free some space, change its permissions or "
+            f"choose another folder: the same command then goes on"
+        ) from error

@@ -6,6 +6,10 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
+from speechbrain.utils.distributed import (
+    if_main_process,
+    is_distributed_initialized,
+)
 from torch import Tensor
 
 
@@ -15,9 +19,10 @@ class TrainingTerms:
 
     Scalars are averaged over batches. One-dimensional tensors are
     histograms over the bins of a spectrum, of which the first is at 0 Hz and
-    the last at half the sample rate; they are summed.
+    the last at half the sample rate; they are summed. Events are counted.
 
-    Sums stay on the device, so that no batch waits for them.
+    Sums stay on the device, so that no batch waits for them. Of several
+    processes each has its own share until ``collect``.
 
     Example
     -------
@@ -37,15 +42,49 @@ class TrainingTerms:
         """Start a new epoch."""
         self.sums = {}
         self.counts = {}
+        self.events = {}
 
     def append(self, terms: dict):
         """Add the detached tensors that a loss reported for one batch."""
-        for name, value in terms.items():
-            value = value.detach().float()
-            self.sums[name] = (
-                self.sums[name] + value if name in self.sums else value
-            )
-            self.counts[name] = self.counts.get(name, 0) + 1
+        values = {k: v.detach().float() for k, v in terms.items()}
+        self._add(values, dict.fromkeys(terms, 1), {})
+
+    def count(self, event: str):
+        """Count something that happened in the epoch."""
+        self._add({}, {}, {event: 1})
+
+    def _add(self, sums, counts, events):
+        for name, value in sums.items():
+            if name in self.sums:
+                # A resume leaves the sums on the CPU.
+                value = self.sums[name].to(value.device) + value
+            self.sums[name] = value
+        for ours, theirs in ((self.counts, counts), (self.events, events)):
+            for name, number in theirs.items():
+                ours[name] = ours.get(name, 0) + number
+
+    def snapshot(self) -> dict:
+        """Return the state, for ``restore``; later batches leave it alone."""
+        return {name: dict(part) for name, part in vars(self).items()}
+
+    def restore(self, snapshot: dict):
+        """Go back to a state, which may be on another device."""
+        self.reset()
+        self._add(**snapshot)
+
+    def collect(self):
+        """Move the shares of all processes to the main one; all call it."""
+        if not is_distributed_initialized():
+            return
+        sums = {name: value.cpu() for name, value in self.sums.items()}
+        shares = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(
+            shares, {**self.snapshot(), "sums": sums}
+        )
+        self.reset()
+        if if_main_process():
+            for share in shares:
+                self._add(**share)
 
     def means(self) -> dict:
         """Return the mean of each scalar term, as floats."""
@@ -63,14 +102,17 @@ class TrainingTerms:
 
     @mark_as_saver
     def _save(self, path):
-        torch.save({"sums": self.sums, "counts": self.counts}, path)
+        self.collect()
+        if if_main_process():
+            torch.save(self.snapshot(), path)
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):
         self.reset()
-        if not end_of_epoch:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            self.sums, self.counts = state["sums"], state["counts"]
+        if not end_of_epoch and if_main_process():
+            self.restore(
+                torch.load(path, map_location="cpu", weights_only=True)
+            )
 
 
 def histogram_quantiles(

@@ -39,6 +39,23 @@ def without_scores(monkeypatch):
 
 
 @pytest.mark.usefixtures("without_scores")
+@pytest.mark.parametrize("kill_at", [3, 6])
+def test_killed_training_keeps_its_accumulated_gradients(
+    tmp_path, teacher, kill_at
+):
+    options = {"grad_accumulation_factor": 2}
+    whole = fit(make_brain(tmp_path / "whole", teacher, **options))
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_brain(folder, teacher, kill_at=kill_at, **options))
+    resumed = fit(make_brain(folder, teacher, **options))
+    assert fingerprint(resumed.modules.student) == fingerprint(
+        whole.modules.student
+    )
+    assert resumed.train_stats == pytest.approx(whole.train_stats)
+
+
+@pytest.mark.usefixtures("without_scores")
 def test_killed_training_goes_on_in_its_schedule(tmp_path, teacher):
     folder = tmp_path / "killed"
     schedule = {"kd_ramp": 0.5, "kd_stop": 0.75, "kd_gradient_ratio": 0.3}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from speechbrain_dfkd.training_terms import TrainingTerms, histogram_quantiles
 
@@ -27,6 +28,38 @@ def test_resumed_epoch_has_the_numbers_of_a_whole_one(tmp_path):
         second.append(batch)
     assert second.means() == whole.means() == {"l_low": 2.0}
     torch.testing.assert_close(second.histograms(), whole.histograms())
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda"])
+def test_sums_of_a_checkpoint_go_to_the_device_of_the_training(
+    tmp_path, device
+):
+    saved = TrainingTerms()
+    saved.append(batches()[0])
+    saved._save(tmp_path / "terms.ckpt")
+    terms = TrainingTerms()
+    terms._load(tmp_path / "terms.ckpt", end_of_epoch=False)
+    # A fake device computes shapes and checks devices as a real one does.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for batch in batches()[1:]:
+            on_device = {
+                name: torch.empty(value.shape, device=device)
+                for name, value in batch.items()
+            }
+            terms.append(on_device)
+        assert {v.device.type for v in terms.sums.values()} == {device}
+
+
+def test_restored_terms_know_nothing_of_a_later_batch():
+    terms = TrainingTerms()
+    terms.append(batches()[1])
+    before = terms.snapshot()
+    terms.append({"l_low": torch.tensor(float("nan")), "other": torch.ones(2)})
+    terms.count("skipped_steps")
+    terms.restore(before)
+    assert terms.means() == {"l_low": 1.0}
+    assert list(terms.histograms()) == ["bins"]
+    assert terms.events == {}
 
 
 def test_checkpoint_of_a_whole_epoch_starts_the_next_one_empty(tmp_path):

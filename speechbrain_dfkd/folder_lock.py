@@ -1,0 +1,120 @@
+"""Keeps a folder to one command at a time."""
+
+import errno
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from speechbrain.utils.distributed import if_main_process, main_process_only
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.files import unwritable_is_user_error
+
+LOCK_FILE = ".lock"
+_HOLDER_FILE = ".lock_holder"
+# Between two rounds in which the processes of one training agree to wait: well
+# below the time that their communication allows.
+_ROUND_SECONDS = 30
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
+
+
+@contextmanager
+def hold_folder(folder: Path, waits: bool = True) -> Iterator[None]:
+    """Hold a folder while the body of the ``with`` statement runs.
+
+    What keeps the body from writing there becomes a ``UserError``. The lock is
+    the operating system's, which releases it when its process ends, even by a
+    kill. Of the processes of one training the main one holds it. A file system
+    that has no locks is used without, after a line that says so.
+
+    Arguments
+    ---------
+    folder : Path
+        Made if it is not there; gets a file ``.lock``, which stays.
+    waits : bool
+        Whether to wait for another command that holds it.
+
+    Raises
+    ------
+    UserError
+        If another command holds it and this one does not wait, if this very
+        process holds it, or if it cannot be written.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> with hold_folder(folder):
+    ...     with hold_folder(folder, waits=False):
+    ...         pass
+    Traceback (most recent call last):
+    speechbrain_dfkd.errors.UserError: a folder must be used by one command \
+at a time, ...
+    """
+    folder = Path(folder)
+    with unwritable_is_user_error(folder):
+        lock = None
+        if if_main_process():
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / LOCK_FILE)
+        _wait(lock, folder, waits)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                (folder / _HOLDER_FILE).unlink(missing_ok=True)
+                lock.release()
+
+
+def hold_if_writable(folder: Path):
+    """Return ``hold_folder``, or nothing for a folder to be read alone."""
+    if Path(folder).is_dir() and not os.access(folder, os.W_OK):
+        return nullcontext()
+    return hold_folder(folder)
+
+
+def _wait(lock, folder, waits):
+    attempt = main_process_only(_attempt)
+    holder = attempt(lock, folder, 0)
+    if holder is None:
+        return
+    own = holder == _this_process()
+    if own or not waits:
+        remedy = "choose another folder for one of the two"
+        raise UserError(
+            f"a folder must be used by one command at a time, got {folder}, "
+            f"which is being used by {'this one' if own else holder}; "
+            f"{remedy if own else 'wait until it ends, or stop it'}"
+        )
+    if if_main_process():
+        print(
+            f"{folder} is being used by {holder}; waiting for it", flush=True
+        )
+    while attempt(lock, folder, _ROUND_SECONDS) is not None:
+        pass
+
+
+def _attempt(lock, folder, seconds):
+    """Return None once the lock is held, else who holds it."""
+    note = folder / _HOLDER_FILE
+    try:
+        lock.acquire(timeout=seconds, poll_interval=0.2)
+    except Timeout:
+        return note.read_text() if note.exists() else "another process"
+    except (NotImplementedError, OSError) as error:
+        if getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
+            raise
+        print(
+            f"{folder} is on a file system without locks ({error}): start no "
+            f"other command for it before this one ends",
+            flush=True,
+        )
+        return None
+    note.write_text(_this_process())
+    return None
+
+
+def _this_process():
+    return f"process {os.getpid()} on {platform.node()}"
