@@ -239,7 +239,7 @@ def test_every_argument_is_a_size_or_a_start_or_must_agree(model, free):
 
 
 def test_ruined_weights_are_not_inherited():
-    teacher = dccrn((2, 4), 4)
+    teacher = dccrn()
     teacher.mask_net.encoder[0].conv.weight_real.data[0, 0, 0] = float("nan")
     with pytest.raises(UserError, match="finite weights.*\n  mask_net.enc"):
-        initialise_from_teacher(dccrn((1, 2), 2), teacher)
+        initialise_from_teacher(dccrn(), teacher)
