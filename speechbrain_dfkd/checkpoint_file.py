@@ -1,15 +1,21 @@
 """Reads files of weights without running code from them."""
 
 import re
+import zipfile
+from collections.abc import Iterator
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from speechbrain_dfkd.errors import UserError
 
 # Asteroid's serialize() stores the version of PyTorch, a kind of str.
 _HARMLESS = [TorchVersion]
+# Bytes by which a file may be smaller than its content: its names.
+_MARGIN = 2**20
 
 _CONVERSION = """\
   import torch  # and, for a whole network, the package that defines it
@@ -17,6 +23,8 @@ _CONVERSION = """\
   # a published Asteroid model: without figures and notes
   keys = ("model_name", "state_dict", "model_args")
   torch.save({{key: content[key] for key in keys}}, "teacher.pth")
+  # or a training's checkpoint, which holds its weights under a name
+  torch.save(content["state_dict"], "teacher.pth")
   # or a whole network: one of Asteroid's, or one of another package
   torch.save(content.serialize(), "teacher.pth")
   torch.save(content.state_dict(), "teacher.pth")"""
@@ -30,8 +38,8 @@ def read_checkpoint(path) -> dict:
     Arguments
     ---------
     path : str or Path
-        A file with a ``state_dict``, or one that Asteroid's ``serialize()``
-        filled.
+        A file with a ``state_dict``, bare or within a training's checkpoint,
+        one that Asteroid's ``serialize()`` filled, or one of safetensors.
 
     Returns
     -------
@@ -41,24 +49,68 @@ def read_checkpoint(path) -> dict:
     Raises
     ------
     UserError
-        Where the file cannot be read, holds more than plain values and
-        tensors, or is a training's checkpoint rather than weights.
+        Where the file cannot be read, or holds more than plain values and
+        tensors.
     """
     try:
+        _refuse_other_kinds(path)
+        if _is_safetensors(path):
+            return _read_safetensors(path)
         with torch.serialization.safe_globals(_HARMLESS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-        content = dict(content.items())
+        return dict(content.items())
+    except UserError:
+        raise
     except Exception as error:  # whatever the unpickler meets in a bad file
         raise _as_user_error(path, error) from error
-    if "state_dict" in content and "model_name" not in content:
+
+
+def _refuse_other_kinds(path):
+    """Name what is often found in the place of a file of weights."""
+    with open(path, "rb") as stream:
+        head = stream.read(200).lstrip().lower()
+    kinds = {
+        b"version https://git-lfs": "a pointer of Git LFS, not the file that "
+        "it stands for; run git lfs pull where it was cloned, or download it",
+        b"<": "a web page or XML, not the file; download the file itself (on "
+        "Hugging Face the address with /resolve/ in place of /blob/)",
+    }
+    for start, kind in kinds.items():
+        if head.startswith(start):
+            raise UserError(
+                f"teacher_ckpt must be a file of weights, got {path}, {kind}"
+            )
+    if not zipfile.is_zipfile(path):
+        return
+    # torch.save compresses nothing; what does could fill the memory.
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > Path(path).stat().st_size + _MARGIN:
         raise UserError(
-            f"teacher_ckpt must hold a network's weights alone, got {path}, a "
-            f"checkpoint of a training (it holds {', '.join(content)}); load "
-            f"it where it was trained, then torch.save(model.state_dict(), "
-            f"path), or for a network of Asteroid's, which a Lightning system "
-            f"has as its model, torch.save(system.model.serialize(), path)"
+            f"teacher_ckpt must be stored uncompressed, as torch.save does, "
+            f"got {path} of {Path(path).stat().st_size} bytes, which would "
+            f"unpack to {unpacked}; save it again with torch.save"
         )
-    return content
+
+
+def _is_safetensors(path):
+    """Tell whether a file begins with the length of a JSON header."""
+    with open(path, "rb") as stream:
+        head = stream.read(9)
+    size = int.from_bytes(head[:8], "little")
+    return head[8:] == b"{" and 8 + size <= Path(path).stat().st_size
+
+
+def _read_safetensors(path):
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UserError(
+            f"teacher_ckpt must be a file that can be read, got {path} in the "
+            f"format safetensors, whose package is not installed; "
+            f"pip install safetensors"
+        ) from error
+    return load_file(path)
 
 
 def _as_user_error(path, error):
@@ -77,6 +129,98 @@ def _as_user_error(path, error):
     )
 
 
+def fitting_weights(content: dict, own: dict) -> dict[tuple, dict]:
+    """Return the weights in a file that fit a network, wherever they are.
+
+    Trainings save a network's weights within a dict (``state_dict``,
+    ``model_state_dict`` ...), and wrappers put their name before those of
+    the weights: ``module.`` (DataParallel), ``_orig_mod.`` (torch.compile),
+    ``model.`` (Lightning).
+
+    Arguments
+    ---------
+    content : dict
+        What a file holds.
+    own : dict of str to Tensor
+        The network's ``state_dict``.
+
+    Returns
+    -------
+    dict
+        {(place, prefix): weights} with the network's names and shapes; the
+        place is the name of the dict that they are in, "" for the file.
+
+    Example
+    -------
+    >>> weight = {"module.a": torch.ones(2)}
+    >>> list(
+    ...     fitting_weights({"model": weight, "epoch": 7}, {"a": torch.ones(2)})
+    ... )
+    [('model', 'module.')]
+    """
+    found = {}
+    for place, state in _dicts_of_tensors(content):
+        for prefix in _prefixes(state, own):
+            cut = _without(prefix, state)
+            if not differences(cut, own):
+                found[place, prefix] = cut
+    return found
+
+
+def closest_weights(content: dict, own: dict) -> dict[str, Tensor]:
+    """Return those weights in a file whose names are most like a network's.
+
+    Arguments
+    ---------
+    content, own
+        As for ``fitting_weights``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Empty where the file holds no weights.
+    """
+    candidates = [
+        _without(prefix, state)
+        for _, state in _dicts_of_tensors(content)
+        for prefix in ["", *_prefixes(state, own)]
+    ]
+    return max(
+        candidates, key=lambda state: len(state.keys() & own.keys()), default={}
+    )
+
+
+def _dicts_of_tensors(content, place="", depth=2) -> Iterator[tuple]:
+    """Yield the name and the tensors of each dict that has some."""
+    tensors = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
+    if tensors:
+        yield place, tensors
+    for key, value in content.items():
+        if isinstance(value, dict) and depth:
+            inner = f"{place}.{key}" if place else str(key)
+            yield from _dicts_of_tensors(value, inner, depth - 1)
+
+
+def _prefixes(state, own):
+    """Return what stands before one of the network's names in a file's."""
+    name = next(iter(own), "")
+    starts = [key.removesuffix(name) for key in state if key.endswith(name)]
+    return [start for start in starts if start == "" or start[-1] == "."]
+
+
+def _without(prefix, state):
+    """Return the tensors whose names have a prefix, without it."""
+    return {
+        key.removeprefix(prefix): value
+        for key, value in state.items()
+        if key.startswith(prefix)
+    }
+
+
 def differences(state: dict, own: dict) -> list[str]:
     """Return what keeps ``state`` from being loaded, a line each.
 
@@ -92,11 +236,37 @@ def differences(state: dict, own: dict) -> list[str]:
     >>> differences({"a": torch.ones(2)}, {"a": torch.ones(3)})
     ['shape of a: (2,) in the file, (3,) in the network']
     """
-    lines = [f"missing: {key}" for key in own if key not in state]
-    lines += [f"unexpected: {key}" for key in state if key not in own]
-    return lines + [
+    missing = [f"missing: {key}" for key in own if key not in state]
+    unexpected = [f"unexpected: {key}" for key in state if key not in own]
+    shapes = [
         f"shape of {key}: {tuple(state[key].shape)} in the file, "
         f"{tuple(own[key].shape)} in the network"
         for key in own
         if key in state and state[key].shape != own[key].shape
+    ]
+    # In turn: one of each kind tells more than five of the first.
+    turns = zip_longest(missing, unexpected, shapes)
+    return [line for line in chain(*turns) if line]
+
+
+def non_finite(state: dict, model: nn.Module) -> list[str]:
+    """Return the names of weights that training or saving has ruined.
+
+    Arguments
+    ---------
+    state : dict of str to Tensor
+        Weights by the names of ``model``.
+    model : nn.Module
+        Tells parameters from buffers: an infinite buffer may be a mask.
+
+    Example
+    -------
+    >>> non_finite({"weight": torch.tensor([[torch.nan]])}, nn.Linear(1, 1))
+    ['weight']
+    """
+    buffers = {name for name, _ in model.named_buffers()}
+    return [
+        name
+        for name, value in state.items()
+        if value.isnan().any() or (name not in buffers and value.isinf().any())
     ]

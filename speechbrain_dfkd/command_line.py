@@ -25,11 +25,11 @@ TEACHER_KEYS = {
     "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
     "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
     "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
-    "save_enhanced", "best_metric", "teacher",
+    "save_enhanced", "best_metric", "align_polarity", "teacher",
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
     "student", "kd", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",
-    "kd_gradient_batches", "align_polarity", "init_from_teacher",
+    "kd_gradient_batches", "scale_teacher", "init_from_teacher",
     "teacher_ckpt", "teacher_leaf", "teacher_overrides", "teacher_cache",
     "teacher_cache_folder",
 }  # fmt: skip
@@ -49,6 +49,7 @@ _NAMED = {
     "kd_stop": (1, "stop"),
     "init_from_teacher": (False, "initialised"),
     "align_polarity": (True, "align_polarity"),
+    "scale_teacher": (True, "scale_teacher"),
 }
 
 

@@ -9,9 +9,9 @@ from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.gradient_ratio import measure_weight
 from speechbrain_dfkd.kd_schedule import KDSchedule, training_progress
-from speechbrain_dfkd.polarity import align, mean_correlation
+from speechbrain_dfkd.polarity import level_of_speech, teacher_scale
 from speechbrain_dfkd.teacher import CachedTeacher, FrozenTeacher, fingerprint
-from speechbrain_dfkd.trial import fixed_batches, trial_copies
+from speechbrain_dfkd.trial import fixed_batches
 
 
 class DFKDBrain(EnhancementBrain):
@@ -22,17 +22,17 @@ class DFKDBrain(EnhancementBrain):
     ``DFKDLoss`` this is Dynamic Frequency-Adaptive Knowledge Distillation
     (arXiv 2502.04711). The sum and its weight are [inferred]. The teacher
     runs in training only, in evaluation mode and without gradient. It is in
-    no optimizer and no checkpoint; a checkpoint holds its fingerprint, and
-    training does not resume with another teacher.
+    no optimizer and no checkpoint; a checkpoint holds its fingerprint and what
+    its output is multiplied by, and training does not resume with another.
 
     Arguments
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
         As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``,
-        ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), ``align_polarity``,
-        and ``kd_gradient_ratio``, with which the weight is measured; both look
-        at ``kd_gradient_batches`` batches of ``batch_size``. A weight
-        that varies or was measured is logged, as the mean over an epoch.
+        ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), ``scale_teacher``,
+        and ``kd_gradient_ratio``, with which the weight is measured on
+        ``kd_gradient_batches`` batches of ``batch_size``. A weight that
+        varies or was measured is logged, as the mean over an epoch.
         ``modules["kd_loss"]`` is a ``KDLoss``.
     teacher : FrozenTeacher or CachedTeacher, optional
         Not run where the weight is 0 or the objective needs none. None:
@@ -77,6 +77,13 @@ class DFKDBrain(EnhancementBrain):
                 custom_save_hook=_save_fingerprint,
                 custom_load_hook=_check_fingerprint,
             )
+        if checkpointer is not None and self.follows:
+            checkpointer.add_recoverable(
+                "teacher_scale",
+                self.teacher,
+                custom_save_hook=_save_scale,
+                custom_load_hook=_load_scale,
+            )
 
     def _set_schedule(self, checkpointer):
         """Set how the weight changes, and whether it is to be measured."""
@@ -91,39 +98,44 @@ class DFKDBrain(EnhancementBrain):
         if checkpointer is not None and self.measures_weight:
             checkpointer.add_recoverable("kd_schedule", self.schedule)
 
-    def align_polarity(self, dataset: Dataset):
-        """Negate the student if its output is the inverse of its target's.
+    def scale_teacher(self, dataset: Dataset):
+        """Bring the teacher's output to sign and level of the clean speech.
 
-        See ``speechbrain_dfkd.polarity``. Batches and exceptions are those of
-        ``measure_kd_weight``, which comes after it; nothing happens without
-        distillation, nor where ``hparams`` has ``align_polarity`` False.
+        See ``speechbrain_dfkd.polarity``; only the waveform is scaled, not
+        features. Batches are those of ``align_polarity``. Nothing happens
+        where no teacher is followed, nor where a training goes on: its
+        checkpoint holds the factor. Where ``hparams`` has ``scale_teacher``
+        False, a line tells of an inverted teacher.
 
         Arguments
         ---------
         dataset : torch.utils.data.Dataset
-            As for ``measure_kd_weight``.
+            As for ``align_polarity``, and to be called before it.
+
+        Raises
+        ------
+        UserError
+            Where the output is not finite.
         """
-        wanted = self.distils and self.hparams.align_polarity
-        if not wanted or self.test_only or self._goes_on():
+        if not self.follows or self._has_begun():
             return
-        with trial_copies(self.modules) as copies:
+        batches = fixed_batches(dataset, self.hparams.batch_size)
+        level = level_of_speech(self._teach, batches)
+        self.teacher.scale = teacher_scale(*level, self.hparams.scale_teacher)
 
-            def follow(batch):
-                with self.training_ctx:
-                    student, teacher = self._follow(copies, batch)
-                clean_wav, lengths = batch.clean_sig
-                target_wav = teacher.wav if self.follows else clean_wav
-                return student.wav, target_wav, lengths
-
-            value = mean_correlation(follow, self._fixed_batches(dataset))
-        align(self.modules[self.trained], value)
+    def _teach(self, batch):
+        """Return the teacher's output, the clean speech and its lengths."""
+        batch = batch.to(self.device)
+        with self.training_ctx:
+            wav = self.teacher.estimate(batch).wav
+        return wav, *batch.clean_sig
 
     def measure_kd_weight(self, dataset: Dataset):
         """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
 
-        The batches are crops that no epoch trains on, and the same in every
-        process. Nothing happens without a ratio, nor where there is a
-        checkpoint: it holds the weight that ``fit`` goes on with.
+        The batches are as those of ``align_polarity``. Nothing happens without
+        a ratio, nor where there is a checkpoint: it holds the weight that
+        ``fit`` goes on with.
 
         Arguments
         ---------
@@ -136,24 +148,18 @@ class DFKDBrain(EnhancementBrain):
         UserError
             Where one of the gradients is 0 or not finite.
         """
-        if not self.measures_weight or self.test_only or self._goes_on():
+        if not self.measures_weight or self._has_begun():
             return
         self.schedule.weight = measure_weight(
             self.hparams.kd_gradient_ratio,
             self._losses,
             self.modules,
             self.trained,
-            self._fixed_batches(dataset),
-        )
-
-    def _fixed_batches(self, dataset):
-        return fixed_batches(
-            dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
-        )
-
-    def _goes_on(self):
-        return self.checkpointer is not None and (
-            self.checkpointer.find_checkpoint() is not None
+            fixed_batches(
+                dataset,
+                self.hparams.batch_size,
+                self.hparams.kd_gradient_batches,
+            ),
         )
 
     def _losses(self, modules, batch):
@@ -245,3 +251,14 @@ def _check_fingerprint(own, path, end_of_epoch):
             f"{own[:12]} where {path} was trained with {saved[:12]}; "
             f"give back that teacher or choose another --output_folder"
         )
+
+
+@main_process_only
+def _save_scale(teacher, path):
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(repr(teacher.scale))
+
+
+def _load_scale(teacher, path, end_of_epoch):
+    with open(path, encoding="utf-8") as stream:
+        teacher.scale = float(stream.read())

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 
 import speechbrain as sb
@@ -10,14 +11,17 @@ from speechbrain.dataio import audio_io
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.unreadable import UnreadableFiles
+from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
 from speechbrain_dfkd.evaluation.scoring import score
-from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.guarded_brain import GuardedBrain
+from speechbrain_dfkd.polarity import align, mean_correlation
 from speechbrain_dfkd.training_terms import histogram_quantiles
+from speechbrain_dfkd.trial import fixed_batches, trial_copies
 
 
 class EnhancementBrain(GuardedBrain):
@@ -36,10 +40,13 @@ class EnhancementBrain(GuardedBrain):
         ``supervised_loss``, ``lr_annealing``, ``epoch_counter``,
         ``best_metric``, ``train_logger``, ``output_folder`` and
         ``save_enhanced``. With that, a test writes its wavs to
-        ``enhanced_folder``.
+        ``enhanced_folder``. ``align_polarity`` and ``batch_size`` are read by
+        the methods about the polarity.
 
     Attributes
     ----------
+    network : nn.Module
+        What is trained, never wrapped for several devices.
     scores : speechbrain_dfkd.evaluation.scoring.Scores
         Of the last validation or test, one row an utterance.
     """
@@ -55,8 +62,61 @@ class EnhancementBrain(GuardedBrain):
         checkpointer=None,
     ):
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        self.network = self.modules[self.trained]
         self.train_stats = {}
         self.scores = None
+
+    def align_polarity(self, dataset: Dataset):
+        """Negate the network if its first output is the inverse of the speech.
+
+        See ``speechbrain_dfkd.polarity``. To be called before ``fit``; the
+        batches are crops that no epoch trains on, and the same in every
+        process. Nothing happens where ``hparams`` has ``align_polarity``
+        False, nor where a training goes on.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            The training set, its epoch counter at 0.
+        """
+        if not self.hparams.align_polarity or self._has_begun():
+            return
+        with trial_copies(self.modules) as copies:
+            value = mean_correlation(
+                partial(self._enhance, copies[self.trained]),
+                fixed_batches(dataset, self.hparams.batch_size),
+            )
+        align(self.network, value, f"the {self.trained}'s first output")
+
+    def correct_polarity(self, dataset: Dataset):
+        """Negate the trained network if it puts out the inverse of the speech.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            The validation set, of which fixed utterances are looked at, so
+            that the same weights always end with the same sign.
+        """
+        value = mean_correlation(
+            partial(self._enhance, self.network.eval()),
+            fixed_batches(dataset, batch_size=1, n_batches=16),
+        )
+        wanted = self.hparams.align_polarity
+        align(self.network, value, f"the trained {self.trained}", wanted)
+
+    def _enhance(self, network, batch):
+        """Return a network's output, the clean speech and its lengths."""
+        batch = batch.to(self.device)
+        with self.training_ctx:
+            wav = network(batch.noisy_sig.data).wav
+        return wav, *batch.clean_sig
+
+    def _has_begun(self):
+        """Tell whether there is no start of a training to prepare."""
+        return self.test_only or (
+            self.checkpointer is not None
+            and self.checkpointer.find_checkpoint() is not None
+        )
 
     def on_fit_batch_start(self, batch, should_step):
         """Count the recordings that could not be read."""
@@ -170,12 +230,24 @@ class EnhancementBrain(GuardedBrain):
         return {name: mean for name, mean in means.items() if mean is not None}
 
     def _write_enhanced(self, folder):
+        """Write wavs, in float32 those that 16 bits would clip."""
         folder.mkdir(parents=True, exist_ok=True)
+        loud = 0
         for utterance, _, enhanced in self._kept:
+            clips = abs(enhanced).max(initial=0.0) > 1
+            loud += clips
             audio_io.save(
                 str(folder / f"{utterance}.wav"),
                 torch.from_numpy(enhanced),
                 self.hparams.sample_rate,
+                subtype="FLOAT" if clips else "PCM_16",
+            )
+        if loud:
+            print(
+                f"{folder}: {loud} of {len(self._kept)} files are float32, for "
+                f"their peaks are beyond full scale; other programs may clip "
+                f"them",
+                flush=True,
             )
 
     def _write_histogram(self, name, counts, epoch):

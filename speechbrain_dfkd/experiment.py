@@ -23,7 +23,12 @@ from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.report import write_report
 from speechbrain_dfkd.files import write_atomically
-from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS, export_enhancer
+from speechbrain_dfkd.inference.export import (
+    EXPORT,
+    WEIGHTS,
+    export_enhancer,
+    require_finite,
+)
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
 from speechbrain_dfkd.student_initialisation import start_from_teacher
@@ -155,7 +160,7 @@ def _start(configuration):
 
 
 def _fit(brain, hparams, datasets):
-    """Train, or go on, and load the best checkpoint."""
+    """Train, or go on, and load the best checkpoint, its sign put right."""
     workers = {"num_workers": hparams["num_workers"]}
     batch_size = hparams["batch_size"]
     brain.fit(
@@ -176,6 +181,8 @@ def _fit(brain, hparams, datasets):
             f"there must be a checkpoint to test in {hparams['save_folder']}, "
             f"got none; run without --test_only first"
         )
+    require_finite(brain.network, "the trained network")
+    brain.correct_polarity(datasets["valid"])
 
 
 def _teach(configuration, run_opts):
@@ -187,6 +194,7 @@ def _teach(configuration, run_opts):
         run_opts,
         hparams["checkpointer"],
     )
+    brain.align_polarity(datasets["train"])
     _fit(brain, hparams, datasets)
     systems = {"teacher": hparams["teacher"]["model"]}
     _finish(configuration, hparams, run_opts, datasets, systems)
@@ -225,6 +233,7 @@ def distil(command: Command, brain_class: type = DFKDBrain):
         hparams["checkpointer"],
         teacher,
     )
+    brain.scale_teacher(datasets["train"])
     brain.align_polarity(datasets["train"])
     brain.measure_kd_weight(datasets["train"])
     _fit(brain, hparams, datasets)

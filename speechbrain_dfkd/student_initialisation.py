@@ -5,6 +5,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
+from speechbrain_dfkd.checkpoint_file import non_finite
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.models.channel_axes import ChannelAxes
 
@@ -43,7 +44,8 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     Raises
     ------
     UserError
-        Where the student cannot be cut out of the teacher, with all reasons.
+        Where the student cannot be cut out of the teacher, with all reasons,
+        or the teacher's weights are not finite.
 
     Example
     -------
@@ -58,6 +60,13 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     tensor([2., 2.], grad_fn=<SelectBackward0>)
     """
     ours, theirs = _channels_of_both(student, teacher)
+    damaged = non_finite(teacher.state_dict(), teacher)
+    if damaged:
+        raise UserError(
+            f"a teacher that a student starts from must have finite weights, "
+            f"got NaN or infinity in\n{listing(damaged, 5)}\ntrain the "
+            f"teacher anew, or set init_from_teacher to False"
+        )
     # In this order: what differs first may be why the next ones do.
     _refuse(_other_settings(ours, theirs))
     _refuse(_larger_parts(ours, theirs))

@@ -1,13 +1,21 @@
 """The trained network that a student follows."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import torch
+from speechbrain.utils.distributed import if_main_process
 from torch import Tensor, nn
 
 from speechbrain_dfkd.asteroid_checkpoint import is_asteroid, read_asteroid
-from speechbrain_dfkd.checkpoint_file import differences, read_checkpoint
+from speechbrain_dfkd.checkpoint_file import (
+    closest_weights,
+    differences,
+    fitting_weights,
+    non_finite,
+    read_checkpoint,
+)
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS, exported_settings
 from speechbrain_dfkd.models.enhanced import Enhanced
@@ -26,6 +34,11 @@ class FrozenTeacher(nn.Module):
     ---------
     model : nn.Module
         An enhancement network: ``model(noisy, features) -> Enhanced``.
+
+    Attributes
+    ----------
+    scale : float
+        What the waveforms of ``estimate`` are multiplied by, at first 1.
 
     Shape
     -----
@@ -47,6 +60,7 @@ class FrozenTeacher(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model.requires_grad_(False)
+        self.scale = 1.0
         super().train(False)
 
     def train(self, mode: bool = True):
@@ -60,7 +74,8 @@ class FrozenTeacher(nn.Module):
 
     def estimate(self, batch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, whose ``noisy_sig`` is enhanced."""
-        return self(batch.noisy_sig.data, features)
+        wav, kept = self(batch.noisy_sig.data, features)
+        return Enhanced(self.scale * wav, kept)
 
 
 class CachedTeacher:
@@ -72,10 +87,16 @@ class CachedTeacher:
     ---------
     model : nn.Module
         The network that made the outputs.
+
+    Attributes
+    ----------
+    scale : float
+        What they are multiplied by, at first 1.
     """
 
     def __init__(self, model: nn.Module):
         self.model = model
+        self.scale = 1.0
 
     def to(self, device):
         """Do nothing: the network stays where it is."""
@@ -83,7 +104,7 @@ class CachedTeacher:
 
     def estimate(self, batch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, which are its ``teacher_sig``."""
-        return Enhanced(batch.teacher_sig.data, {})
+        return Enhanced(self.scale * batch.teacher_sig.data, {})
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -130,39 +151,92 @@ def load_strictly(model: nn.Module, path) -> None:
     Raises
     ------
     UserError
-        Where the file cannot be read, or its names or shapes differ from the
-        network's; the first differing keys are named.
+        Where the file cannot be read, its names or shapes differ from the
+        network's, or its weights are not finite; the first keys are named.
     """
-    state = read_weights(path)
-    problems = differences(state, model.state_dict())
-    if problems:
+    state = read_weights(path, model.state_dict())
+    damaged = non_finite(state, model)
+    if damaged:
         raise UserError(
-            f"teacher_ckpt must fit the teacher's network, got {path}:\n"
-            f"{listing(problems, 5)}\nset teacher to the network that the "
-            f"checkpoint was trained with, e.g. "
-            f"--teacher '!include:models/dccrn_half.yaml'"
+            f"teacher_ckpt must hold finite weights, got NaN or infinity in "
+            f"{path}:\n{listing(damaged, 5)}\nchoose another --teacher_ckpt, or "
+            f"train the teacher anew"
         )
     model.load_state_dict(state)
 
 
-def read_weights(path) -> dict[str, Tensor]:
-    """Return the weights in a checkpoint file under our names.
+def read_weights(path, own: dict) -> dict[str, Tensor]:
+    """Return the weights in a checkpoint file under a network's names.
+
+    A line says where in the file they were, if that is not plain.
 
     Arguments
     ---------
     path : str or Path
-        A file that ``torch.save`` wrote from a ``state_dict``, or from what
-        Asteroid's ``serialize()`` returned.
+        A file that ``torch.save`` wrote from a ``state_dict``, from a dict
+        with one in it, or from what Asteroid's ``serialize()`` returned.
+    own : dict of str to Tensor
+        The network's ``state_dict``.
 
     Raises
     ------
     UserError
-        Where the file cannot be read, or Asteroid's network is none of ours.
+        Where the file cannot be read, Asteroid's network is none of ours, or
+        not exactly one set of weights in it fits.
     """
     content = read_checkpoint(path)
     if is_asteroid(content):
-        return read_asteroid(content, path).weights
-    return content
+        content = read_asteroid(content, path).weights
+    found = fitting_weights(content, own)
+    if not found:
+        raise _misfit(path, content, own)
+    if len(found) > 1:
+        places = [f"{place}: {prefix}" for place, prefix in found]
+        raise UserError(
+            f"teacher_ckpt must hold one set of weights for the teacher's "
+            f"network, got {path} with {len(found)}:\n{listing(places)}\nload "
+            f"it, and save one of them with torch.save"
+        )
+    (((place, prefix), weights),) = found.items()
+    if place or prefix:
+        _announce(
+            f"Teacher: the weights in {path} are taken from "
+            + " and ".join(
+                [f"its {place!r}"] * bool(place)
+                + [f"names without {prefix!r}"] * bool(prefix)
+            )
+        )
+    return weights
+
+
+@cache
+def _announce(line):
+    """Print a line once, though a checkpoint is read several times."""
+    if if_main_process():
+        print(line, flush=True)
+
+
+def _misfit(path, content, own):
+    state = closest_weights(content, own)
+    if not state:
+        return UserError(
+            f"teacher_ckpt must hold a network's weights, got {path}, which "
+            f"holds {', '.join(map(str, content)) or 'nothing'}; save them with "
+            f"torch.save(model.state_dict(), path)"
+        )
+    advice = (
+        "set teacher to the network that the checkpoint was trained with, "
+        "e.g. --teacher '!include:models/dccrn_half.yaml'"
+    )
+    if "state_dict" in content:
+        advice += (
+            "; a network of Asteroid's, which a Lightning system has as its "
+            "model, is saved with torch.save(system.model.serialize(), path)"
+        )
+    return UserError(
+        f"teacher_ckpt must fit the teacher's network, got {path}:\n"
+        f"{listing(differences(state, own), 5)}\n{advice}"
+    )
 
 
 def find_teacher_checkpoint(path) -> Path:

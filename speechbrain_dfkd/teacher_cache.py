@@ -121,8 +121,10 @@ def prepare_teacher(
 def _key(model, settings, train_set):
     """Return a hash of all that decides what the cache holds.
 
-    Neither device nor precision are in it: the teacher runs in float32, which
-    devices round differently, but by less than the files do.
+    Neither device nor precision are in it: the teacher runs in float32. On a
+    GPU that is TF32 in its convolutions, as PyTorch's defaults have it, so
+    that a cache made there can differ from a CPU's by about as much as the
+    files round, or a few times that for a large network.
     """
     decisive = {
         "version": VERSION,

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 
 def fixed_batches(
-    dataset: Dataset, batch_size: int, n_batches: int
+    dataset: Dataset, batch_size: int, n_batches: int = 8
 ) -> Iterator[PaddedBatch]:
     """Yield the same batches in any run, spread evenly over a data set.
 

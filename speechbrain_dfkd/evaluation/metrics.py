@@ -177,12 +177,45 @@ def output_gain_db(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     return float(20 * np.log10(abs(scale)))
 
 
+def correlation(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
+    """Cosine between enhanced and clean, means removed, from -1 to 1.
+
+    It is below 0 where enhanced is rather the negative of clean, which none of
+    the other metrics shows.
+
+    Arguments
+    ---------
+    clean : np.ndarray
+        The reference, of shape [L].
+    enhanced : np.ndarray
+        The signal to judge, of shape [L].
+    sample_rate : int
+        Not used: every metric is called alike.
+
+    Raises
+    ------
+    UndefinedMetric
+        If a signal is silent or not finite.
+
+    Example
+    -------
+    >>> clean = np.array([1.0, -1.0, 1.0, -1.0])
+    >>> noise = np.array([1.0, 1.0, -1.0, -1.0])
+    >>> round(correlation(clean, -2 * (3 * clean + 4 * noise)), 6)
+    -0.6
+    """
+    clean, enhanced, scale = _projection(clean, enhanced)
+    ratio = _dot(clean, clean) / _dot(enhanced, enhanced)
+    return float(np.clip(scale * np.sqrt(ratio), -1, 1))
+
+
 # Of every validation, and of a test.
 METRICS = {
     "pesq_wb": pesq_wb,
     "stoi": stoi,
     "si_sdr": si_sdr,
     "gain_db": output_gain_db,
+    "correlation": correlation,
 }
 TEST_METRICS = {"pesq_wb": pesq_wb, "pesq_nb": pesq_nb, **METRICS}
 

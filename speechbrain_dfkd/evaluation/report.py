@@ -18,6 +18,8 @@ DEFINITIONS = {
     "si_sdr": "mean SI-SDR in dB (Le Roux et al., 2019), means removed",
     "gain_db": "mean level of the clean speech within the output, in dB "
     "relative to clean: 20 log10 |<output, clean>| / <clean, clean>",
+    "correlation": "mean cosine between the output and clean, from -1 to 1; "
+    "below 0 the output is the negative of the speech",
     "parameters": "all parameters of the network, trainable or not",
     "gmacs_per_second": "10^9 multiply-accumulates for a second of audio at "
     "batch 1, without element-wise operations and FFTs",
@@ -82,6 +84,7 @@ COLUMNS = {
     "stoi": ("STOI", _score(4)),
     "si_sdr": ("SI-SDR [dB]", _score(2)),
     "gain_db": ("gain [dB]", _score(2)),
+    "correlation": ("corr.", _score(3)),
     "parameters": ("params", _count),
     "gmacs_per_second": ("GMAC/s", _significant),
     "utterances": ("clips", str),

@@ -7,6 +7,8 @@ import ruamel.yaml
 import torch
 from torch import nn
 
+from speechbrain_dfkd.checkpoint_file import non_finite
+from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.settings_tree import plain_settings
 
@@ -51,7 +53,13 @@ def export_enhancer(
     -------
     Path
         The folder.
+
+    Raises
+    ------
+    UserError
+        Where weights are not finite; nothing is written then.
     """
+    require_finite(model, f"the {key}")
     folder = Path(folder)
     yaml = ruamel.yaml.YAML()
     tree = yaml.load(_HEAD)
@@ -60,10 +68,38 @@ def export_enhancer(
     text = io.StringIO()
     yaml.dump(tree, text)
     weights = io.BytesIO()
-    torch.save(model.state_dict(), weights)
+    # From a GPU's tensors, a machine without one could not load them.
+    on_cpu = {name: value.cpu() for name, value in model.state_dict().items()}
+    torch.save(on_cpu, weights)
     write_atomically(folder / SETTINGS, text.getvalue().encode())
     write_atomically(folder / WEIGHTS, weights.getvalue())
     return folder
+
+
+def require_finite(model: nn.Module, subject: str) -> None:
+    """Refuse a trained network that has NaN or infinite weights.
+
+    Arguments
+    ---------
+    model : nn.Module
+        The network.
+    subject : str
+        What it is, for the message.
+
+    Raises
+    ------
+    UserError
+        Where there are any; it names them.
+    """
+    damaged = non_finite(model.state_dict(), model)
+    if damaged:
+        raise UserError(
+            f"{subject} must have finite weights, got NaN or infinity in\n"
+            f"{listing(damaged, 5)}\nit is neither tested nor exported; its "
+            f"training diverged: delete its save_folder and train it anew, "
+            f"with a smaller --lr or in full precision, and look whether its "
+            f"data and its teacher are right"
+        )
 
 
 def exported_settings(folder) -> dict | None:

@@ -95,6 +95,8 @@ def make_brain(
         "kd_gradient_ratio": None,
         "kd_gradient_batches": 2,
         "batch_size": 2,
+        "align_polarity": True,
+        "scale_teacher": True,
         "ckpt_interval_steps": 1,
         **schedule,
     }

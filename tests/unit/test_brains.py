@@ -1,6 +1,8 @@
 """The Brains: what is trained, and what is kept."""
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from small_brain import Filter, fit, make_brain
 
@@ -123,3 +125,21 @@ def test_padding_is_cut_before_scoring(tmp_path):
         ("short", 50),
         ("long", 100),
     ]
+
+
+def test_a_wav_beyond_full_scale_is_not_clipped(tmp_path, capsys):
+    brain = make_brain(tmp_path)
+    wavs = {"quiet": [0.5, -1.0], "loud": [0.5, -1500.0], "empty": []}
+    brain._kept = [
+        (name, None, np.array(wav, "float32")) for name, wav in wavs.items()
+    ]
+    brain._write_enhanced(tmp_path / "out")
+    for name, wav in wavs.items():
+        saved, _ = soundfile.read(tmp_path / f"out/{name}.wav")
+        assert saved == pytest.approx(wav, abs=2**-15)
+    kind = {n: soundfile.info(tmp_path / f"out/{n}.wav").subtype for n in wavs}
+    assert (kind["quiet"], kind["loud"]) == ("PCM_16", "FLOAT")
+    assert "1 of 3 files are float32" in capsys.readouterr().out
+    brain._kept = brain._kept[:1]
+    brain._write_enhanced(tmp_path / "out")
+    assert not capsys.readouterr().out

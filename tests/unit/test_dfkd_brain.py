@@ -17,8 +17,10 @@ from speechbrain_dfkd.losses import (
     NoDistillation,
     WaveformResponse,
     si_snr_loss,
+    snr_loss,
 )
 from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.teacher import fingerprint
 
 
 class Recorder(nn.Module):
@@ -109,6 +111,7 @@ def make_brain(
         "kd_gradient_batches": 2,
         "batch_size": 2,
         "align_polarity": True,
+        "scale_teacher": True,
         **schedule,
     }
     return DFKDBrain(
@@ -207,30 +210,116 @@ def recorder(gain):
     return network
 
 
+@pytest.mark.parametrize("teacher", [-2.0, 2.0])
 @pytest.mark.parametrize(
-    ("objective", "teacher", "options", "gain"),
+    ("objective", "options", "gain"),
     [
-        (WaveformMean(), -2.0, {}, -0.5),  # the teacher inverts too
-        (WaveformMean(), 2.0, {}, 0.5),
-        (WaveformMean(), -2.0, {"align_polarity": False}, 0.5),
-        (WaveformMean(), -2.0, {"kd_weight": 0}, 0.5),
-        # The clean signal is what it follows.
-        (CleanAsTeacher(WaveformResponse()), -2.0, {}, 0.5),
+        (WaveformMean(), {}, 0.5),
+        (WaveformMean(), {"align_polarity": False}, -0.5),
+        # Also one that follows nobody: it is deployed all the same.
+        (WaveformMean(), {"kd_weight": 0}, 0.5),
+        (NoDistillation(), {}, 0.5),
+        (CleanAsTeacher(WaveformResponse()), {}, 0.5),
     ],
 )
-def test_student_starts_with_the_polarity_of_its_target(
+def test_student_starts_with_the_polarity_of_the_speech(
     data, objective, teacher, options, gain
 ):
-    brain = make_brain(objective, recorder(teacher), **options)
-    brain.align_polarity(data)
-    assert brain.modules.student.gain.item() == gain
-
-
-def test_student_of_the_clean_signal_is_not_left_inverted(data):
     student = recorder(-0.5)
-    brain = make_brain(CleanAsTeacher(WaveformResponse()), student=student)
+    brain = make_brain(objective, recorder(teacher), student=student, **options)
     state = torch.get_rng_state()
     brain.align_polarity(data)
-    assert student.gain.item() == 0.5
+    assert student.gain.item() == gain
     assert student.gain.grad is None
     assert torch.get_rng_state().equal(state)
+
+
+def test_trained_network_is_not_deployed_inverted(data, capsys):
+    student = recorder(-0.5)
+    brain = make_brain(NoDistillation(), student=student)
+    for _ in range(2):  # a repeated command ends with the same weights
+        student.gain.data.fill_(-0.5)
+        brain.correct_polarity(data)
+        assert student.gain.item() == 0.5
+    assert "the trained student" in capsys.readouterr().out
+    brain.correct_polarity(data)
+    assert student.gain.item() == 0.5 and not capsys.readouterr().out
+    student.gain.data.fill_(-0.5)
+    brain.hparams.align_polarity = False
+    brain.correct_polarity(data)
+    assert student.gain.item() == -0.5
+    assert "align_polarity is False" in capsys.readouterr().out
+
+
+def shares_of_speech(data):
+    """The gain at which a Recorder of gain 1 puts out the clean speech."""
+    pairs = [(item["noisy_sig"], item["clean_sig"]) for item in data]
+    noisy, clean = (
+        torch.cat([x.double() - x.double().mean() for x in signals])
+        for signals in zip(*pairs, strict=True)
+    )
+    return (noisy @ clean / (clean @ clean)).item()
+
+
+@pytest.mark.parametrize("gain", [1.0, -1.0, 1500.0, -0.001])
+def test_teacher_gets_sign_and_level_of_the_speech(data, gain, capsys):
+    teacher = recorder(gain)
+    brain = make_brain(WaveformMean(), teacher)
+    before = fingerprint(teacher)
+    brain.scale_teacher(data)
+    expected = 1 / (gain * shares_of_speech(data))
+    assert brain.teacher.scale == pytest.approx(expected, rel=1e-5)
+    assert fingerprint(teacher) == before
+    assert "multiplied by" in capsys.readouterr().out
+
+
+def test_objective_and_weight_do_not_depend_on_the_teachers_level(data, batch):
+    losses = []
+    for gain in (1.0, -1.0, 1500.0):
+        student = recorder(-0.5)
+        brain = make_brain(
+            WaveformMean(),
+            recorder(gain),
+            student=student,
+            supervised_loss=snr_loss,
+            kd_gradient_ratio=0.5,
+        )
+        brain.scale_teacher(data)
+        brain.align_polarity(data)
+        brain.measure_kd_weight(data)
+        loss = step(brain, batch)
+        loss.backward()
+        losses.append(
+            (brain.kd_weight(), loss.item(), student.gain.grad.item())
+        )
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0] == pytest.approx(losses[2], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [
+        (WaveformMean(), {"kd_weight": 0}),
+        (CleanAsTeacher(WaveformResponse()), {}),
+        (NoDistillation(), {}),
+    ],
+)
+def test_teacher_that_is_not_followed_is_not_measured(
+    objective, options, capsys
+):
+    brain = make_brain(objective, recorder(-2.0), **options)
+    brain.scale_teacher(None)
+    assert brain.teacher.scale == 1 and not capsys.readouterr().out
+
+
+def test_inverted_teacher_that_is_left_is_named(data, capsys):
+    brain = make_brain(WaveformMean(), recorder(-2.0), scale_teacher=False)
+    brain.scale_teacher(data)
+    assert brain.teacher.scale == 1
+    assert "scale_teacher is False" in capsys.readouterr().out
+
+
+def test_teacher_of_no_finite_output_is_refused(data):
+    brain = make_brain(WaveformMean(), recorder(float("nan")))
+    with pytest.raises(UserError, match="teacher's output must be finite"):
+        brain.scale_teacher(data)

@@ -1,13 +1,20 @@
-"""A student starts with the polarity of what it follows."""
+"""Sign and level of what networks put out, against the clean speech."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
-from speechbrain_dfkd.polarity import align, correlation, mean_correlation
+from speechbrain_dfkd.polarity import (
+    align,
+    correlation,
+    level_of_speech,
+    mean_correlation,
+    teacher_scale,
+)
 
 FAMILIES = {
     "dccrn_E": lambda: DCCRN((2, 4), 3, mask="E"),
@@ -19,15 +26,18 @@ FAMILIES = {
 
 
 def reference(wav, target):
-    """The cosine of two waveforms in numpy."""
+    """The cosine of two waveforms in numpy, their means removed."""
+    wav, target = wav - wav.mean(), target - target.mean()
     return wav @ target / np.sqrt((wav @ wav) * (target @ target))
 
 
 def test_reference_of_known_angles():
-    wav = np.array([1.0, 0.0])
-    assert reference(wav, np.array([0.5, 0.0])) == 1
-    assert reference(wav, np.array([0.0, 3.0])) == 0
-    assert reference(wav, np.array([-1.0, 1.0])) == pytest.approx(-(0.5**0.5))
+    wav = np.array([1.0, -1.0, 0.0, 0.0])
+    assert reference(wav, 0.5 * wav + 7) == pytest.approx(1)
+    assert reference(wav, np.array([0.0, 0.0, 3.0, -3.0])) == 0
+    assert reference(wav, np.array([-1.0, 1.0, 1.0, -1.0])) == pytest.approx(
+        -(0.5**0.5)
+    )
 
 
 def test_correlation_is_that_of_numpy_whatever_the_padding():
@@ -44,18 +54,19 @@ def test_correlation_is_that_of_numpy_whatever_the_padding():
 
 
 def test_silence_has_no_polarity():
-    silence, wav = torch.zeros(1, 9), torch.ones(1, 9)
+    silence, wav = torch.zeros(1, 9), torch.arange(9.0)[None]
     one = torch.ones(1)
     assert correlation(silence, wav, one) == correlation(wav, silence, one) == 0
 
 
 def test_the_mean_is_over_items_not_batches():
-    wav = torch.ones(1, 4)
+    wav = torch.tensor([[1.0, 2.0, 3.0, 5.0]])
     batches = [
         (wav, wav, torch.ones(1)),
         (-wav.expand(3, 4), wav.expand(3, 4), torch.ones(3)),
     ]
-    assert mean_correlation(lambda batch: batch, batches) == -0.5
+    found = mean_correlation(lambda batch: batch, batches)
+    assert found == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -98,17 +109,79 @@ class Negatable(nn.Module):
         self.sign = -self.sign
 
 
-@pytest.mark.parametrize(("value", "sign"), [(0.1, 1), (0.0, 1), (-0.1, -1)])
-def test_only_an_inverted_student_is_negated(value, sign, capsys):
-    student = Negatable()
-    align(student, value)
-    assert student.sign == sign
+@pytest.mark.parametrize(
+    ("value", "sign"), [(0.1, 1), (0.0, 1), (-0.1, -1), (float("nan"), 1)]
+)
+def test_only_an_inverted_network_is_negated(value, sign, capsys):
+    network = Negatable()
+    align(network, value, "its output")
+    assert network.sign == sign
     printed = capsys.readouterr().out
-    assert ("is -0.1; the student was negated" in printed) == (sign < 0)
+    assert ("is -0.1; the network was negated" in printed) == (sign < 0)
+
+
+def test_what_is_not_wanted_is_left_and_named(capsys):
+    network = Negatable()
+    align(network, -0.1, "its output", wanted=False)
+    assert network.sign == 1
+    assert "left as it is, for align_polarity" in capsys.readouterr().out
 
 
 def test_a_network_that_cannot_be_negated_is_left_and_named(capsys):
-    align(nn.Linear(1, 1), -0.3)
+    align(nn.Linear(1, 1), -0.3, "its output")
     printed = capsys.readouterr().out
     assert "left as it is, for lack of a method negate()" in printed
     assert "supervised_loss to snr_loss" in printed
+
+
+@pytest.mark.parametrize("gain", [1.0, -1.0, 1500.0, -1e-6, 1e30])
+def test_the_level_of_speech_is_that_of_numpy(gain):
+    rng = np.random.default_rng(0)
+    clean, noise = rng.standard_normal((2, 2, 3, 50))
+    wav = gain * (0.5 * clean + noise + 0.3)
+    # Of all that is valid, the mean of each item removed.
+    pairs = [(wav[0], clean[0], 50), (wav[1], clean[1], 30)]
+    cut = [
+        (w[i, :n] - w[i, :n].mean(), c[i, :n] - c[i, :n].mean())
+        for w, c, n in pairs
+        for i in range(3)
+    ]
+    own, speech = (np.concatenate(x) for x in zip(*cut, strict=True))
+    batches = [
+        (torch.tensor(w).float(), torch.tensor(c), torch.full((3,), n / 50))
+        for w, c, n in pairs
+    ]
+    found = level_of_speech(lambda batch: batch, batches)
+    expected = own @ speech / (speech @ speech)
+    cosine = own @ speech / np.sqrt((own @ own) * (speech @ speech))
+    assert found == pytest.approx((cosine, expected), rel=1e-4)
+
+
+def test_silence_has_no_level():
+    silence, wav = torch.zeros(1, 9), torch.arange(9.0)[None]
+    for pair in ((silence, wav), (wav, silence)):
+        batches = [(*pair, torch.ones(1))]
+        assert level_of_speech(lambda batch: batch, batches) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("level", "wanted", "scale", "line"),
+    [
+        ((0.9, 2.0), True, 0.5, "+6.02 dB in it; it is multiplied by 0.5"),
+        ((-0.9, -0.5), True, -2.0, "correlation of -0.9 with"),
+        ((-0.9, -0.5), False, 1.0, "scale_teacher is False, and pulls the"),
+        ((0.9, 2.0), False, 1.0, ""),
+        # Too little speech to tell: 1 / gain would blow up its noise.
+        ((0.01, 0.001), True, 1.0, "hardly any speech"),
+        ((0.0, 0.0), True, 1.0, "no level in it; it is left"),
+    ],
+)
+def test_the_scale_undoes_sign_and_level(level, wanted, scale, line, capsys):
+    assert teacher_scale(*level, wanted) == scale
+    printed = capsys.readouterr().out
+    assert line in printed and bool(line) == bool(printed)
+
+
+def test_a_teacher_that_puts_out_nan_is_refused():
+    with pytest.raises(UserError, match="output must be finite"):
+        teacher_scale(float("nan"), float("nan"), wanted=True)

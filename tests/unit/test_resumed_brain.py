@@ -1,7 +1,7 @@
 """Training through kills, and by a schedule of the KD weight."""
 
 import pytest
-from small_brain import Filter, fit, make_brain
+from small_brain import TRAIN, Filter, fit, make_brain
 
 from speechbrain_dfkd import EnhancementBrain, FrozenTeacher
 from speechbrain_dfkd.errors import UserError
@@ -119,12 +119,29 @@ def test_resume_keeps_the_measured_weight(tmp_path, teacher, capsys):
 
 @pytest.mark.usefixtures("without_scores")
 def test_resume_keeps_the_polarity(tmp_path, teacher):
-    fresh = make_brain(tmp_path, teacher, epochs=1, align_polarity=True)
+    fresh = make_brain(tmp_path, teacher, epochs=1)
     with pytest.raises(TypeError):
         fresh.align_polarity(None)  # a first run looks at the data set
     fit(fresh)
-    resumed = make_brain(tmp_path, teacher, epochs=2, align_polarity=True)
+    resumed = make_brain(tmp_path, teacher, epochs=2)
     resumed.align_polarity(None)
+
+
+@pytest.mark.usefixtures("without_scores")
+def test_resume_keeps_the_scale_of_the_teacher(tmp_path, teacher, capsys):
+    fresh = make_brain(tmp_path, teacher, epochs=1)
+    with pytest.raises(TypeError):
+        fresh.scale_teacher(None)
+    fresh.scale_teacher(TRAIN)
+    scale = teacher.scale
+    assert scale != 1 and "multiplied by" in capsys.readouterr().out
+    fit(fresh)
+    teacher.scale = 1.0
+    resumed = make_brain(tmp_path, teacher, epochs=2)
+    resumed.scale_teacher(None)
+    fit(resumed)
+    assert teacher.scale == scale
+    assert "multiplied by" not in capsys.readouterr().out
 
 
 def test_kill_in_validation_does_not_train_again(tmp_path, teacher):

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from torch import nn
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.inference.export import export_enhancer
 from speechbrain_dfkd.models.enhanced import Enhanced
 from speechbrain_dfkd.teacher import (
+    CachedTeacher,
     FrozenTeacher,
     check_exported,
     find_teacher_checkpoint,
@@ -62,7 +64,7 @@ def test_weights_load_exactly(tmp_path):
 
 
 def other_names(state):
-    return {f"x.{key}": value for key, value in state.items()}
+    return {f"{key}_x": value for key, value in state.items()}
 
 
 def fewer(state):
@@ -71,7 +73,10 @@ def fewer(state):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(other_names, "missing: conv.weight"), (fewer, "missing: conv.weight")],
+    [
+        (other_names, "missing: conv.weight\n  unexpected: conv.weight_x"),
+        (fewer, "missing: conv.weight"),
+    ],
 )
 def test_other_network_is_refused(tmp_path, change, message):
     torch.save(change(Network().state_dict()), tmp_path / "t.ckpt")
@@ -83,6 +88,123 @@ def test_other_size_names_both_shapes(tmp_path):
     torch.save(Network(4).state_dict(), tmp_path / "t.ckpt")
     with pytest.raises(UserError, match=r"conv.weight: \(4, 1, 1\).*\(2, 1, 1"):
         load_strictly(Network(), tmp_path / "t.ckpt")
+
+
+def prefixed(prefix):
+    return lambda state: {prefix + key: v for key, v in state.items()}
+
+
+def training(state):
+    moments = {"step": torch.ones(()), "exp_avg": torch.ones(2)}
+    optimizer = {"state": {0: moments}, "param_groups": [{"lr": 0.1}]}
+    return {"epoch": 7, "model_state_dict": state, "optimizer": optimizer}
+
+
+def lightning(state):
+    state = prefixed("model.")(state)
+    others = {"loss.window": torch.ones(4), "hyper": torch.ones(1)}
+    return {"epoch": 7, "state_dict": {**state, **others}, "callbacks": {}}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (prefixed("module."), "names without 'module.'"),
+        (prefixed("_orig_mod."), "names without '_orig_mod.'"),
+        (prefixed("module._orig_mod."), "names without 'module._orig_mod.'"),
+        (lambda state: {"model": state}, "its 'model'"),
+        (training, "its 'model_state_dict'"),
+        (lightning, "its 'state_dict' and names without 'model.'"),
+        (lambda state: {"nets": {"student": state}}, "its 'nets.student'"),
+        (lambda s: {k: v.half() for k, v in s.items()}, ""),
+    ],
+)
+def test_wrapped_weights_are_found_and_it_is_said(tmp_path, capsys, wrap, said):
+    source, target = Network(), Network()
+    torch.save(wrap(source.state_dict()), tmp_path / "t.ckpt")
+    for _ in range(2):  # a run reads it more than once
+        load_strictly(target, tmp_path / "t.ckpt")
+    for name, value in source.state_dict().items():
+        assert torch.allclose(target.state_dict()[name], value, rtol=1e-2)
+    printed = capsys.readouterr().out
+    assert printed.count("Teacher: the weights in") == bool(said)
+    assert said in printed
+
+
+def test_two_sets_of_weights_are_not_chosen_from(tmp_path):
+    both = {"ema": Network().state_dict(), "model": Network().state_dict()}
+    torch.save(both, tmp_path / "t.ckpt")
+    with pytest.raises(UserError, match="with 2:\n  ema: \n  model: "):
+        load_strictly(Network(), tmp_path / "t.ckpt")
+
+
+def test_wrapped_weights_of_another_size_name_the_shapes(tmp_path):
+    state = prefixed("module.")(Network(4).state_dict())
+    torch.save({"model": state}, tmp_path / "t.ckpt")
+    with pytest.raises(UserError, match=r"conv.weight: \(4, 1, 1\)") as caught:
+        load_strictly(Network(), tmp_path / "t.ckpt")
+    assert "missing" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [{}, {"epoch": 1, "state_dict": {}}])
+def test_a_file_without_weights_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "t.ckpt")
+    with pytest.raises(UserError, match="must hold a network's weights, got"):
+        load_strictly(Network(), tmp_path / "t.ckpt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    source, target = Network(), Network()
+    source.conv.weight.data[0] = value
+    torch.save(source.state_dict(), tmp_path / "t.ckpt")
+    before = fingerprint(target)
+    with pytest.raises(UserError, match="finite weights.*\n  conv.weight\n"):
+        load_strictly(target, tmp_path / "t.ckpt")
+    assert fingerprint(target) == before
+
+
+def test_a_nan_statistic_is_refused_an_infinite_mask_is_not(tmp_path):
+    source, target = Network(), Network()
+    for network in (source, target):
+        network.register_buffer("mask", torch.tensor(float("-inf")))
+    torch.save(source.state_dict(), tmp_path / "t.ckpt")
+    load_strictly(target, tmp_path / "t.ckpt")
+    source.norm.running_var[0] = float("nan")
+    torch.save(source.state_dict(), tmp_path / "t.ckpt")
+    with pytest.raises(UserError, match="norm.running_var"):
+        load_strictly(target, tmp_path / "t.ckpt")
+
+
+def test_weights_that_are_not_finite_are_not_exported(tmp_path):
+    model = nn.Linear(1, 1)
+    model.bias.data[0] = float("nan")
+    with pytest.raises(UserError, match="finite weights.*\n  bias\n"):
+        export_enhancer(
+            tmp_path / "enhancer", SETTINGS, "teacher", model, 16000
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [FrozenTeacher, CachedTeacher])
+def test_the_target_is_scaled_the_network_is_not(kind):
+    network = Network().eval()
+    before, noisy = fingerprint(network), torch.randn(2, 50)
+    with torch.no_grad():
+        wav = network(noisy).wav
+    batch = PaddedBatch(
+        [
+            {"id": str(i), "noisy_sig": noisy[i], "teacher_sig": wav[i]}
+            for i in range(2)
+        ]
+    )
+    teacher = kind(network)
+    assert teacher.estimate(batch).wav.equal(wav)
+    teacher.scale = -0.5
+    assert teacher.estimate(batch).wav.equal(-0.5 * wav)
+    assert fingerprint(network) == before
+    if kind is FrozenTeacher:  # features have no level of the speech
+        assert teacher.estimate(batch, ("conv",)).features["conv"].equal(wav)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])

@@ -10,6 +10,7 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import (
     METRICS,
     UndefinedMetric,
+    correlation,
     output_gain_db,
     pesq_wb,
     si_sdr,
@@ -52,6 +53,15 @@ def test_output_gain_is_the_level_of_the_speech_alone(speech, gain, expected):
     assert output_gain_db(clean, gain * clean + noise + 0.1) == pytest.approx(
         expected
     )
+
+
+@pytest.mark.parametrize("gain", [1.0, -1.0, 1500.0, -1e-6])
+def test_correlation_has_the_sign_that_no_other_metric_has(speech, gain):
+    clean = speech()
+    wav = gain * (clean + orthogonal_noise(clean, 20 * np.log10(4 / 3))) + 0.1
+    assert correlation(clean, wav) == pytest.approx(np.sign(gain) * 0.8)
+    assert correlation(clean, gain * clean) == pytest.approx(np.sign(gain))
+    assert abs(correlation(clean, gain * clean)) <= 1
 
 
 def test_identical_signals_have_the_highest_pesq_and_stoi(speech):

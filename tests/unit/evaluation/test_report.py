@@ -17,6 +17,7 @@ NOISY = {
     "stoi": 0.92101,
     "si_sdr": 8.4444,
     "gain_db": float("nan"),
+    "correlation": 0.93214,
     "utterances": 824,
     "undefined": 2,
 }
@@ -26,6 +27,7 @@ STUDENT = {
     "stoi": 0.94,
     "si_sdr": 18.055,
     "gain_db": -0.126,
+    "correlation": -0.98765,
     "parameters": 3671234,
     "gmacs_per_second": 0.358123,
     "utterances": 824,
@@ -36,12 +38,12 @@ STUDENT = {
 def test_table_has_units_rounding_and_dashes(tmp_path):
     table = write_report(tmp_path, [NOISY, STUDENT])
     assert table == (
-        "system   PESQ-WB    STOI  SI-SDR [dB]  gain [dB]  params  GMAC/s  "
-        "clips  undefined\n"
-        "noisy      1.970  0.9210         8.44          -       -       -  "
-        "  824          2\n"
-        "student    2.700  0.9400        18.05      -0.13   3.67M   0.358  "
-        "  824          0"
+        "system   PESQ-WB    STOI  SI-SDR [dB]  gain [dB]   corr.  params  "
+        "GMAC/s  clips  undefined\n"
+        "noisy      1.970  0.9210         8.44          -   0.932       -  "
+        "     -    824          2\n"
+        "student    2.700  0.9400        18.05      -0.13  -0.988   3.67M  "
+        " 0.358    824          0"
     )
 
 
@@ -58,7 +60,7 @@ def test_large_and_small_numbers_are_readable(
 ):
     row = {"parameters": parameters, "gmacs_per_second": gmacs}
     table = write_report(tmp_path, [{"system": "student", **row}])
-    assert table.splitlines()[1].split()[5:7] == cells
+    assert table.splitlines()[1].split()[6:8] == cells
 
 
 def test_files_hold_full_precision_and_definitions(tmp_path):
