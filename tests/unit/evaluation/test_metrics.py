@@ -20,6 +20,7 @@ from speechbrain_dfkd.evaluation.metrics import (
 )
 
 RATE = 16000
+BANDS = ("wb", "nb")
 
 
 def orthogonal_noise(clean, snr_db, seed=1):
@@ -71,6 +72,15 @@ def test_more_noise_scores_lower_and_clean_is_the_reference(speech, metric):
     assert scores == sorted(scores, reverse=True)
     # Neither metric is symmetric: swapped arguments would be noticed.
     assert metric(noisy[1], clean, RATE) != pytest.approx(scores[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("metric, band", [(pesq_wb, "wb"), (pesq_nb, "nb")])
+def test_pesq_has_the_band_of_its_name(speech, metric, band):
+    clean = speech()
+    noisy = (clean + orthogonal_noise(clean, 10)).astype("float32")
+    expected = {band: pesq.pesq(RATE, clean, noisy, band) for band in BANDS}
+    assert abs(expected["wb"] - expected["nb"]) > 0.2
+    assert metric(clean, noisy, RATE) == pytest.approx(expected[band], abs=1e-4)
 
 
 def test_stoi_is_the_classic_measure(speech):
