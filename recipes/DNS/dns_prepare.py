@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.fixed_mixtures import write_fixed_mixtures
-from speechbrain_dfkd.data.hold_out import hold_out
+from speechbrain_dfkd.data.hold_out import (
+    GROUPS,
+    check_groups,
+    group_of,
+    hold_out,
+)
 from speechbrain_dfkd.data.manifest import write_json, write_manifest
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixture_source import (
@@ -30,7 +35,12 @@ logger = logging.getLogger(__name__)
 
 TEST_SETS = ("no_reverb", "with_reverb")
 TEST_FOLDER = "test_set/synthetic"
-MIXED = ("clean", "noise", "impulse_responses")
+# The folders of what is mixed, and the names of their tables.
+MIXED = {
+    "clean": "speech",
+    "noise": "noise",
+    "impulse_responses": "impulse_responses",
+}
 
 
 def prepare_dns(
@@ -45,6 +55,7 @@ def prepare_dns(
     valid_mixtures: int,
     valid_seconds: float,
     n_jobs: int | None = None,
+    valid_groups: dict | None = None,
 ):
     """Check the corpus, resample what needs it, and write the manifests.
 
@@ -69,14 +80,18 @@ def prepare_dns(
     mixer : Mixer
         Makes the validation set.
     valid_share : float
-        How many of the recordings are held out for validation, by a hash of
-        their names: adding files moves none.
+        How many of the groups of recordings (below) are held out for
+        validation, by a hash of their names: adding files moves none.
     valid_mixtures : int
         How many are made of these.
     valid_seconds : float
         Length of each.
     n_jobs : int, optional
         Worker processes; by default one for each processor.
+    valid_groups : dict, optional
+        What in its name says which reader or recording a file is of, in place
+        of entries of ``hold_out.GROUPS``. Synthesised pairs are grouped by
+        their speech, from the name of the noisy side.
 
     Raises
     ------
@@ -86,7 +101,8 @@ def prepare_dns(
     """
     root = Path(data_folder).expanduser().resolve()
     folder = Path(prepared_folder).expanduser().resolve()
-    valid = _Valid(valid_share, valid_mixtures, valid_seconds)
+    groups = {**GROUPS, **(valid_groups or {})}
+    valid = _Valid(valid_share, valid_mixtures, valid_seconds, groups)
     valid.check()
     train, tests = _list_training(root, folder), _list_tests(root)
     paired = "noisy" in train
@@ -127,8 +143,10 @@ class _Valid(NamedTuple):
     share: float
     mixtures: int
     seconds: float
+    groups: dict
 
     def check(self):
+        check_groups(self.groups)
         is_count = isinstance(self.mixtures, int) and self.mixtures > 0
         values = (
             ("valid_mixtures", self.mixtures, is_count, "an integer above 0"),
@@ -147,7 +165,7 @@ class _Valid(NamedTuple):
 def _list_training(root, prepared_folder):
     """Return {folder: paths}; noisy stands for pairs synthesised before."""
     mixed = not (root / "noisy").is_dir()
-    names = MIXED if mixed else Pair._fields
+    names = tuple(MIXED) if mixed else Pair._fields
     found = {name: recordings_below(root / name) for name in names}
     missing = [name for name in names[:2] if not found[name]]
     if missing:
@@ -188,29 +206,31 @@ def _list_tests(root):
 def _split_pairs(corpus, train, valid, train_annotation):
     sides = Pair(*(by_fileid(train[side]) for side in Pair._fields))
     (pairs,) = corpus.pairs([sides])
-    kept, held = hold_out(pairs.items(), pairs, valid.share, "pairs")
+    noisy = [sides.noisy[name] for name in pairs]
+    groups = _groups(corpus, noisy, valid.groups["speech"])
+    kept, held = hold_out(pairs.items(), groups, valid.share, "pairs")
     write_manifest(train_annotation, dict(kept))
     return dict(held)
+
+
+def _groups(corpus, paths, patterns):
+    return [group_of(path.relative_to(corpus.root), patterns) for path in paths]
 
 
 def _write_tables(corpus, train, valid, train_annotation):
     """Write the tables of both splits, and the manifests that name them."""
     tables = {"train": {}, "valid": {}}
-    for kind, table in (("clean", "speech"), ("noise", "noise")):
-        wavs = corpus.recordings(train[kind])
-        names = [path.relative_to(corpus.root) for path in train[kind]]
-        splits = hold_out(wavs, names, valid.share, f"files in {kind}/")
+    for folder, table in MIXED.items():
+        optional = folder == "impulse_responses"
+        scan = corpus.responses if optional else corpus.recordings
+        wavs = scan(train[folder])
+        groups = _groups(corpus, train[folder], valid.groups[table])
+        what = f"files in {folder}/"
+        splits = hold_out(wavs, groups, valid.share, what, optional)
         for split, kept in zip(tables, splits, strict=True):
-            tables[split][table] = _write_table(
-                corpus, f"{split}_{table}", kept
+            tables[split][table] = (
+                _write_table(corpus, f"{split}_{table}", kept) if kept else None
             )
-    responses = corpus.responses(train["impulse_responses"])
-    for split in tables:
-        tables[split]["impulse_responses"] = (
-            _write_table(corpus, "impulse_responses", responses)
-            if responses
-            else None
-        )
     write_json(corpus.cache.parent / "valid_tables.json", tables["valid"])
     write_json(train_annotation, tables["train"])
 

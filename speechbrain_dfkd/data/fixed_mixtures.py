@@ -47,7 +47,8 @@ def _write(source, index, folder):
     wavs = []
     for side, signal in (("noisy", noisy), ("clean", clean)):
         path = folder / side / f"{name}.wav"
-        samples = np.rint(signal * 32768).astype("i2")
+        # A peak of 1 is one step beyond the greatest number of 16 bits.
+        samples = np.rint(signal * 32768).clip(-32768, 32767).astype("i2")
         write_atomically(path, wav_bytes(samples, source.sample_rate))
         wavs.append(WavFile(path, source.sample_rate, source.frames))
     return name, Pair(*wavs)

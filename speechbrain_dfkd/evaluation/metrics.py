@@ -12,6 +12,7 @@ import pesq
 import pystoi
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation import pesq_capacity
 
 PESQ_SAMPLE_RATE = 16000
 PESQ_MIN_SECONDS = 0.25
@@ -44,8 +45,8 @@ def pesq_wb(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     Raises
     ------
     UndefinedMetric
-        If PESQ finds no utterance, or a signal is silent, not finite or shorter
-        than 0.25 s.
+        If PESQ finds no utterance or more than it holds, or a signal is silent,
+        not finite, shorter than 0.25 s or longer than 120 s.
     UserError
         If the sample rate is not 16000 Hz.
     """
@@ -228,10 +229,12 @@ def _pesq(clean, enhanced, sample_rate, band):
         )
     clean, enhanced = _as_defined(clean, enhanced)
     _require_seconds(clean, sample_rate, PESQ_MIN_SECONDS)
+    if reason := pesq_capacity.excess(clean, sample_rate, band):
+        raise UndefinedMetric(reason)
     try:
         value = pesq.pesq(sample_rate, clean, enhanced, band)
-    except pesq.OutOfMemoryError:  # the machine's failure, not the signal's
-        raise
+    except pesq.OutOfMemoryError as error:
+        raise MemoryError(_text(error)) from error
     except pesq.PesqError as error:
         raise UndefinedMetric(_text(error)) from error
     return _finite(value)

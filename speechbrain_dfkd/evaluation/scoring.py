@@ -1,17 +1,18 @@
-"""Score many utterances on all cores, without ever hanging."""
+"""Score many utterances on all cores; one that cannot be loses no other."""
 
 import json
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping, Sized
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from joblib import cpu_count
-from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
 from tqdm import tqdm
 
 from speechbrain_dfkd.errors import UserError, listing
@@ -26,6 +27,11 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+# An idle worker waits this long: from one validation of a demo to the next.
+IDLE_SECONDS = 30
+START_SECONDS = 120
+# A clip may bring these upon its worker, and upon the clips beside it.
+_LOST = (BrokenProcessPool, TimeoutError, MemoryError)
 
 
 @dataclass
@@ -89,8 +95,10 @@ def score(
 ) -> Scores:
     """Score utterances; the numbers do not depend on ``n_jobs``.
 
-    An undefined metric (silence, for example) becomes None, and a warning
-    names the utterances. Any other failure of a metric raises.
+    Metrics run in worker processes only: PESQ is C code, which a clip can
+    crash. An undefined metric (silence, for example) becomes None, and a
+    warning names the utterances; so does one that kills its process or gives
+    no result in time, with that as the reason. Any other failure raises.
 
     Arguments
     ---------
@@ -102,10 +110,10 @@ def score(
     metrics : mapping of str to callable
         The metrics by the name of their column; see ``metrics.METRICS``.
     n_jobs : int
-        The number of worker processes; None takes all cores. 1 scores within
-        this process, and no time limit can hold there.
+        The number of worker processes; None takes all cores.
     timeout_seconds : float
-        The longest wait, from the start on, for some worker to finish a clip.
+        The longest wait for some worker to finish a clip. Then each clip under
+        way has this time for each of its metrics, alone.
     progress : bool
         Whether to show a progress bar.
 
@@ -118,10 +126,8 @@ def score(
     ------
     UserError
         If an id comes twice, or ``n_jobs`` is below 1.
-    TimeoutError
-        If no utterance was finished in time; it names those under way.
     RuntimeError
-        If a worker died, or a metric failed; it names the utterances.
+        If a metric failed; it names the utterance. Or no worker starts.
 
     Example
     -------
@@ -142,10 +148,7 @@ def score(
     outcomes = {}
     clips = _distinct(utterances, outcomes)
     shared = (sample_rate, dict(metrics))
-    if n_jobs == 1:
-        results = ((clip[0], _measure(*clip, *shared)) for clip in clips)
-    else:
-        results = _in_workers(clips, shared, n_jobs, timeout_seconds)
+    results = _in_workers(clips, shared, n_jobs, timeout_seconds)
     bar = tqdm(results, "scoring", total, unit="clip", disable=not progress)
     for name, outcome in bar:
         outcomes[name] = outcome
@@ -185,47 +188,101 @@ def _measure(name, clean, enhanced, sample_rate, metrics):
             values[metric] = function(clean, enhanced, sample_rate)
         except UndefinedMetric as error:
             reasons[metric] = str(error)
-        except UserError:
+        except (UserError, MemoryError):
             raise
         except Exception as error:
             raise RuntimeError(f"{metric} failed on {name}: {error}") from error
     return values, reasons
 
 
-def _in_workers(clips, shared, n_jobs, timeout_seconds):
+def _workers(n_jobs):
     # Workers of loky do not import the script again, as those of multiprocessing
     # would, and a worker that dies breaks the pool instead of being waited for.
-    executor = ProcessPoolExecutor(n_jobs, env=ONE_THREAD)
+    # The pool is that of the last call, or a new one if that was broken.
+    return get_reusable_executor(n_jobs, timeout=IDLE_SECONDS, env=ONE_THREAD)
+
+
+def _in_workers(clips, shared, n_jobs, timeout_seconds):
+    # Few clips are under way, so that a data set need not fit in memory.
     pending = {}
     try:
-        yield from _as_finished(
-            clips, shared, executor, pending, 2 * n_jobs, timeout_seconds
-        )
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            "a scoring process died (out of memory, perhaps: then a smaller "
-            f"n_jobs helps) while at\n{listing(pending.values())}"
-        ) from error
+        while True:
+            pool = _workers(n_jobs)
+            for clip in islice(clips, 2 * n_jobs - len(pending)):
+                pending[_submitted(pool, clip, shared)] = clip
+            if not pending:
+                return
+            done, _ = wait(pending, timeout_seconds, FIRST_COMPLETED)
+            lost = set()
+            if not done or any(map(_is_lost, done)):
+                done, lost = list(pending), {*filter(_is_lost, pending)}
+                pool.shutdown(kill_workers=True)
+            for future in done:
+                clip = pending[future]
+                if future in lost:
+                    yield clip[0], _alone(clip, *shared, timeout_seconds)
+                else:
+                    yield clip[0], future.result()
+                del pending[future]
     finally:
-        executor.shutdown(kill_workers=bool(pending))
+        if pending:
+            pool.shutdown(kill_workers=True)
 
 
-def _as_finished(clips, shared, executor, pending, limit, timeout_seconds):
-    # Only `limit` clips are under way, so that a data set need not fit in memory.
-    while True:
-        for clip in islice(clips, limit - len(pending)):
-            pending[executor.submit(_measure, *clip, *shared)] = clip[0]
-        if not pending:
-            return
-        done, _ = wait(pending, timeout_seconds, FIRST_COMPLETED)
-        if not done:
-            raise TimeoutError(
-                f"no utterance was scored within timeout_seconds = "
-                f"{timeout_seconds:g} s while at\n{listing(pending.values())}"
-            )
-        for future in done:
-            outcome = future.result()
-            yield pending.pop(future), outcome
+def _submitted(pool, clip, shared):
+    try:
+        return pool.submit(_measure, *clip, *shared)
+    except BrokenProcessPool as error:  # by a clip before
+        future = Future()
+        future.set_exception(error)
+        return future
+
+
+def _is_lost(future):
+    return not future.done() or isinstance(future.exception(), _LOST)
+
+
+def _alone(clip, sample_rate, metrics, timeout_seconds):
+    """Measure each metric in a process with nothing beside it to blame."""
+    values, reasons = {}, {}
+    for metric, function in metrics.items():
+        pool = _started()
+        only = {metric: function}
+        try:
+            future = pool.submit(_measure, *clip, sample_rate, only)
+            value, reason = future.result(timeout_seconds)
+        except _LOST as error:
+            pool.shutdown(kill_workers=True)
+            seconds = len(clip[1]) / sample_rate
+            why = f"{_cause(error, timeout_seconds)}, {seconds:.1f} s of audio"
+            value, reason = {metric: None}, {metric: why}
+        values |= value
+        reasons |= reason
+    return values, reasons
+
+
+def _started():
+    # Without a worker that has imported all, no clip is to blame.
+    pool = _workers(1)
+    try:
+        pool.submit(_measure, "no clip", None, None, 0, {}).result(
+            START_SECONDS
+        )
+    except _LOST as error:
+        raise RuntimeError(
+            f"a process for scoring must start, got {error!r}; free memory and "
+            "processes, and start again"
+        ) from error
+    return pool
+
+
+def _cause(error, timeout_seconds):
+    if isinstance(error, TimeoutError):
+        return f"no result within timeout_seconds = {timeout_seconds:g} s"
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    signals = ", ".join(re.findall(r"SIG\w+|EXIT\(\d+\)", str(error)))
+    return f"its process died ({signals or 'it is not known how'})"
 
 
 def _collect(outcomes, metrics):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -93,6 +94,101 @@ def test_manifests_are_disjoint_and_complete(corpus, prepare, tmp_path):
     assert len({entry["noisy_wav"] for entry in test.values()}) == 4
     for entry in test.values():
         assert soundfile.info(entry["clean_wav"]).samplerate == 16000
+
+
+@pytest.fixture
+def named_corpus(corpus, write_noise):
+    """Return a corpus of 20 readers, noises and rooms, named as those are."""
+    shutil.rmtree(corpus / "clean")
+    shutil.rmtree(corpus / "noise")
+    for i in range(20):
+        for take in range(3):
+            for name in (
+                f"clean/book_{take}_chp_0009_reader_0{i}_{take}_x.wav",
+                f"clean/{take}/{i}_{i}-1240-000{take}.wav",
+                f"noise/a/door_Freesound_validated_3784{i}_{take}.wav",
+                f"noise/esc__1-1000{i}-{'ABC'[take]}-0.wav",
+                f"impulse_responses/smallroom/Room0{i}/Room0{i}-0000{take}.wav",
+            ):
+                write_noise(corpus / name, 16000, 1600, seed=60 * i + take)
+    return corpus
+
+
+def splits_of(train, out, table):
+    """Return the names of both splits of a kind."""
+    return names(train[table]), names(out / f"valid_{table}.npy")
+
+
+GROUP = r"reader_\d+|/\d+_|Freesound_validated_\d+|__1-\d+|Room\d+"
+
+
+@pytest.mark.parametrize("table", ["speech", "noise", "impulse_responses"])
+def test_no_reader_recording_or_room_is_in_both_splits(
+    table, named_corpus, prepare, tmp_path
+):
+    train, valid, _ = prepare(named_corpus, valid_share=0.2)
+    kept, held = splits_of(train, tmp_path / "out", table)
+    groups = [
+        {re.search(GROUP, path)[0] for path in paths} for paths in (kept, held)
+    ]
+    assert all(groups) and not groups[0] & groups[1]
+    total = {"speech": 40, "noise": 40, "impulse_responses": 20}[table]
+    assert len(groups[0] | groups[1]) == total
+    assert len(kept | held) == 3 * total
+    # And validation is mixed from what was held out.
+    tables = json.loads((tmp_path / "out/valid_tables.json").read_text())
+    assert names(tables[table]) == held
+
+
+def test_adding_takes_and_readers_moves_none(
+    named_corpus, prepare, tmp_path, write_noise
+):
+    train = prepare(named_corpus, valid_share=0.2)[0]
+    before = splits_of(train, tmp_path / "out", "speech")
+    for i in range(10, 40):
+        name = f"clean/new/book_9_chp_0001_reader_0{i}_7.wav"
+        write_noise(named_corpus / name, 16000, 1600, seed=i)
+    train = prepare(named_corpus, valid_share=0.2)[0]
+    after = splits_of(train, tmp_path / "out", "speech")
+    for old, new in zip(before, after, strict=True):
+        assert old < new and "/new/" in str(new - old)
+
+
+def test_groups_of_another_corpus_are_a_setting(corpus, prepare, tmp_path):
+    for i, path in enumerate(sorted((corpus / "clean").glob("[ab]/*"))):
+        path.rename(corpus / f"clean/voice{i // 2}-{i % 2}{path.suffix}")
+    patterns = {"speech": [r"(voice\d+)-"]}
+    train = prepare(corpus, valid_share=0.5, valid_groups=patterns)[0]
+    voices = [
+        {Path(path).stem[:6] for path in paths}
+        for paths in splits_of(train, tmp_path / "out", "speech")
+    ]
+    assert all(voices) and not voices[0] & voices[1]
+
+
+def test_few_impulse_responses_serve_both_splits(
+    corpus, prepare, write_noise, tmp_path
+):
+    write_noise(corpus / "impulse_responses/1.wav", 16000, 800)
+    train = prepare(corpus)[0]
+    kept, held = splits_of(train, tmp_path / "out", "impulse_responses")
+    assert kept == held and len(kept) == 1
+
+
+def test_synthesised_pairs_of_a_reader_stay_together(
+    corpus, prepare, write_noise
+):
+    for path in [*(corpus / "clean").glob("[ab]/*")]:
+        path.unlink()
+    for i in range(40):
+        name = f"book_1_chp_2_reader_{i // 4:03d}_{i}_door_snr1_fileid_{i}.wav"
+        write_noise(corpus / "noisy" / name, 16000, 1600, seed=i + 100)
+        write_noise(corpus / f"clean/clean_fileid_{i}.wav", 16000, 1600, seed=i)
+    readers = [
+        {re.search(r"reader_\d+", e["noisy_wav"])[0] for e in split.values()}
+        for split in prepare(corpus)[:2]
+    ]
+    assert all(readers) and not readers[0] & readers[1]
 
 
 def test_adding_files_moves_none(corpus, prepare, checked, write_noise):
@@ -237,6 +333,13 @@ def test_bad_data_are_named(spoil, message, corpus, prepare, tmp_path):
     [
         ("valid_share", 1e-9, "valid_share must leave.*clean/, got 1e-09"),
         ("valid_share", "few", "valid_share must be a share"),
+        ("valid_groups", {"noise": ["("]}, "valid_groups.noise must be a list"),
+        ("valid_groups", {"noise": "a"}, "valid_groups.noise must be a list"),
+        (
+            "valid_groups",
+            {"sound": []},
+            "valid_groups must be lists for speech",
+        ),
         ("valid_mixtures", 0, "valid_mixtures must be an integer above 0"),
         ("valid_seconds", 0, "valid_seconds must be a number of at least 0.25"),
     ],

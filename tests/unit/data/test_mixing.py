@@ -79,6 +79,36 @@ def test_a_loud_mixture_is_turned_down_as_a_whole():
     )
 
 
+def test_a_target_louder_than_its_mixture_is_not_clipped():
+    draw = piece()
+
+    def opposite(most, rng):
+        return -draw(most, np.random.default_rng(5))
+
+    # Noise that takes 0.9 of the speech away.
+    noisy, clean = mix(
+        draw_speech=lambda most, rng: draw(most, np.random.default_rng(5)),
+        draw_noise=opposite,
+        snr_db=(20 * np.log10(1 / 0.9),) * 2,
+        level_db=(-15, -15),
+    )
+    assert abs(clean).max() == pytest.approx(0.99)
+    assert np.allclose(noisy, 0.1 * clean, atol=1e-3)
+
+
+def test_two_noises_have_equal_power():
+    tones = iter((100, 300))
+
+    def tone(most, rng):
+        cycles = next(tones)
+        wav = np.sin(2 * np.pi * cycles * np.arange(most) / most)
+        return (cycles * wav).astype("float32")
+
+    noisy, clean = mix(draw_noise=tone, two_noises_share=1.0)
+    first, second = np.abs(np.fft.rfft(noisy - clean))[[100, 300]]
+    assert first > 1 and second == pytest.approx(first, rel=1e-3)
+
+
 def test_short_recordings_are_joined_with_gaps():
     _, clean = mix(draw_speech=lambda most, rng: np.ones(min(most, 700), "f4"))
     silent = np.flatnonzero(clean == 0)
@@ -139,6 +169,25 @@ def test_target_of_a_reverberated_mixture_has_no_late_reflections():
     assert np.flatnonzero(clean_of() > 1e-4).tolist() == [100]
     reverberated = clean_of(reverb_share=1.0)
     assert np.flatnonzero(reverberated > 1e-4).tolist() == [100, 130]
+
+
+def test_the_ratio_is_that_of_all_reverberated_speech():
+    dry = piece()(FRAMES, np.random.default_rng(1))
+    response = np.eye(1, 900, 0, dtype="f4")[0]
+    response[[30, 800]] = 0.5, 0.9
+    noisy, clean = mix(
+        draw_speech=lambda most, rng: dry,
+        draw_response=lambda rng: response,
+        reverb_share=1.0,
+        snr_db=(5, 5),
+    )
+    whole, target = reverberate(dry, response, early=50)
+    gain = (clean @ target) / (target @ target)
+    assert np.allclose(clean, gain * target, atol=1e-5)
+    assert decibels(gain * whole) - decibels(
+        noisy - gain * whole
+    ) == pytest.approx(5, abs=1e-3)
+    assert decibels(whole) > decibels(target) + 1
 
 
 @pytest.mark.parametrize(

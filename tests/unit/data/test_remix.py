@@ -8,9 +8,10 @@ import soundfile
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
+from speechbrain_dfkd.data.dataset import RandomCrop
 from speechbrain_dfkd.data.levels import rms
 from speechbrain_dfkd.data.manifest import read_json, write_json
-from speechbrain_dfkd.data.remix import remix_recordings
+from speechbrain_dfkd.data.remix import Remix, remix_recordings
 from speechbrain_dfkd.errors import UserError
 
 RATE, SEGMENT = 1000, 0.4
@@ -87,6 +88,26 @@ def test_ratios_fill_their_range(manifest):
             ratios.append(20 * np.log10(ratio))
     assert min(ratios) == pytest.approx(3, abs=0.2) and min(ratios) > 2.99
     assert max(ratios) == pytest.approx(7, abs=0.2) and max(ratios) < 7.01
+
+
+def test_a_second_noise_is_up_to_10_db_below_the_first(manifest):
+    counter = EpochCounter(limit=99)
+    crop = RandomCrop(SEGMENT, RATE, 1, counter)
+    remix = Remix(crop, read_json(manifest), (5, 5), coloured=False)
+    time, levels = np.arange(400) / 400, []
+    clean_wav = read_json(manifest)["a_1"]["clean_wav"]
+    for epoch in range(60):
+        counter.current = epoch
+        cycles = iter((20, 40))
+        remix._read = lambda draw, frames, cycles=cycles: torch.from_numpy(
+            0.1 * np.sin(2 * np.pi * next(cycles) * time)
+        )
+        noise = remix(clean_wav, "a_1", 1.0) - crop(clean_wav, "a_1", 1.0)
+        first, second = torch.fft.rfft(noise).abs()[[20, 40]]
+        if second > 1e-3 * first:
+            levels.append(20 * float(torch.log10(second / first)))
+    assert 20 < len(levels) < 40
+    assert -10.01 < min(levels) < -8 and -2 < max(levels) < 0.01
 
 
 def test_speech_is_the_segment_of_the_utterance(manifest, tmp_path):

@@ -1,9 +1,11 @@
 """Metrics agree with what is known, and never return a made-up score."""
 
+import ctypes
 import subprocess
 import sys
 
 import numpy as np
+import pesq
 import pytest
 
 from speechbrain_dfkd.errors import UserError
@@ -12,12 +14,14 @@ from speechbrain_dfkd.evaluation.metrics import (
     UndefinedMetric,
     correlation,
     output_gain_db,
+    pesq_nb,
     pesq_wb,
     si_sdr,
     stoi,
 )
 
 RATE = 16000
+BANDS = ("wb", "nb")
 
 
 def orthogonal_noise(clean, snr_db, seed=1):
@@ -80,6 +84,15 @@ def test_more_noise_scores_lower_and_clean_is_the_reference(speech, metric):
     assert metric(noisy[1], clean, RATE) != pytest.approx(scores[1], abs=1e-4)
 
 
+@pytest.mark.parametrize("metric, band", [(pesq_wb, "wb"), (pesq_nb, "nb")])
+def test_pesq_has_the_band_of_its_name(speech, metric, band):
+    clean = speech()
+    noisy = (clean + orthogonal_noise(clean, 10)).astype("float32")
+    expected = {band: pesq.pesq(RATE, clean, noisy, band) for band in BANDS}
+    assert abs(expected["wb"] - expected["nb"]) > 0.2
+    assert metric(clean, noisy, RATE) == pytest.approx(expected[band], abs=1e-4)
+
+
 def test_stoi_is_the_classic_measure(speech):
     import pystoi
 
@@ -130,6 +143,48 @@ def test_pesq_without_utterance_is_undefined(speech):
     clean = speech()
     with pytest.raises(UndefinedMetric, match="No utterances detected"):
         pesq_wb(clean + orthogonal_noise(clean, 0), clean, RATE)
+
+
+def bursts(seconds, sound, period):
+    """A voice's harmonics for ``sound`` of every ``period`` seconds."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    voice = sum(np.sin(2 * np.pi * 150 * k * time) / k for k in range(1, 18))
+    return 0.1 * voice * (time % period < sound)
+
+
+@pytest.mark.parametrize("metric", [pesq_wb, pesq_nb])
+def test_pesq_gets_no_more_utterances_than_it_holds(metric):
+    many = bursts(30, 0.3, 0.6)
+    with pytest.raises(
+        UndefinedMetric, match="50 utterances in 30.0 s, PESQ holds fewer"
+    ):
+        metric(many, many, RATE)
+    one_less = many[: -RATE // 2]
+    assert metric(one_less, one_less, RATE) > 4.5
+
+
+@pytest.mark.parametrize("metric", [pesq_wb, pesq_nb])
+def test_pesq_gets_no_longer_signal_than_it_holds(metric):
+    clean = bursts(180, 1, 2)
+    with pytest.raises(UndefinedMetric, match="180.0 s is longer than 120 s"):
+        metric(clean, clean, RATE)
+
+
+def test_pesq_that_hides_its_functions_gets_short_signals_only(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: None)
+    clean = bursts(20, 1, 2)
+    assert pesq_wb(clean[: 19 * RATE], clean[: 19 * RATE], RATE) > 4.5
+    with pytest.raises(UndefinedMetric, match="20.0 s is longer than 19 s"):
+        pesq_wb(clean, clean, RATE)
+
+
+def test_pesq_without_memory_says_so(speech, monkeypatch):
+    def fail(*_):
+        raise pesq.OutOfMemoryError(b"Unable to allocate")
+
+    monkeypatch.setattr(pesq, "pesq", fail)
+    with pytest.raises(MemoryError, match="Unable to allocate"):
+        pesq_wb(speech(), speech(), RATE)
 
 
 def test_pesq_refuses_another_sample_rate(speech):
