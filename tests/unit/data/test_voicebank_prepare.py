@@ -207,10 +207,10 @@ def test_missing_and_empty_folders_are_named(missing, corpus, prepare):
     folder = corpus() / missing
     for path in folder.iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=rf"wav files in\n  {missing}\nDown"):
+    with pytest.raises(UserError, match=rf"audio files in\n  {missing}\nDown"):
         prepare(folder.parent)
     folder.rmdir()
-    with pytest.raises(UserError, match=rf"wav files in\n  {missing}\nDown"):
+    with pytest.raises(UserError, match=rf"audio files in\n  {missing}\nDown"):
         prepare(folder.parent)
 
 
