@@ -1,6 +1,8 @@
 """The one error that a recipe shows to its user without a traceback."""
 
+import contextlib
 import math
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -57,8 +59,43 @@ def is_number(value, least: float = -math.inf, most: float = math.inf) -> bool:
     return is_one and least <= value <= most
 
 
-def listing(items, limit=20):
+# Where ``listing`` puts what it does not show; None: nowhere.
+_whole_list: Path | None = None
+
+
+@contextlib.contextmanager
+def whole_lists_in(path):
+    """Let ``listing`` append what is too long to be shown to a file.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file; one of an earlier call is removed.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "refused_files.txt"
+    >>> with whole_lists_in(path):
+    ...     text = listing(["a.wav", "b.wav", "c.wav"], limit=1)
+    >>> text.replace(str(path), "FILE")
+    '  a.wav\\n  ... 3 in all, listed in FILE'
+    >>> path.read_text().split()
+    ['a.wav', 'b.wav', 'c.wav']
+    """
+    global _whole_list
+    _whole_list = Path(path)
+    try:
+        if _whole_list.exists():
+            _whole_list.unlink()
+        yield
+    finally:
+        _whole_list = None
+
+
+def listing(items, limit=20, title: str = ""):
     """Return ``items`` as indented lines, at most ``limit``, with the total.
+
+    Within ``whole_lists_in`` a longer list goes to that file, whole.
 
     Arguments
     ---------
@@ -66,6 +103,8 @@ def listing(items, limit=20):
         What is wrong, one line each.
     limit : int
         The most lines to show.
+    title : str
+        A line above the list in the file.
 
     Returns
     -------
@@ -78,8 +117,55 @@ def listing(items, limit=20):
       b.wav
       ... 3 in all
     """
-    items = list(items)
+    items = [str(item).replace("\n", "\\n") for item in items]
     lines = [f"  {item}" for item in items[:limit]]
     if len(items) > limit:
-        lines.append(f"  ... {len(items)} in all")
+        lines.append(f"  ... {len(items)} in all{_listed(items, title)}")
     return "\n".join(lines)
+
+
+def _listed(items, title):
+    """Append a list to the file of ``whole_lists_in``; return where it is."""
+    if _whole_list is None:
+        return ""
+    text = "".join(f"{line}\n" for line in ([title] * bool(title) + items))
+    try:
+        _whole_list.parent.mkdir(parents=True, exist_ok=True)
+        with open(_whole_list, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:  # the refusal matters more than its list
+        return f" ({_whole_list} cannot be written: {error.strerror})"
+    return f", listed in {_whole_list}"
+
+
+class Faults:
+    """Collects the errors of several checks, to raise them as one.
+
+    Example
+    -------
+    >>> faults = Faults()
+    >>> for number in (1, 2):
+    ...     with faults.kept():
+    ...         raise UserError(f"fault {number}")
+    >>> faults.raise_if_any()
+    Traceback (most recent call last):
+    speechbrain_dfkd.errors.UserError: fault 1
+    <BLANKLINE>
+    fault 2
+    """
+
+    def __init__(self):
+        self.errors = []
+
+    @contextlib.contextmanager
+    def kept(self):
+        """Keep the ``UserError`` of the body; go on after it."""
+        try:
+            yield
+        except UserError as error:
+            self.errors.append(error)
+
+    def raise_if_any(self):
+        """Raise what was kept."""
+        if self.errors:
+            raise UserError("\n\n".join(map(str, self.errors)))

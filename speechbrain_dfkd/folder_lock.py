@@ -89,9 +89,7 @@ def _wait(lock, folder, waits):
             f"{remedy if own else 'wait until it ends, or stop it'}"
         )
     if if_main_process():
-        print(
-            f"{folder} is being used by {holder}; waiting for it", flush=True
-        )
+        print(f"{folder} is being used by {holder}; waiting for it", flush=True)
     while attempt(lock, folder, _ROUND_SECONDS) is not None:
         pass
 

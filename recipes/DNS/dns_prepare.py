@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from speechbrain_dfkd.data.audio_files import recordings_below
 from speechbrain_dfkd.data.fixed_mixtures import write_fixed_mixtures
 from speechbrain_dfkd.data.hold_out import (
     GROUPS,
@@ -26,10 +27,20 @@ from speechbrain_dfkd.data.mixture_source import (
     tables_exist,
 )
 from speechbrain_dfkd.data.pairs import Pair, by_fileid
-from speechbrain_dfkd.data.preparation import Preparation, fingerprint
+from speechbrain_dfkd.data.preparation import (
+    Preparation,
+    fingerprint,
+    refuse_prepared_within,
+)
 from speechbrain_dfkd.data.recordings import write_recordings
-from speechbrain_dfkd.data.scan import CorpusScan, recordings_below
-from speechbrain_dfkd.errors import UserError, check_setting, is_number, listing
+from speechbrain_dfkd.data.scan import CorpusScan
+from speechbrain_dfkd.errors import (
+    Faults,
+    UserError,
+    check_setting,
+    is_number,
+    listing,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +81,7 @@ def prepare_dns(
         instead of ``noise`` synthesised ``noisy`` recordings that a fileid at
         the end of their names joins with ``clean``; and
         ``test_set/synthetic/{no_reverb,with_reverb}/{clean,noisy}``, one of
-        them or both. Wav or FLAC, also in sub-folders.
+        them or both. Of any format that soundfile reads, also in sub-folders.
     prepared_folder : str
         Where tables, fixed mixtures and resampled recordings go.
     train_annotation, valid_annotation, test_annotation : str
@@ -114,10 +125,10 @@ def prepare_dns(
             "sample_rate": sample_rate,
             "mixer": json.loads(json.dumps(dataclasses.asdict(mixer))),
             "valid": [*valid],
-            "files": {name: fingerprint(p) for name, p in train.items()},
-            "test_files": [
-                fingerprint(side.values()) for pair in tests for side in pair
-            ],
+            "files": {
+                name: fingerprint(paths, root)
+                for name, paths in (train | _by_folder(tests)).items()
+            },
         },
     )
     if preparation.is_done() and (paired or tables_exist(train_annotation)):
@@ -128,11 +139,13 @@ def prepare_dns(
     cache = folder / "recordings"
     corpus = CorpusScan(root, cache, sample_rate, n_jobs)
     with preparation:
-        test = corpus.pairs(tests)
+        test, checked = _check(corpus, train, tests)
         if paired:
-            held_out = _split_pairs(corpus, train, valid, train_annotation)
+            held_out = _split_pairs(
+                corpus, train, checked, valid, train_annotation
+            )
         else:
-            _write_tables(corpus, train, valid, train_annotation)
+            _write_tables(corpus, train, checked, valid, train_annotation)
             held_out = _mix_valid(corpus, mixer, valid)
         write_manifest(valid_annotation, held_out)
         _write_tests(test, test_annotation)
@@ -170,17 +183,12 @@ def _list_training(root, prepared_folder):
     missing = [name for name in names[:2] if not found[name]]
     if missing:
         raise UserError(
-            "data_folder must hold wav or FLAC files in clean/ and noise/ (or "
+            "data_folder must hold audio files in clean/ and noise/ (or "
             f"clean/ and noisy/ with synthesised pairs), got {root} without "
             f"any in\n{listing(missing)}\nrecipes/DNS/README.md says where to "
             "get them; pass --data_folder with the folder that holds these"
         )
-    for name in names:
-        if root / name in (prepared_folder, *prepared_folder.parents):
-            raise UserError(
-                f"prepared_folder must lie outside of {root / name}, got "
-                f"{prepared_folder}; pass another --results_folder"
-            )
+    refuse_prepared_within([root / name for name in names], prepared_folder)
     return found
 
 
@@ -203,11 +211,41 @@ def _list_tests(root):
     return tests
 
 
-def _split_pairs(corpus, train, valid, train_annotation):
-    sides = Pair(*(by_fileid(train[side]) for side in Pair._fields))
-    (pairs,) = corpus.pairs([sides])
-    noisy = [sides.noisy[name] for name in pairs]
-    groups = _groups(corpus, noisy, valid.groups["speech"])
+def _by_folder(tests):
+    return {
+        f"test {number} {side}": paths.values()
+        for number, pair in enumerate(tests)
+        for side, paths in pair._asdict().items()
+    }
+
+
+def _check(corpus, train, tests):
+    """Check all recordings; raise one error for what is wrong in any folder.
+
+    Returns the pairs of each test set, and the training data: pairs by id, or
+    ``{folder: list of WavFile}``.
+    """
+    faults, test, checked = Faults(), None, {}
+    with faults.kept():
+        test = corpus.pairs(tests)
+    if "noisy" in train:
+        with faults.kept():
+            sides = Pair(*(by_fileid(train[side]) for side in Pair._fields))
+            (checked,) = corpus.pairs([sides])
+    else:
+        for name, paths in train.items():
+            is_response = name == "impulse_responses"
+            check = corpus.responses if is_response else corpus.recordings
+            with faults.kept():
+                checked[name] = check(paths)
+    faults.raise_if_any()
+    return test, checked
+
+
+def _split_pairs(corpus, train, pairs, valid, train_annotation):
+    noisy = by_fileid(train["noisy"])
+    paths = [noisy[name] for name in pairs]
+    groups = _groups(corpus, paths, valid.groups["speech"])
     kept, held = hold_out(pairs.items(), groups, valid.share, "pairs")
     write_manifest(train_annotation, dict(kept))
     return dict(held)
@@ -217,16 +255,14 @@ def _groups(corpus, paths, patterns):
     return [group_of(path.relative_to(corpus.root), patterns) for path in paths]
 
 
-def _write_tables(corpus, train, valid, train_annotation):
+def _write_tables(corpus, train, checked, valid, train_annotation):
     """Write the tables of both splits, and the manifests that name them."""
     tables = {"train": {}, "valid": {}}
     for folder, table in MIXED.items():
         optional = folder == "impulse_responses"
-        scan = corpus.responses if optional else corpus.recordings
-        wavs = scan(train[folder])
         groups = _groups(corpus, train[folder], valid.groups[table])
         what = f"files in {folder}/"
-        splits = hold_out(wavs, groups, valid.share, what, optional)
+        splits = hold_out(checked[folder], groups, valid.share, what, optional)
         for split, kept in zip(tables, splits, strict=True):
             tables[split][table] = (
                 _write_table(corpus, f"{split}_{table}", kept) if kept else None

@@ -1,4 +1,4 @@
-"""Prepares VoiceBank+DEMAND for speech enhancement at 16 kHz.
+"""Prepares VoiceBank+DEMAND, or own folders of pairs, at 16 kHz.
 
 Data: C. Valentini-Botinhao, "Noisy speech database for training speech
 enhancement algorithms and TTS models", University of Edinburgh, 2017,
@@ -7,21 +7,32 @@ https://doi.org/10.7488/ds/2117
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
-from speechbrain_dfkd.data.manifest import write_manifest
-from speechbrain_dfkd.data.pairs import (
-    Pair,
-    cache_pairs,
-    match_pairs,
-    wavs_by_id,
+from speechbrain_dfkd.data.audio_files import (
+    by_name,
+    cache_name,
+    has_recordings,
+    recordings_below,
+    speaker_of,
 )
-from speechbrain_dfkd.data.preparation import Preparation, fingerprint
+from speechbrain_dfkd.data.manifest import write_manifest
+from speechbrain_dfkd.data.pairs import Pair, cache_pairs
+from speechbrain_dfkd.data.plain_folders import find_plain, hold_out_speakers
+from speechbrain_dfkd.data.preparation import (
+    Preparation,
+    fingerprint,
+    refuse_prepared_within,
+)
 from speechbrain_dfkd.errors import UserError, listing
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("trainset_28spk", "testset")
-SOURCE = "https://datashare.ed.ac.uk/handle/10283/2791"
+_TRAIN_SETS = ("trainset_28spk", "trainset_56spk")
+_SPLITS = ("train", "valid", "test")
+_SOURCE = "https://datashare.ed.ac.uk/handle/10283/2791"
+# Copies of the archives in another format drop or change the ending.
+_KINDS = ("_wav", "", "_flac")
 
 
 def prepare_voicebank(
@@ -32,6 +43,8 @@ def prepare_voicebank(
     test_annotation,
     sample_rate=16000,
     valid_speakers=("p226", "p287"),
+    valid_share=0.1,
+    test_share=0.1,
     n_jobs=None,
 ):
     """Check the corpus, resample it once, and write the three manifests.
@@ -45,7 +58,9 @@ def prepare_voicebank(
         Holds the unpacked official folders ``clean_trainset_28spk_wav``,
         ``noisy_trainset_28spk_wav``, ``clean_testset_wav`` and
         ``noisy_testset_wav`` (48 kHz), or SpeechBrain's copies of them at 16
-        kHz with ``_16k`` at the end of the names; one level down is fine.
+        kHz with ``_16k`` at the end of the names; one level down is fine, and
+        so is 56spk for 28spk. Or any pairs in ``clean`` and ``noisy``, see
+        ``plain_folders.find_plain``.
     prepared_folder : str
         Where resampled recordings and ``prepared.json`` go.
     train_annotation, valid_annotation, test_annotation : str
@@ -53,7 +68,9 @@ def prepare_voicebank(
     sample_rate : int
         In Hz. Recordings at this rate are used in place.
     valid_speakers : list of str
-        Training speakers held out for validation.
+        Training speakers of VoiceBank held out for validation.
+    valid_share, test_share : float
+        How much of plain folders is held out where they have no such split.
     n_jobs : int, optional
         Worker processes; by default one for each processor.
 
@@ -66,28 +83,52 @@ def prepare_voicebank(
     data_folder = Path(data_folder).expanduser().resolve()
     prepared_folder = Path(prepared_folder).expanduser().resolve()
     _refuse_same_folder(data_folder, prepared_folder)
-    manifests = (train_annotation, valid_annotation, test_annotation)
-    sides = _list_recordings(data_folder, prepared_folder, sample_rate)
+    corpus = _find_corpus(data_folder, prepared_folder, sample_rate)
+    sides = _list_sides(corpus, prepared_folder)
+    speakers = {
+        name: speaker_of(path, corpus.folders["train"].clean)
+        for name, path in sides["train"].clean.items()
+    }
+    if corpus.is_plain:
+        rule = {"valid_share": valid_share, "test_share": test_share}
+    else:
+        rule = {"valid_speakers": _checked(valid_speakers, speakers)}
     source = {
         "data_folder": str(data_folder),
         "sample_rate": sample_rate,
-        "valid_speakers": sorted(valid_speakers),
-        "files": [
-            fingerprint(side.values()) for split in sides for side in split
-        ],
+        **rule,
+        "files": {
+            f"{split} {side}": fingerprint(files.values(), data_folder)
+            for split, pair in sides.items()
+            for side, files in pair._asdict().items()
+        },
     }
+    manifests = (train_annotation, valid_annotation, test_annotation)
     preparation = Preparation(prepared_folder, manifests, source)
     if preparation.is_done():
-        logger.info("VoiceBank is prepared already in %s", prepared_folder)
+        logger.info("the data are prepared already in %s", prepared_folder)
         return
-    splits = match_pairs(sides)
-    _check_speakers(splits[0], valid_speakers)
     with preparation:
-        train, test = cache_pairs(splits, prepared_folder, sample_rate, n_jobs)
-        train, valid = _hold_out(train, valid_speakers)
-        for path, pairs in zip(manifests, (train, valid, test), strict=True):
-            write_manifest(path, pairs)
-    logger.info("VoiceBank is prepared in %s", prepared_folder)
+        found = cache_pairs(
+            list(sides.values()),
+            prepared_folder,
+            sample_rate,
+            _copy_namer(corpus, sample_rate),
+            n_jobs,
+        )
+        pairs = dict(zip(sides, found, strict=True))
+        splits = _split(pairs, corpus, speakers, rule)
+        for path, split in zip(manifests, _SPLITS, strict=True):
+            write_manifest(path, splits[split])
+    logger.info("the data are prepared in %s", prepared_folder)
+
+
+class _Corpus(NamedTuple):
+    """Where a Pair of folders of each split is, and whether these are plain."""
+
+    root: Path
+    folders: dict
+    is_plain: bool
 
 
 def _refuse_same_folder(data_folder, prepared_folder):
@@ -99,77 +140,128 @@ def _refuse_same_folder(data_folder, prepared_folder):
         )
 
 
-def _list_recordings(data_folder, prepared_folder, sample_rate):
-    """Return the Pair of {id: path} of each split, or name what is missing."""
-    ready = f"_{sample_rate / 1000:g}k"
-    splits = [
-        # Recordings that are at sample_rate already are taken first.
-        _list_split(data_folder, split, (ready, ""), prepared_folder)
-        for split in SPLITS
-    ]
+def _find_corpus(data_folder, prepared_folder, sample_rate):
+    """Return the ``_Corpus``, or name the folders that are missing."""
+    # Recordings that are at sample_rate already are taken first.
+    rates = (f"_{sample_rate / 1000:g}k", "")
+    names = (*_TRAIN_SETS, "testset")
+    found = {
+        name: _find_split(data_folder, name, rates, prepared_folder)
+        for name in names
+    }
+    train_sets = [name for name in _TRAIN_SETS if any(found[name])]
+    plain = find_plain(data_folder)
+    if plain and not any(found["testset"]):
+        return _Corpus(data_folder, plain, is_plain=True)
+    if len(train_sets) > 1:
+        logger.warning("%s is used, %s is left out", *train_sets)
+    train_set = (train_sets or _TRAIN_SETS)[0]
+    folders = {"train": found[train_set], "test": found["testset"]}
     missing = [
-        f"{side}_{split}_wav"
-        for split, pair in zip(SPLITS, splits, strict=True)
-        for side, wavs in pair._asdict().items()
-        if not wavs
+        f"{side}_{name}_wav"
+        for name, pair in zip(
+            (train_set, "testset"), folders.values(), strict=True
+        )
+        for side, folder in pair._asdict().items()
+        if not folder
     ]
     if missing:
         raise UserError(
-            "data_folder must hold the four folders of VoiceBank+DEMAND, got "
-            f"{data_folder} without wav files in\n{listing(missing)}\n"
-            f"Download the archives from {SOURCE}, unpack them there, and "
-            "pass --data_folder"
+            "data_folder must hold the four folders of VoiceBank+DEMAND, or "
+            f"your own pairs in clean/ and noisy/, got {data_folder} without "
+            f"audio files in\n{listing(missing)}\n"
+            f"Download the archives from {_SOURCE}, unpack them there, and "
+            "pass --data_folder; recipes/VoiceBank/README.md tells of own data"
         )
-    return splits
+    return _Corpus(data_folder, folders, is_plain=False)
 
 
-def _list_split(data_folder, split, suffixes, excluded):
+def _find_split(data_folder, split, rates, excluded):
     found = [
         Pair(
             *(
-                _find_wavs(data_folder, f"{side}_{split}_wav{suffix}", excluded)
+                _find_folder(data_folder, f"{side}_{split}", rate, excluded)
                 for side in Pair._fields
             )
         )
-        for suffix in suffixes
+        for rate in rates
     ]
-    whole = [pair for pair in found if pair.noisy and pair.clean]
+    whole = [pair for pair in found if all(pair)]
     either = Pair(*(first or last for first, last in zip(*found, strict=True)))
     return whole[0] if whole else either
 
 
-def _find_wavs(data_folder, name, excluded):
-    for folder in (data_folder / name, *sorted(data_folder.glob(f"*/{name}"))):
-        if folder.is_dir() and folder.parent != excluded:
-            if wavs := wavs_by_id(folder):
-                return wavs
-    return {}
+def _find_folder(data_folder, stem, rate, excluded):
+    for name in (f"{stem}{kind}{rate}" for kind in _KINDS):
+        places = (data_folder / name / name, data_folder / name)
+        for folder in (*places, *sorted(data_folder.glob(f"*/{name}"))):
+            if folder.parent != excluded and has_recordings(folder):
+                return folder
+    return None
 
 
-def _speaker(utterance_id):
-    return utterance_id.split("_")[0]
+def _list_sides(corpus, prepared_folder):
+    """Return ``{split: Pair of {id: path}}``."""
+    sides = {}
+    for split, folders in corpus.folders.items():
+        refuse_prepared_within(folders, prepared_folder)
+        sides[split] = Pair(
+            *(by_name(recordings_below(folder), folder) for folder in folders)
+        )
+    return sides
 
 
-def _check_speakers(train, valid_speakers):
-    speakers = sorted({_speaker(name) for name in train})
-    unknown = sorted(set(valid_speakers) - set(speakers))
-    if not valid_speakers or unknown:
+def _copy_namer(corpus, sample_rate):
+    """Return what gives the name of a resampled copy of a path."""
+    sides = [folder for pair in corpus.folders.values() for folder in pair]
+
+    def name_of(path):
+        (side,) = (folder for folder in sides if folder in path.parents)
+        root = corpus.root if corpus.is_plain else side.parent
+        first, *rest = cache_name(path, root).parts
+        return Path(f"{first}_{sample_rate / 1000:g}k", *rest)
+
+    return name_of
+
+
+def _checked(valid_speakers, speakers):
+    """Return the names of speakers to hold out, as text, sorted."""
+    if isinstance(valid_speakers, str | int | float | None):
+        valid_speakers = [] if valid_speakers is None else [valid_speakers]
+    # YAML reads a name such as 226 as a number.
+    wanted = sorted(map(str, valid_speakers))
+    known = sorted({*speakers.values()})
+    if not wanted or not {*wanted} <= {*known}:
         raise UserError(
             "valid_speakers must name speakers of the training split "
-            f"({', '.join(speakers)}), got {list(valid_speakers)}; put it "
-            "right, or unpack the whole training archive"
+            f"({', '.join(known)}), got {wanted}; pass e.g. --dataset "
+            f"'{{valid_speakers: [\"{known[-1]}\"]}}', in quotes where a name "
+            "is a number, or unpack the whole training archive"
         )
-    if set(valid_speakers) == set(speakers):
+    if wanted == known:
         raise UserError(
             "valid_speakers must leave a speaker to train on, got all "
-            f"{len(speakers)} of the training split; name fewer"
+            f"{len(known)} of the training split; name fewer"
         )
+    return wanted
 
 
-def _hold_out(train, valid_speakers):
-    """Split the pairs of the training archive into train and valid."""
-    held_out = {name for name in train if _speaker(name) in valid_speakers}
-    return (
-        {name: train[name] for name in train if name not in held_out},
-        {name: train[name] for name in train if name in held_out},
-    )
+def _split(pairs, corpus, speakers, rule):
+    """Return ``{split: pairs}`` of all three splits."""
+    if not corpus.is_plain:
+        held_out = rule["valid_speakers"]
+        parts = {"train": {}, "valid": {}}
+        for name, pair in pairs["train"].items():
+            is_held = speakers[name] in held_out
+            parts["valid" if is_held else "train"][name] = pair
+        return pairs | parts
+    shares = {
+        split: rule[f"{split}_share"]
+        for split in ("test", "valid")
+        if split not in pairs
+    }
+    splits = pairs | hold_out_speakers(pairs["train"], speakers, shares)
+    counts = ", ".join(f"{len(splits[name])} {name}" for name in _SPLITS)
+    held = " and ".join(shares) or "nothing"
+    print(f"Pairs of {corpus.root}: {counts}; held out: {held}", flush=True)
+    return splits

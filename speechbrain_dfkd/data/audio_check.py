@@ -1,5 +1,6 @@
 """Which recordings a model can be trained on, and what is wrong with others."""
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,10 @@ from tqdm import tqdm
 from speechbrain_dfkd.errors import UserError, listing
 
 UNREADABLE = "cannot be read as audio; copy or unpack them again"
+LFS_POINTER = (
+    "are Git LFS pointers in place of audio; fetch the audio with `git lfs "
+    "pull` where they were cloned"
+)
 TRUNCATED = "end before the length in their header; copy or unpack them again"
 EMPTY = "hold no samples; remove them with their noisy or clean twins"
 MULTICHANNEL = "have several channels; convert them to mono"
@@ -18,16 +23,32 @@ LOW_RATE = "are below sample_rate; get them at that rate or a higher one"
 NOT_FINITE = "hold NaN or infinite samples; remove them with their twins"
 SILENT = "are silent (all samples are equal); remove them with their twins"
 
-# RIFF sizes that a program writes when it cannot know the length beforehand.
-_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
+# From this size on, and 0: a program did not know the length beforehand. sox
+# writes this one, arecord 0x80000000, ffmpeg 0xFFFFFFFF.
+_UNKNOWN_FROM = 0x7FFFF000
+_BYTE_ORDER = {
+    b"RIFF": "little",
+    b"RF64": "little",
+    b"RIFX": "big",
+    b"FORM": "big",
+}
+# What libsndfile notes about a W64 or AU file that ends early.
+_SHORT = re.compile(
+    r"^ *(?:riff|Data Size) +: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
 
 
 class WavFile(NamedTuple):
-    """What the header of a recording says; ``frames`` are samples."""
+    """What the header of a recording says.
+
+    ``frames`` are samples; ``subtype`` is soundfile's name of their format,
+    and empty where nobody needs it.
+    """
 
     path: Path
     sample_rate: int
     frames: int
+    subtype: str = ""
 
 
 class BadAudio(ValueError):
@@ -74,7 +95,7 @@ def raise_if_bad(found):
     for bad in found:
         lines_of[bad.problem].append(bad.line)
     groups = [
-        f"{len(lines)} {problem}:\n{listing(lines)}"
+        f"{len(lines)} {problem}:\n{listing(lines, title=f'{problem}:')}"
         for problem, lines in lines_of.items()
     ]
     raise UserError(
@@ -103,14 +124,20 @@ def check_headers(paths, sample_rate: int):
         Names the files that are unreadable, truncated, empty, not mono or
         at a lower rate.
     """
-    wavs, found = [], []
+    found = read_headers(paths, sample_rate)
+    raise_if_bad([bad for bad in found if isinstance(bad, BadAudio)])
+    return found
+
+
+def read_headers(paths, sample_rate: int) -> list:
+    """Return a ``WavFile`` or the ``BadAudio`` of each path."""
+    found = []
     for path in tqdm(paths, desc="Reading headers", unit="file", leave=False):
         try:
-            wavs.append(check_header(path, sample_rate))
+            found.append(check_header(path, sample_rate))
         except BadAudio as bad:
             found.append(bad)
-    raise_if_bad(found)
-    return wavs
+    return found
 
 
 def check_header(path: Path, sample_rate: int, mono: bool = True):
@@ -131,32 +158,70 @@ def check_header(path: Path, sample_rate: int, mono: bool = True):
     """
     try:
         info = soundfile.info(path)
-        missing = _missing_bytes(path)
+        missing = _missing_bytes(path, info.extra_info)
     except (soundfile.SoundFileError, OSError) as error:
-        raise BadAudio(UNREADABLE, path, str(error)) from error
+        raise _unreadable(path, error) from error
     if missing > 0:
         raise BadAudio(TRUNCATED, path, f"{missing} bytes are missing")
     if info.frames == 0:
-        raise BadAudio(EMPTY, path)
+        raise BadAudio(EMPTY, path, f"in {path.stat().st_size} bytes")
     if mono and info.channels != 1:
         raise BadAudio(MULTICHANNEL, path, f"{info.channels} channels")
     if info.samplerate < sample_rate:
         raise BadAudio(LOW_RATE, path, f"{info.samplerate} Hz")
-    return WavFile(path, info.samplerate, info.frames)
+    return WavFile(path, info.samplerate, info.frames, info.subtype)
 
 
-def _missing_bytes(path):
-    """Compare the file's size with its RIFF header's.
+def _unreadable(path, error):
+    """Return the ``BadAudio`` of a file by what it begins with."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(200)
+    except OSError as reason:
+        return BadAudio(UNREADABLE, path, reason.strerror)
+    if head.startswith(b"version https://git-lfs"):
+        return BadAudio(LFS_POINTER, path)
+    text = head.decode("utf-8", "ignore").strip()
+    if text.isprintable() or text.startswith("<"):
+        detail = f"is text: {text.split(chr(10))[0][:40]!r}"
+        return BadAudio(UNREADABLE, path, detail if text else "is empty")
+    return BadAudio(UNREADABLE, path, str(error))
 
-    libsndfile silently shortens a truncated wav to what is there.
+
+def _missing_bytes(path, log):
+    """Return by how many bytes a file ends before its chunk of samples does.
+
+    libsndfile silently shortens a truncated file to what is there. The size
+    of the whole file in the header is wrong in many good files, so that
+    nothing follows from it.
     """
-    with open(path, "rb") as file:
-        magic, size = file.read(4), int.from_bytes(file.read(4), "little")
-    if magic != b"RIFF" or size in _UNKNOWN_SIZES:
-        return 0
-    # Some programs count a final padding byte that they do not write.
-    missing = size + 8 - path.stat().st_size
+    missing = _samples_end(path) - path.stat().st_size
+    if found := _SHORT.search(log):
+        length, there = map(int, found.groups())
+        missing = length - there if length < _UNKNOWN_FROM else 0
+    # Some programs count a padding byte that they do not write.
     return missing if missing > 1 else 0
+
+
+def _samples_end(path):
+    """Return where the chunk of samples ends; 0: that is not known."""
+    size, long_length = path.stat().st_size, 0
+    with open(path, "rb") as file:
+        order = _BYTE_ORDER.get(file.read(4))
+        file.seek(12)
+        while order and len(head := file.read(8)) == 8:
+            name, length = head[:4], int.from_bytes(head[4:], order)
+            start = file.tell()
+            if name in (b"data", b"SSND"):
+                # Some programs put the size of the file there.
+                is_odd = length in (0, size, size - 8)
+                if is_odd or length >= _UNKNOWN_FROM:
+                    length = long_length
+                return start + length if length else 0
+            if name == b"ds64":  # sizes of 64 bits, second that of the samples
+                long_length = int.from_bytes(file.read(16)[8:], order)
+            file.seek(start + length + length % 2)
+    return 0
 
 
 def read_samples(wav: WavFile):
@@ -180,7 +245,7 @@ def read_samples(wav: WavFile):
     try:
         samples, _ = soundfile.read(wav.path, dtype="float32")
     except (soundfile.SoundFileError, OSError) as error:
-        raise BadAudio(UNREADABLE, wav.path, str(error)) from error
+        raise _unreadable(wav.path, error) from error
     if len(samples) < wav.frames:
         found = f"{len(samples)} of {wav.frames} samples"
         raise BadAudio(TRUNCATED, wav.path, found)

@@ -1,16 +1,22 @@
 """The JSON files that list the utterances of a split.
 
 ``{utterance_id: {"noisy_wav": path, "clean_wav": path, "length": seconds}}``,
-the keys of SpeechBrain's own enhancement recipes, sorted by id.
+the keys of SpeechBrain's own enhancement recipes, sorted by id. A relative
+path is relative to the folder of the file; ``"test_set"`` may name one of
+several test sets.
 """
 
 import json
 from pathlib import Path
 
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.data.audio_check import BadAudio, read_headers
+from speechbrain_dfkd.errors import UserError, is_number, listing
 from speechbrain_dfkd.files import full_disk_is_user_error, write_atomically
 
-KEYS = ("noisy_wav", "clean_wav", "length")
+SIDES = ("noisy_wav", "clean_wav")
+KEYS = (*SIDES, "length")
+# A length in seconds may be rounded down by so much.
+_ROUNDED = 0.1
 
 
 def write_json(path, data):
@@ -71,7 +77,7 @@ def write_manifest(path, pairs, test_set_of: dict | None = None):
     write_json(path, entries)
 
 
-def read_manifest(path):
+def read_manifest(path) -> dict:
     """Read a manifest and check that every entry is complete.
 
     Arguments
@@ -82,28 +88,103 @@ def read_manifest(path):
     Returns
     -------
     dict
+        With whole paths.
 
     Raises
     ------
     UserError
-        If it is missing, not JSON, empty, or lacks keys.
+        If it is missing, not JSON, empty, or entries are not complete.
     """
     path = Path(path)
     entries = read_json(path)
     if not entries:
         raise _not_a_manifest(path, "no utterances")
-    lacking = [
-        f"{name} lacks {', '.join(missing)}"
+    wrong = [
+        f"{name} {problem}"
         for name, entry in entries.items()
-        if (missing := [key for key in KEYS if key not in entry])
+        if (problem := _problem(entry))
     ]
-    if lacking:
-        raise _not_a_manifest(path, f"entries that do not:\n{listing(lacking)}")
-    return entries
+    if wrong:
+        raise _not_a_manifest(path, f"entries that do not:\n{listing(wrong)}")
+    folder = path.absolute().parent
+    return {
+        name: entry | {side: str(folder / entry[side]) for side in SIDES}
+        for name, entry in entries.items()
+    }
+
+
+def _problem(entry):
+    """Return what is wrong with an entry, or nothing."""
+    if not isinstance(entry, dict):
+        return f"is {entry!r}"
+    if missing := [key for key in KEYS if key not in entry]:
+        return f"lacks {', '.join(missing)}"
+    for key in (*SIDES, *({"test_set"} & entry.keys())):
+        if not (isinstance(entry[key], str) and entry[key]):
+            return f"has {key} {entry[key]!r}, which is no text"
+        if "{data_root}" in entry[key]:
+            return f"has {{data_root}} in {key}: write what stands for it"
+    if not is_number(entry["length"], 1e-9, 1e9):
+        return f"has length {entry['length']!r}, which is no time in seconds"
+    return None
+
+
+def check_manifest(path, sample_rate: int) -> None:
+    """Check that the recordings of a manifest are there and as it says.
+
+    Arguments
+    ---------
+    path : str or Path
+        The JSON file.
+    sample_rate : int
+        Of the recordings, in Hz.
+
+    Raises
+    ------
+    UserError
+        Names what is not; also what ``read_manifest`` raises.
+    """
+    entries = read_manifest(path)
+    files = [Path(entry[side]) for entry in entries.values() for side in SIDES]
+    found = read_headers(files, sample_rate)
+    wrong = [
+        f"{name}: {problem}"
+        for (name, entry), pair in zip(
+            entries.items(), zip(found[::2], found[1::2], strict=True),
+            strict=True,
+        )
+        for problem in _unfit(entry["length"], pair, sample_rate)
+    ]  # fmt: skip
+    if wrong:
+        raise _not_a_manifest(
+            path,
+            f"{len(wrong)} that their recordings do not fit:\n{listing(wrong)}",
+        )
+
+
+def _unfit(length, pair, sample_rate):
+    """Return what is wrong with the recordings of an entry."""
+    bad = [wav for wav in pair if isinstance(wav, BadAudio)]
+    if bad:
+        return [f"{b.line}: {b.problem.partition(';')[0]}" for b in bad]
+    noisy, clean = pair
+    wrong = [
+        f"{wav.path} has {wav.sample_rate} Hz in place of {sample_rate}"
+        for wav in pair
+        if wav.sample_rate != sample_rate
+    ]
+    if noisy.frames != clean.frames:
+        wrong += [f"noisy {noisy.frames}, clean {clean.frames} samples"]
+    seconds = noisy.frames / noisy.sample_rate
+    # Cut to samples where it is read, so that half of one is too much.
+    if not seconds - _ROUNDED <= length < seconds + 0.5 / sample_rate:
+        wrong += [f"length {length} s, but its files have {seconds:g} s"]
+    return wrong
 
 
 def _not_a_manifest(path, found):
     return UserError(
         f"{path} must list utterances with {', '.join(KEYS)}, got {found}\n"
-        "Run the recipe without skip_prep to write it again"
+        "Put it right as recipes/VoiceBank/README.md says of own manifests, or "
+        "run the recipe without skip_prep to write it again"
     )

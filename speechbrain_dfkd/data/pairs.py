@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from speechbrain_dfkd.data.audio_check import check_headers
+from speechbrain_dfkd.data.audio_check import (
+    BadAudio,
+    raise_if_bad,
+    read_headers,
+)
 from speechbrain_dfkd.data.identical_pairs import refuse_identical
 from speechbrain_dfkd.data.resample_cache import cache_wavs
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.errors import Faults, UserError, listing
 
 _FILEID = re.compile(r"fileid_(\d+)$")
 
@@ -19,26 +23,6 @@ class Pair(NamedTuple):
 
     noisy: object
     clean: object
-
-
-def wavs_by_id(folder: Path):
-    """Return ``{file name without .wav: path}`` of a folder, sorted by id.
-
-    Hidden files, such as macOS's ``._a.wav`` that hold no audio, are left out.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> for name in ("b.wav", "a.WAV", "._a.wav", "a.txt"):
-    ...     (folder / name).touch()
-    >>> list(wavs_by_id(folder))
-    ['a', 'b']
-    """
-    return {
-        path.stem: path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() == ".wav" and not path.name.startswith(".")
-    }
 
 
 def by_fileid(paths, prefix: str = ""):
@@ -121,11 +105,19 @@ def match_pairs(splits):
     if alone:
         raise UserError(
             "data_folder must hold a clean and a noisy file of every "
-            f"utterance, got {len(alone)} without a twin:\n{listing(alone)}\n"
+            "utterance, of one name up to the suffix, got "
+            f"{len(alone)} without a twin:\n{listing(alone)}\n"
             "Unpack the archives again, or remove these files"
         )
+    return _joined(splits)
+
+
+def _joined(splits):
     return [
-        {name: Pair(noisy[name], clean[name]) for name in sorted(noisy)}
+        {
+            name: Pair(noisy[name], clean[name])
+            for name in sorted(noisy.keys() & clean.keys())
+        }
         for noisy, clean in splits
     ]
 
@@ -138,26 +130,33 @@ def check_pairs(pairs):
     pairs : dict
         ``{id: Pair}`` of ``audio_check.WavFile`` of one split.
     """
-    wavs = [wav for pair in pairs.values() for wav in pair]
-    usual, _ = Counter(wav.sample_rate for wav in wavs).most_common(1)[0]
-    _refuse(
-        [
-            f"{wav.path} has {wav.sample_rate} Hz"
-            for wav in wavs
-            if wav.sample_rate != usual
-        ],
-        f"one sample rate in a split, here {usual} Hz",
-        "Resample these files",
-    )
-    _refuse(
-        [
-            f"{name}: noisy {pair.noisy.frames}, clean {pair.clean.frames}"
-            for name, pair in pairs.items()
-            if pair.noisy.frames != pair.clean.frames
-        ],
-        "noisy and clean files of the same length in samples",
-        "Unpack the archives again, or remove both files of these utterances",
-    )
+    rates = Counter(wav.sample_rate for pair in pairs.values() for wav in pair)
+    usual = max(rates, key=rates.get, default=None)
+    faults = Faults()
+    with faults.kept():
+        _refuse(
+            [
+                f"{wav.path} has {wav.sample_rate} Hz"
+                for pair in pairs.values()
+                for wav in pair
+                if wav.sample_rate != usual
+            ],
+            f"one sample rate in a split, here {usual} Hz",
+            "Resample these files",
+        )
+    with faults.kept():
+        _refuse(
+            [
+                f"{name}: noisy {pair.noisy.frames}, clean {pair.clean.frames}"
+                for name, pair in pairs.items()
+                if pair.noisy.frames != pair.clean.frames
+            ],
+            "noisy and clean files of the same length in samples",
+            "Unpack the archives again, or remove both files of these "
+            "utterances (mp3 and other lossy encoders add samples: encode "
+            "both sides alike, or keep wav or FLAC)",
+        )
+    faults.raise_if_any()
 
 
 def _refuse(lines, constraint, remedy):
@@ -172,23 +171,23 @@ def cache_pairs(
     splits,
     folder: Path,
     sample_rate: int,
+    name_of: Callable,
     n_jobs: int | None = None,
-    name_of: Callable | None = None,
 ):
     """Check all recordings of all splits and resample those that need it.
 
     Arguments
     ---------
-    splits : list of dict
-        ``{id: Pair}`` of paths for each split.
+    splits : list of Pair
+        ``{id: path}`` of the noisy and of the clean side of each split.
     folder : Path
-        The resampled copy of ``<name>/a.wav`` is ``<name>_16k/a.wav`` in it.
+        Gets the resampled copies.
     sample_rate : int
         In Hz.
+    name_of : callable
+        Gives the name within ``folder`` of the copy of a path.
     n_jobs : int, optional
         Worker processes; by default one for each processor.
-    name_of : callable, optional
-        Gives another name within ``folder`` to the copy of a path.
 
     Returns
     -------
@@ -201,20 +200,36 @@ def cache_pairs(
         Names the recordings that cannot be used, over all splits; or all
         pairs of a split are identical.
     """
-    paths = [
-        path for pairs in splits for pair in pairs.values() for path in pair
-    ]
-    wavs = check_headers(paths, sample_rate)
-    for pairs in _replaced(splits, paths, wavs):
-        check_pairs(pairs)
-    suffix = f"_{sample_rate / 1000:g}k"
-    name_of = name_of or (lambda p: Path(f"{p.parent.name}{suffix}", p.name))
+    pairs = _joined(splits)
+    paths = [p for split in pairs for pair in split.values() for p in pair]
+    wavs = read_headers(paths, sample_rate)
+    _refuse_unfit(splits, _replaced(pairs, paths, wavs))
     targets = [folder / name_of(path) for path in paths]
     cached = cache_wavs(wavs, targets, sample_rate, folder, n_jobs)
-    checked = _replaced(splits, paths, cached)
-    for pairs in checked:
-        refuse_identical(pairs, n_jobs)
+    checked = _replaced(pairs, paths, cached)
+    for split in checked:
+        refuse_identical(split, n_jobs)
     return checked
+
+
+def _refuse_unfit(splits, found):
+    """Raise one error for all that names and headers tell."""
+    faults = Faults()
+    with faults.kept():
+        match_pairs(splits)
+    wavs = [wav for pairs in found for pair in pairs.values() for wav in pair]
+    with faults.kept():
+        raise_if_bad([bad for bad in wavs if isinstance(bad, BadAudio)])
+    for pairs in found:
+        with faults.kept():
+            check_pairs(
+                {
+                    name: pair
+                    for name, pair in pairs.items()
+                    if not any(isinstance(wav, BadAudio) for wav in pair)
+                }
+            )
+    faults.raise_if_any()
 
 
 def _replaced(splits, paths, wavs):

@@ -10,17 +10,25 @@ from speechbrain_dfkd.errors import UserError, listing
 MARKER = "prepared.json"
 
 
-def fingerprint(paths):
-    """Describe files by their number and a hash of names, sizes and times.
+# Of a folder so many files are looked into, and so much of each.
+_SAMPLED, _SAMPLE_BYTES = 16, 65536
+
+
+def fingerprint(paths, root: Path) -> dict:
+    """Describe files, so that a change of one or another corpus is noticed.
 
     Arguments
     ---------
     paths : iterable of Path
-        Existing files; the order does not matter.
+        Existing files below ``root``; the order does not matter.
+    root : Path
+        The corpus; the description does not depend on where it lies.
 
     Returns
     -------
     dict
+        ``files``, their number; ``content``, a hash of their names, sizes and
+        some of their bytes; ``state``, one of names, sizes and times.
 
     Raises
     ------
@@ -29,12 +37,12 @@ def fingerprint(paths):
 
     Example
     -------
-    >>> path = Path(getfixture("tmpdir")) / "a.wav"
-    >>> path.touch()
-    >>> fingerprint([path])["files"]
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> (folder / "a.wav").touch()
+    >>> fingerprint([folder / "a.wav"], folder)["files"]
     1
     """
-    digest = hashlib.sha256()
+    content, state = hashlib.sha256(), hashlib.sha256()
     paths = sorted(paths)
     if gone := [str(path) for path in paths if not path.exists()]:
         raise UserError(
@@ -43,10 +51,35 @@ def fingerprint(paths):
             "remove the links"
         )
     for path in paths:
-        stat = path.stat()
-        line = f"{path} {stat.st_size} {stat.st_mtime_ns}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
-    return {"files": len(paths), "sha256": digest.hexdigest()}
+        stat, name = path.stat(), path.relative_to(root)
+        content.update(f"{name} {stat.st_size}\n".encode())
+        state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
+        content.update(_sample(path))
+    return {
+        "files": len(paths),
+        "content": content.hexdigest(),
+        "state": state.hexdigest(),
+    }
+
+
+def _sample(path):
+    try:
+        with open(path, "rb") as file:
+            file.seek(path.stat().st_size // 2)
+            return file.read(_SAMPLE_BYTES)
+    except OSError as error:  # the check of all recordings will name it
+        return str(error.errno).encode()
+
+
+def refuse_prepared_within(folders, prepared_folder: Path) -> None:
+    """Refuse to write copies where recordings are looked for."""
+    for folder in folders:
+        if folder in (prepared_folder, *prepared_folder.parents):
+            raise UserError(
+                f"prepared_folder must lie outside of {folder}, got "
+                f"{prepared_folder}; pass another --results_folder"
+            )
 
 
 class Preparation:
@@ -59,13 +92,14 @@ class Preparation:
     manifests : list of str or Path
         The JSON files it makes.
     source : dict
-        JSON-serializable: ``"data_folder"`` and all else that the result
-        depends on (settings and fingerprints).
+        JSON-serializable: ``"data_folder"``, ``"files"`` with fingerprints,
+        and all else that the result depends on.
 
     Example
     -------
     >>> folder = Path(getfixture("tmpdir"))
-    >>> preparation = Preparation(folder, [], {"data_folder": "/a"})
+    >>> source = {"data_folder": "/a", "files": {}}
+    >>> preparation = Preparation(folder, [], source)
     >>> preparation.is_done()
     False
     >>> with preparation:
@@ -79,6 +113,7 @@ class Preparation:
         self.manifests = [Path(manifest) for manifest in manifests]
         self.source = source
         self._refuse_other_data()
+        self._refuse_own_manifests()
 
     def _stored(self):
         if not self.marker.exists():
@@ -92,14 +127,29 @@ class Preparation:
             ) from error
 
     def _refuse_other_data(self):
+        """Let a corpus that was moved go on, but do not mix two of them."""
         stored = self._stored()
-        if stored and stored["data_folder"] != self.source["data_folder"]:
+        if not stored or stored["data_folder"] == self.source["data_folder"]:
+            return
+        if _content(stored["files"]) != _content(self.source["files"]):
             raise UserError(
                 f"prepared_folder {self.marker.parent} must hold the "
                 f"preparation of {self.source['data_folder']}, got that of "
-                f"{stored['data_folder']}; pass another --results_folder, or "
-                "delete it"
+                f"{stored['data_folder']}, which held other files; pass "
+                "another --results_folder, or delete it"
             )
+
+    def _refuse_own_manifests(self):
+        if self._stored():
+            return
+        folder = self.marker.parent
+        for path in self.manifests:
+            if path.exists() and folder not in path.absolute().parents:
+                raise UserError(
+                    f"{path} must be free to write a manifest to, got one that "
+                    "no preparation wrote; pass --skip_prep True to use it, or "
+                    "another name"
+                )
 
     def was_done(self) -> bool:
         """Whether it was done once, perhaps from other files or settings."""
@@ -113,12 +163,19 @@ class Preparation:
 
     def __enter__(self):
         # An old marker must not vouch for a mixture of old and new manifests.
-        self.marker.unlink(missing_ok=True)
+        if stored := self._stored():
+            write_json(self.marker, stored | {"unfinished": True})
         return self
 
     def __exit__(self, error_type, error, traceback):
         if error_type is None:
             write_json(self.marker, self.source)
+
+
+def _content(files):
+    if isinstance(files, list):  # of before a corpus could be moved
+        return None
+    return {name: kind.get("content") for name, kind in files.items()}
 
 
 def _wavs_exist(manifest):

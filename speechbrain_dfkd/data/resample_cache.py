@@ -13,17 +13,17 @@ import os
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from joblib import Parallel, cpu_count, delayed
 from scipy import signal
+from scipy.io import wavfile
 from tqdm import tqdm
 
 from speechbrain_dfkd.data.audio_check import (
+    SILENT,
     BadAudio,
     WavFile,
     raise_if_bad,
     read_samples,
-    require_sound,
 )
 from speechbrain_dfkd.files import (
     full_disk_is_user_error,
@@ -32,6 +32,13 @@ from speechbrain_dfkd.files import (
 )
 
 HEADER_BYTES = 44
+_FLOAT_HEADER_BYTES = 58
+# Samples of these kinds lose nothing in a copy of 16 bits.
+_FITS_16_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
+# Below this peak the copy's own rounding would be heard.
+_QUIET = 2**-6
+# What the filter leaves of a recording whose sound lies above the new band.
+_RESIDUE = 1e-4
 ZERO_CROSSINGS = 64
 # Flat to 0.1 dB up to 90 % of the new Nyquist frequency, -100 dB from it on.
 ROLLOFF, KAISER_BETA = 0.95, 10.0
@@ -81,38 +88,56 @@ def resample(samples, source_rate: int, target_rate: int):
 
 
 def at_rate(wav: WavFile, target: Path, sample_rate: int):
-    """Return the recording to train on: ``wav`` itself, or a copy to make."""
+    """Return the recording to train on: ``wav`` itself, or a copy to make.
+
+    The copy has 16 bits where these hold all of it, else 32.
+    """
     if wav.sample_rate == sample_rate:
         return wav
     up, down = _ratio(wav.sample_rate, sample_rate)
-    return WavFile(target, sample_rate, -(-wav.frames * up // down))
+    subtype = "PCM_16" if wav.subtype in _FITS_16_BIT else "FLOAT"
+    frames = -(-wav.frames * up // down)
+    return WavFile(target, sample_rate, frames, subtype)
 
 
 def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
-    """Return samples as a 16-bit wav file."""
-    # Encoded in memory: libsndfile does not say that a disk is full.
+    """Return samples as a wav file of their type: int16 or float32."""
+    # Encoded in memory: what writes the file then says when a disk is full.
+    # By scipy: libsndfile would put the time into a file of float32.
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, "PCM_16", format="WAV")
+    wavfile.write(buffer, sample_rate, samples)
     return buffer.getvalue()
 
 
-def _cached_bytes(cached):
-    return HEADER_BYTES + 2 * cached.frames
+def _copy_bytes(samples, cached):
+    """Return a copy's content, nothing of which is clipped or rounded away."""
+    peak = np.abs(samples).max()
+    if cached.subtype == "PCM_16" and _QUIET <= peak < 1 - 2**-15:
+        samples = np.rint(samples * 32768).astype("i2")
+    return wav_bytes(samples, cached.sample_rate)
 
 
-def _is_done(wav, cached):
-    """A cached file carries the time of its source; half of one does not."""
+def _cached_bytes(cached, subtype=None):
+    if (subtype or cached.subtype) == "PCM_16":
+        return HEADER_BYTES + 2 * cached.frames
+    return _FLOAT_HEADER_BYTES + 4 * cached.frames
+
+
+def is_cached(wav: WavFile, cached: WavFile) -> bool:
+    """Tell whether a copy was made of the recording as it is now.
+
+    It carries the time of its source; half of one does not.
+    """
     if cached is wav or not cached.path.exists():
         return False
     source, target = wav.path.stat(), cached.path.stat()
-    return (target.st_mtime_ns, target.st_size) == (
-        source.st_mtime_ns,
-        _cached_bytes(cached),
-    )
+    sizes = {_cached_bytes(cached, kind) for kind in (cached.subtype, "FLOAT")}
+    is_of_now = target.st_mtime_ns == source.st_mtime_ns
+    return is_of_now and target.st_size in sizes
 
 
 def _pending(jobs):
-    return [(wav, cached) for wav, cached in jobs if not _is_done(wav, cached)]
+    return [(wav, cached) for wav, cached in jobs if not is_cached(wav, cached)]
 
 
 def _bytes_to_write(jobs):
@@ -144,12 +169,12 @@ def check_or_cache(wav: WavFile, cached: WavFile):
         samples = read_samples(wav)
         if cached == wav:
             return None
-        samples = resample(samples, wav.sample_rate, cached.sample_rate)
-        samples = np.rint(samples * 32768).clip(-32768, 32767).astype("i2")
-        require_sound(samples, wav.path)
+        copy = resample(samples, wav.sample_rate, cached.sample_rate)
+        if np.ptp(copy) <= _RESIDUE * np.ptp(samples):
+            raise BadAudio(SILENT, wav.path, f"at {cached.sample_rate} Hz")
     except BadAudio as bad:
         return bad
-    write_atomically(cached.path, wav_bytes(samples, cached.sample_rate))
+    write_atomically(cached.path, _copy_bytes(copy, cached))
     os.utime(cached.path, ns=(mtime_ns, mtime_ns))
     return None
 

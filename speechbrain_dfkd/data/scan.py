@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import os
 from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
@@ -17,73 +16,14 @@ from speechbrain_dfkd.data.audio_check import (
     read_samples,
     require_sound,
 )
-from speechbrain_dfkd.data.pairs import cache_pairs, match_pairs
-from speechbrain_dfkd.data.resample_cache import at_rate, check_or_cache
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.data.audio_files import cache_name
+from speechbrain_dfkd.data.pairs import cache_pairs
+from speechbrain_dfkd.data.resample_cache import (
+    at_rate,
+    check_or_cache,
+    is_cached,
+)
 from speechbrain_dfkd.files import full_disk_is_user_error
-
-SUFFIXES = (".wav", ".flac")
-
-
-def recordings_below(folder: Path):
-    """Return the wav and FLAC files of a folder and its sub-folders, sorted.
-
-    Hidden files, such as macOS's ``._a.wav`` that hold no audio, are left out.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> (folder / "sub").mkdir()
-    >>> for name in ("b.wav", "sub/a.FLAC", "._a.wav", "a.txt"):
-    ...     (folder / name).touch()
-    >>> [str(path.relative_to(folder)) for path in recordings_below(folder)]
-    ['b.wav', 'sub/a.FLAC']
-    """
-    return sorted(
-        Path(parent, name)
-        for parent, names in _walk(folder)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    )
-
-
-def _walk(folder):
-    """Yield each folder, through links too, with the files in it."""
-    seen = {}
-    for parent, _, names in os.walk(
-        folder, onerror=_refuse_unlistable, followlinks=True
-    ):
-        # Else a link to a folder above itself multiplies what is in it.
-        first = seen.setdefault(os.path.realpath(parent), parent)
-        if first != parent:
-            raise UserError(
-                f"{folder} must hold each folder once, got {parent}, which is "
-                f"{first}; remove this link"
-            )
-        yield parent, names
-
-
-def _refuse_unlistable(error):
-    # A folder that is not there has no recordings, but os.walk would also
-    # leave out those of one that it may not read.
-    if not isinstance(error, FileNotFoundError):
-        raise UserError(
-            f"{error.filename} must be a folder that can be listed, got: "
-            f"{error.strerror}; put its rights right, or remove it"
-        ) from error
-
-
-def cache_name(path: Path, root: Path):
-    """Return the name, relative to a cache, of the copy of ``root``'s file.
-
-    Example
-    -------
-    >>> cache_name(Path("/dns/clean/a/b.flac"), Path("/dns")).as_posix()
-    'clean/a/b.flac.wav'
-    """
-    name = path.relative_to(root)
-    is_wav = name.suffix == ".wav"
-    return name if is_wav else name.with_name(f"{name.name}.wav")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +60,7 @@ class CorpusScan:
             cache=self.cache,
             sample_rate=self.sample_rate,
         )
-        return _scan(paths, check, self.cache, self.n_jobs)
+        return _scan(paths, check, self.root, self.cache, self.n_jobs)
 
     def responses(self, paths) -> list:
         """Return the ``WavFile`` of impulse responses, in their order.
@@ -129,7 +69,7 @@ class CorpusScan:
         on, with any number of channels.
         """
         check = functools.partial(_check_response, sample_rate=self.sample_rate)
-        return _scan(paths, check, self.cache, self.n_jobs)
+        return _scan(paths, check, self.root, self.cache, self.n_jobs)
 
     def pairs(self, splits) -> list:
         """Return ``{id: Pair}`` to train on of each split.
@@ -140,18 +80,19 @@ class CorpusScan:
             ``{id: path}`` of the noisy and of the clean side.
         """
         return cache_pairs(
-            match_pairs(splits),
+            splits,
             self.cache,
             self.sample_rate,
+            lambda path: cache_name(path, self.root),
             self.n_jobs,
-            name_of=lambda path: cache_name(path, self.root),
         )
 
 
 def _check_recording(path, root, cache, sample_rate):
     wav = check_header(path, sample_rate)
     cached = at_rate(wav, cache / cache_name(path, root), sample_rate)
-    if bad := check_or_cache(wav, cached):
+    bad = None if is_cached(wav, cached) else check_or_cache(wav, cached)
+    if bad:
         raise bad
     return cached
 
@@ -180,10 +121,10 @@ def _state(path):
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def _scan(paths, check, cache, n_jobs):
+def _scan(paths, check, root, cache, n_jobs):
     cache.mkdir(parents=True, exist_ok=True)
     log = cache / "scanned.jsonl"
-    found = _known(log)
+    found = _known(log, root)
     wavs = {path: wav for path in paths if (wav := _current(found, path))}
     found.clear()
     pending = [path for path in paths if path not in wavs]
@@ -202,29 +143,40 @@ def _scan(paths, check, cache, n_jobs):
                 bad.append(result)
                 continue
             wavs[path] = result
-            row = [str(path), state, str(result.path), *result[1:]]
+            row = [_relative(path, root), state, _relative(result.path, cache)]
             # In front: a last line that a kill cut short stays alone.
-            stream.write("\n" + json.dumps(row))
+            stream.write("\n" + json.dumps([*row, *result[1:]]))
             stream.flush()
     raise_if_bad(bad)
     return [wavs[path] for path in paths]
 
 
-def _known(log):
+def _relative(path, folder):
+    # So that a corpus or cache that was moved is known again; what is used in
+    # place is not in the cache.
+    return str(path.relative_to(folder)) if folder in path.parents else None
+
+
+def _known(log, root):
     """Return {path: (state, WavFile)}; a last line that was cut is ignored."""
     if not log.exists():
         return {}
     found = {}
     for line in log.read_text().splitlines():
         try:
-            path, state, target, sample_rate, frames = json.loads(line)
-        except ValueError:
+            name, state, target, *header = json.loads(line)
+            wav = WavFile(
+                log.parent / target if target else root / name, *header
+            )
+        except (ValueError, TypeError):
             continue
-        found[path] = state, WavFile(Path(target), sample_rate, frames)
+        # Lines of before there were subtypes may tell of copies that clip.
+        if wav.subtype or wav.path == root / name:
+            found[root / name] = state, wav
     return found
 
 
 def _current(found, path):
-    state, wav = found.get(str(path), (None, None))
+    state, wav = found.get(path, (None, None))
     is_current = wav and state == _state(path) and wav.path.exists()
     return wav if is_current else None

@@ -1,26 +1,53 @@
 """Prepares and opens the data that a leaf names."""
 
+from pathlib import Path
+
 from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_dfkd.data.dataset import make_datasets
+from speechbrain_dfkd.data.manifest import check_manifest
+from speechbrain_dfkd.errors import Faults, whole_lists_in
+
+REFUSED = "refused_files.txt"
 
 
 def prepare_splits(hparams: dict) -> None:
     """Make the manifests, and the demo corpus where there is no other.
 
+    A list of files that is too long for an error goes to ``prepared_folder``.
+
     Arguments
     ---------
     hparams : dict
-        Objects of a leaf; with ``skip_prep`` nothing is done.
+        Objects of a leaf; with ``skip_prep`` its manifests are checked.
     """
-    if hparams["skip_prep"]:
-        return
-    dataset = hparams["dataset"]
-    if dataset["demo_corpus"] is not None:
-        run_on_main(dataset["demo_corpus"], args=[hparams["data_folder"]])
-    keys = ["data_folder", "prepared_folder", "train_annotation"]
-    keys += ["valid_annotation", "test_annotation", "sample_rate"]
-    run_on_main(dataset["prepare"], kwargs={key: hparams[key] for key in keys})
+    run_on_main(_prepare, args=[hparams])
+
+
+def _prepare(hparams):
+    folder = Path(hparams["prepared_folder"]).expanduser()
+    with whole_lists_in(folder / REFUSED):
+        if hparams["skip_prep"]:
+            _check_manifests(hparams)
+            return
+        dataset = hparams["dataset"]
+        if dataset["demo_corpus"] is not None:
+            dataset["demo_corpus"](hparams["data_folder"])
+        keys = ["data_folder", "prepared_folder", "train_annotation"]
+        keys += ["valid_annotation", "test_annotation", "sample_rate"]
+        dataset["prepare"](**{key: hparams[key] for key in keys})
+
+
+def _check_manifests(hparams):
+    faults = Faults()
+    for split in ("train", "valid", "test"):
+        # Where a training tolerates files that are gone, it replaces them.
+        tolerates = "max_unreadable_share" in hparams["dataset"]
+        if split != "train" or not tolerates:
+            with faults.kept():
+                path = hparams[f"{split}_annotation"]
+                check_manifest(path, hparams["sample_rate"])
+    faults.raise_if_any()
 
 
 def open_splits(hparams: dict) -> dict:

@@ -1,5 +1,7 @@
 """Every recording that cannot be trained on is refused, by name."""
 
+import struct
+
 import numpy as np
 import pytest
 import soundfile
@@ -68,14 +70,71 @@ def test_good_audio_is_accepted(write_noise, tmp_path):
     _check(write_noise(tmp_path / "good.wav"))
 
 
-def test_an_unknown_length_in_the_header_is_no_truncation(
-    write_noise, tmp_path
-):
-    path = write_noise(tmp_path / "streamed.wav")
-    data = bytearray(path.read_bytes())
-    data[4:8] = b"\xff\xff\xff\xff"
-    path.write_bytes(data)
+def _patched(riff=None, data=None):
+    """Return what rewrites the sizes in a wav; functions of the file's own."""
+
+    def rewrite(path):
+        content = bytearray(path.read_bytes())
+        start = content.index(b"data") + 4
+        for offset, size in ((4, riff), (start, data)):
+            if size is not None:
+                value = size(len(content)) if callable(size) else size
+                content[offset : offset + 4] = struct.pack("<I", value)
+        path.write_bytes(content)
+
+    return rewrite
+
+
+def _with_a_chunk_after(path):
+    path.write_bytes(path.read_bytes() + b"LIST\x04\0\0\0abcd")
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        _patched(0xFFFFFFFF),
+        _patched(0xFFFFFFFF, 0xFFFFFFFF),
+        _patched(0x7FFFF024, 0x7FFFF000),  # sox to a pipe
+        _patched(0x80000024, 0x80000000),  # arecord
+        _patched(0),
+        _patched(lambda size: size),  # too large by 8
+        _patched(lambda size: size - 4),
+        _patched(lambda size: size, lambda size: size),
+        _with_a_chunk_after,
+    ],
+)
+def test_a_wav_whose_samples_are_whole_is_taken(rewrite, write_noise, tmp_path):
+    path = write_noise(tmp_path / "whole.wav")
+    rewrite(path)
+    [wav] = check_headers([path], 16000)
+    assert wav.frames == len(read_samples(wav)) == 480
+
+
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "W64", "AU", "FLAC"])
+def test_a_file_that_ends_early_is_refused(kind, tmp_path):
+    path = tmp_path / f"cut.{kind.lower()}"
+    wav = np.random.default_rng(0).uniform(-0.3, 0.3, 16000)
+    soundfile.write(path, wav, 16000, format=kind)
     _check(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="must hold whole"):
+        _check(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid 0", "git lfs pull"),
+        ("<!DOCTYPE html>\n<html>", "is text: '<!DOCTYPE html>'"),
+        ("", "is empty"),
+    ],
+)
+def test_what_is_no_audio_is_said(content, said, tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_text(content)
+    with pytest.raises(UserError) as error:
+        check_headers([path], 16000)
+    assert said in str(error.value)
 
 
 def test_all_problems_are_reported_at_once(write_noise, tmp_path):

@@ -210,6 +210,32 @@ def test_adding_files_moves_none(corpus, prepare, checked, write_noise):
     assert os.path.exists(copy) and len(checked) == 33
 
 
+def test_every_format_is_mixed(corpus, prepare):
+    kinds = ("mp3", "ogg", "aiff", "flac", "W64")
+    for i, path in enumerate(sorted((corpus / "noise").rglob("*.wav"))):
+        wav, rate = soundfile.read(path)
+        kind = kinds[i % 5]
+        soundfile.write(path.with_suffix(f".{kind}"), wav, rate, format=kind)
+        path.unlink()
+    noises = prepare(corpus)[0]["noise"]
+    held = Path(noises).with_name("valid_noise.npy")
+    assert len(names(noises) | names(held)) == 12
+
+
+def test_a_corpus_that_moved_goes_on(corpus, prepare, checked, tmp_path):
+    before = prepare(corpus)
+    kept = {os.path.basename(path) for path in names(before[0]["speech"])}
+    corpus = corpus.rename(tmp_path / "moved")
+    checked.clear()
+    after = prepare(corpus)
+    assert not checked, "nothing is read again"
+    assert all(map(os.path.exists, names(after[0]["speech"])))
+    assert {os.path.basename(p) for p in names(after[0]["speech"])} == kept
+    os.truncate(corpus / "noise/a/1.wav", 0)
+    with pytest.raises(UserError, match="is empty"):
+        prepare(corpus)
+
+
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_a_spoilt_manifest_is_written_again(name, corpus, prepare, tmp_path):
     expected = prepare(corpus)

@@ -13,6 +13,7 @@ import soundfile
 from speechbrain_dfkd import files
 from speechbrain_dfkd.data import resample_cache
 from speechbrain_dfkd.data.audio_check import check_headers
+from speechbrain_dfkd.data.reading import read_wav
 from speechbrain_dfkd.data.resample_cache import cache_wavs, resample
 from speechbrain_dfkd.errors import UserError
 
@@ -119,6 +120,62 @@ def test_files_at_the_rate_are_checked_and_used_in_place(write_noise, tmp_path):
     with pytest.raises(UserError, match=r"1 are silent.*\n.*silent\.wav"):
         both = check_headers([good, silent], 16000)
         cache_wavs(both, [out / "good.wav", out / "b"], 16000, out, 1)
+
+
+def _copy(path, out):
+    """Return the samples of a file's copy, and their type."""
+    wavs = check_headers([path], 16000)
+    [wav] = cache_wavs(wavs, [out / path.name], 16000, out, 1)
+    assert cache_wavs(wavs, [out / path.name], 16000, out, 1) == [wav]
+    return read_wav(wav.path, 16000).numpy(), soundfile.info(wav.path).subtype
+
+
+@pytest.mark.parametrize("scale", [32768.0, 4.0, 1.0, 1e-4, 1e-12])
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_float_recordings_of_any_level_keep_all_digits(
+    scale, subtype, tmp_path
+):
+    path = tmp_path / "float.wav"
+    wav = np.random.default_rng(0).uniform(-1, 1, 4800).astype("f4")
+    soundfile.write(path, wav * scale, 48000, subtype=subtype)
+    copy, kind = _copy(path, tmp_path / "out")
+    assert kind == "FLOAT"
+    expected = resample(wav, 48000, 16000)
+    assert np.allclose(copy / scale, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("peak", "subtype", "kind"),
+    [
+        (0.5, "PCM_16", "PCM_16"),
+        (0.5, "PCM_24", "FLOAT"),
+        (0.002, "PCM_16", "FLOAT"),  # rounding again would be heard
+    ],
+)
+def test_16_bits_are_used_where_they_hold_all(peak, subtype, kind, tmp_path):
+    path = tmp_path / "pcm.wav"
+    soundfile.write(path, peak * _tone(500, 48000), 48000, subtype=subtype)
+    assert _copy(path, tmp_path / "out")[1] == kind
+
+
+def test_what_resampling_raises_above_full_scale_is_kept(tmp_path):
+    path = tmp_path / "clipped.wav"
+    wav = np.sign(np.random.default_rng(0).standard_normal(4800))
+    soundfile.write(path, wav, 48000, subtype="PCM_16")
+    source = soundfile.read(path, dtype="float32")[0]
+    copy, _ = _copy(path, tmp_path / "out")
+    assert np.abs(copy).max() > 1
+    assert np.allclose(copy, resample(source, 48000, 16000))
+
+
+def test_a_copy_of_float_that_an_older_version_clipped_is_made_again(tmp_path):
+    path, out = tmp_path / "float.wav", tmp_path / "out"
+    soundfile.write(path, 4 * _tone(500, 48000), 48000, subtype="FLOAT")
+    out.mkdir()
+    soundfile.write(out / path.name, np.ones(16000), 16000, subtype="PCM_16")
+    state = path.stat()
+    os.utime(out / path.name, ns=(state.st_mtime_ns, state.st_mtime_ns))
+    assert np.abs(_copy(path, out)[0]).max() > 3.9
 
 
 def test_sound_that_the_cache_cannot_hold_is_silence(tmp_path):

@@ -196,10 +196,40 @@ def test_a_killed_preparation_goes_on(corpus, prepare, tmp_path, write_noise):
     assert len(kept) >= len(before) - 1
 
 
-def test_another_corpus_needs_another_folder(corpus, prepare):
+def test_another_corpus_needs_another_folder(corpus, prepare, write_noise):
     prepare(corpus("one"))
+    for path in (two := corpus("two")).rglob("noisy_*/*.wav"):
+        write_noise(path, frames=4800, seed=99)  # of the same length
     with pytest.raises(UserError, match="--results_folder"):
-        prepare(corpus("two"))
+        prepare(two)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_a_corpus_that_moved_goes_on(rate, corpus, prepare, reads, tmp_path):
+    old = corpus("old", rate)
+    before = prepare(old)
+    new = old.rename(tmp_path / "new")
+    reads.clear()
+    after = prepare(new)
+    assert [[*split] for split in after] == [[*split] for split in before]
+    for entry in after[0].values():
+        assert Path(entry["noisy_wav"]).exists()
+    if rate == 48000:
+        assert after == before and not reads, "the copies are used again"
+    assert prepare(new) == after
+
+
+def test_own_manifests_are_not_written_over(
+    corpus, voicebank_prepare, tmp_path
+):
+    mine = tmp_path / "mine.json"
+    mine.write_text("{}")
+    paths = [mine, tmp_path / "out/valid.json", tmp_path / "out/test.json"]
+    with pytest.raises(UserError, match=r"mine\.json must be free.*skip_prep"):
+        voicebank_prepare.prepare_voicebank(
+            str(corpus()), tmp_path / "out", *paths, n_jobs=1
+        )
+    assert mine.read_text() == "{}"
 
 
 @pytest.mark.parametrize("missing", FOLDERS)
@@ -207,10 +237,10 @@ def test_missing_and_empty_folders_are_named(missing, corpus, prepare):
     folder = corpus() / missing
     for path in folder.iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=rf"wav files in\n  {missing}\nDown"):
+    with pytest.raises(UserError, match=rf"audio files in\n  {missing}\nDown"):
         prepare(folder.parent)
     folder.rmdir()
-    with pytest.raises(UserError, match=rf"wav files in\n  {missing}\nDown"):
+    with pytest.raises(UserError, match=rf"audio files in\n  {missing}\nDown"):
         prepare(folder.parent)
 
 
@@ -232,8 +262,18 @@ def test_a_bad_file_stops_before_any_manifest(corpus, prepare, tmp_path):
         (["p226", "p999"], "must name speakers of .*p226, p227.*p999"),
         ([], "must name speakers"),
         (["p226", "p227", "p228", "p287"], "must leave a speaker"),
+        ([123], "must name speakers .*in quotes where a name is a number"),
     ],
 )
 def test_impossible_valid_speakers(speakers, message, corpus, prepare):
     with pytest.raises(UserError, match=message):
         prepare(corpus(), valid_speakers=speakers)
+
+
+def test_speakers_may_be_numbers(corpus, prepare):
+    data_folder = corpus(rate=16000)
+    for path in data_folder.rglob("p*.wav"):
+        path.rename(path.with_name(path.name[1:]))
+    _, valid, _ = prepare(data_folder, valid_speakers=[226, "287"])
+    assert list(valid) == ["226_001", "287_001"]
+    assert prepare(data_folder, valid_speakers=226)[1].keys() == {"226_001"}
