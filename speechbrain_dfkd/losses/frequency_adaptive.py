@@ -194,5 +194,5 @@ def cosine_distance(
 
 def _histogram(crossover: Tensor, valid: Tensor, n_bins: int) -> Tensor:
     """Count the valid frames per crossover bin, [F]; no wait for a GPU."""
-    counts = torch.zeros(n_bins, device=crossover.device)
+    counts = crossover.new_zeros(n_bins, dtype=torch.float32)
     return counts.scatter_add(0, crossover.flatten(), valid.flatten().float())

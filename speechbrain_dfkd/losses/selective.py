@@ -184,6 +184,6 @@ def choose_patches(
     ranked = gap.masked_fill(~candidates, -torch.inf).flatten(1)
     n_candidates = candidates.flatten(1).sum(1, keepdim=True)
     n_chosen = (fraction * n_candidates).long().clamp_min(1)
-    ordered = ranked.sort(dim=1, descending=True).values
+    ordered = ranked.sort(descending=True).values
     least = ordered.gather(1, n_chosen - 1)
     return candidates & (gap >= least[:, :, None])

@@ -51,6 +51,15 @@ def test_spectrum_matches_the_reference(pair, compression, complex_share):
     assert terms["l_spectrum"].equal(loss.detach())
 
 
+@pytest.mark.parametrize("complex_share, missing", [(0, 1e-8**0.15), (1, 0)])
+def test_a_silent_bin_is_one_of_80_db_below(complex_share, missing):
+    """In its magnitude; its complex value is zero."""
+    loss = SpectrumResponse(STFT(), 0.3, complex_share)
+    ones = torch.ones(1, 257, 2, dtype=torch.complex64)
+    value, _ = loss.compare(0 * ones, ones, torch.ones(1, 2).bool())
+    assert value.item() == pytest.approx((1 - missing) ** 2, rel=1e-4)
+
+
 @pytest.mark.parametrize("settings", [(), (0.5, 0.9)])
 def test_subbands_match_the_reference(pair, settings):
     loss, terms = run(SubbandResponse(STFT(), [32, 64, 128], *settings), *pair)

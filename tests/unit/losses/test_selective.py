@@ -65,6 +65,17 @@ def test_all_patches_as_high_as_the_spectrum_are_the_objective_itself(wavs):
     loss, terms = run(SelectivePatches(dfkd(), 257, fraction=1.0), *wavs)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert terms["selected_share"] == 1
+    assert terms["crossover_histogram"].sum() == 16 + 8 + 12
+
+
+def test_frames_of_the_chosen_patches_weigh_as_in_the_objective(wavs):
+    inner = SpectrumResponse(STFT())
+    plain, _ = run(inner, *wavs)
+    inner.energy_exponent = 0.5
+    expected, _ = run(inner, *wavs)
+    assert expected.item() != pytest.approx(plain.item(), rel=1e-4)
+    loss, _ = run(SelectivePatches(inner, 257, fraction=1.0), *wavs)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_a_patch_may_be_a_single_bin(wavs):
@@ -128,6 +139,18 @@ def test_each_utterance_gives_its_share():
     kept = gap.masked_fill(~chosen, torch.inf).flatten(1).amin(1)
     left = gap.masked_fill(chosen | ~candidates, -torch.inf).flatten(1).amax(1)
     assert (kept > left).all()
+
+
+@pytest.mark.parametrize("fraction, chosen", [(0.01, 1), (0.5, 1), (0.7, 2)])
+def test_a_share_is_rounded_down_to_one_patch_at_least(fraction, chosen):
+    gap = torch.tensor([[[0.5, 3.0, 1.0, 9.0]]])
+    candidates = torch.tensor([[[True, True, True, False]]])
+    found = choose_patches(gap, candidates, fraction)
+    assert found.sum() == chosen and found[0, 0, 1]
+
+
+def test_the_published_fraction_is_the_default():
+    assert SelectivePatches(dfkd(), 20).fraction == 0.8
 
 
 def test_gradient_is_that_of_the_formula():
