@@ -131,8 +131,8 @@ def _listed(items, title):
     text = "".join(f"{line}\n" for line in ([title] * bool(title) + items))
     try:
         _whole_list.parent.mkdir(parents=True, exist_ok=True)
-        with open(_whole_list, "a", encoding="utf-8") as file:
-            file.write(text)
+        with open(_whole_list, "ab") as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:  # the refusal matters more than its list
         return f" ({_whole_list} cannot be written: {error.strerror})"
     return f", listed in {_whole_list}"

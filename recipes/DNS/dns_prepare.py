@@ -110,7 +110,7 @@ def prepare_dns(
         Says what is wrong with the data and what to do; no manifest is
         written then.
     """
-    root = Path(data_folder).expanduser().resolve()
+    root = Path(str(data_folder)).expanduser().resolve()
     folder = Path(prepared_folder).expanduser().resolve()
     groups = {**GROUPS, **(valid_groups or {})}
     valid = _Valid(valid_share, valid_mixtures, valid_seconds, groups)

@@ -80,7 +80,7 @@ def prepare_voicebank(
         Says what is wrong with the data and what to do; no manifest is
         written then.
     """
-    data_folder = Path(data_folder).expanduser().resolve()
+    data_folder = Path(str(data_folder)).expanduser().resolve()
     prepared_folder = Path(prepared_folder).expanduser().resolve()
     _refuse_same_folder(data_folder, prepared_folder)
     corpus = _find_corpus(data_folder, prepared_folder, sample_rate)

@@ -159,7 +159,7 @@ def check_header(path: Path, sample_rate: int, mono: bool = True):
     try:
         info = soundfile.info(path)
         missing = _missing_bytes(path, info.extra_info)
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
     if missing > 0:
         raise BadAudio(TRUNCATED, path, f"{missing} bytes are missing")

@@ -86,7 +86,7 @@ def hold_out_speakers(pairs: dict, speakers: dict, shares: dict) -> dict:
     >>> speakers = {name: name[0] for name in names}
     >>> held = hold_out_speakers(speakers, speakers, {"test": 0.1})
     >>> list(held["test"]), len(held["train"])
-    (['c_1', 'c_2'], 14)
+    (['e_1', 'e_2'], 14)
     """
     for split, share in shares.items():
         is_share = is_number(share, 0, 1)

@@ -6,7 +6,8 @@ from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_dfkd.data.dataset import make_datasets
 from speechbrain_dfkd.data.manifest import check_manifest
-from speechbrain_dfkd.errors import Faults, whole_lists_in
+from speechbrain_dfkd.errors import Faults, UserError, whole_lists_in
+from speechbrain_dfkd.evaluation.metrics import PESQ_MIN_SECONDS
 
 REFUSED = "refused_files.txt"
 
@@ -62,8 +63,13 @@ def open_splits(hparams: dict) -> dict:
     -------
     dict
         ``"train"``, ``"valid"`` and ``"test"``; see ``make_datasets``.
+
+    Raises
+    ------
+    UserError
+        If validation could choose no epoch; and what ``make_datasets`` raises.
     """
-    return make_datasets(
+    datasets = make_datasets(
         hparams["train_annotation"],
         hparams["valid_annotation"],
         hparams["test_annotation"],
@@ -73,3 +79,15 @@ def open_splits(hparams: dict) -> dict:
         epoch_counter=hparams["epoch_counter"],
         make_train=hparams["dataset"]["make_train"],
     )
+    _refuse_short_validation(hparams, datasets["valid"])
+    return datasets
+
+
+def _refuse_short_validation(hparams, valid):
+    longest = max(entry["length"] for entry in valid.data.values())
+    if hparams["best_metric"] == "pesq_wb" and longest < PESQ_MIN_SECONDS:
+        raise UserError(
+            f"{hparams['valid_annotation']} must list a recording of at least "
+            f"{PESQ_MIN_SECONDS} s, which PESQ needs, got {longest:g} s at most; "
+            "hold out longer ones, or pass --best_metric si_sdr"
+        )

@@ -72,14 +72,14 @@ def test_both_encodings_of_an_accent_give_one_id(tmp_path):
     assert nfc == nfd
 
 
-@pytest.mark.parametrize("name", [b"caf\xe9.wav", b"caf\xe9/a.wav"])
+@pytest.mark.parametrize("name", [b"\xe9t\xe9.wav", b"\xe9t\xe9/a.wav"])
 def test_a_name_in_no_encoding_is_refused_in_text(name, tmp_path):
     path = tmp_path / os.fsdecode(name)
     path.parent.mkdir(exist_ok=True)
     path.touch()
     with pytest.raises(UserError, match="UTF-8, got 1 ") as error:
         recordings_below(tmp_path)
-    assert r"caf\xe9" in str(error.value)
+    assert r"\xe9t\xe9" in str(error.value)
     str(error.value).encode()  # so that it can be printed
 
 

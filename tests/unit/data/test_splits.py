@@ -1,8 +1,10 @@
 """A refused corpus leaves the whole list of its files."""
 
 import pytest
+from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_dfkd.data.splits import prepare_splits
+from speechbrain_dfkd.data.dataset import crop_recordings
+from speechbrain_dfkd.data.splits import open_splits, prepare_splits
 from speechbrain_dfkd.errors import UserError
 
 
@@ -56,3 +58,24 @@ def test_own_manifests_are_checked_together(hparams, tmp_path):
         prepare_splits(hparams)
     for fragment in ("train.json", "valid.json", "own.json", "a lacks"):
         assert fragment in str(error.value)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_clips_of_20_ms_are_taken_but_not_alone_to_choose_by(
+    rate, hparams, write_noise, tmp_path
+):
+    for i in range(12):
+        for seed, side in enumerate(("clean", "noisy")):
+            path = tmp_path / f"own/{side}/{i:02}.wav"
+            write_noise(path, rate, rate // 50, seed=i + 100 * seed)
+    prepare_splits(hparams)
+    hparams |= {"segment_seconds": 0.02, "seed": 0, "best_metric": "si_sdr"}
+    hparams["epoch_counter"] = EpochCounter(limit=1)
+    hparams["dataset"]["make_train"] = crop_recordings
+    for split in open_splits(hparams).values():
+        assert len(split[0]["noisy_sig"]) == 320
+    hparams["best_metric"] = "pesq_wb"
+    with pytest.raises(
+        UserError, match=r"0\.25 s, which PESQ needs, got 0\.02"
+    ):
+        open_splits(hparams)
