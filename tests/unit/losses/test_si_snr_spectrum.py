@@ -1,0 +1,45 @@
+"""The supervised loss on waveform and spectrum."""
+
+import pytest
+import torch
+
+from speechbrain_dfkd.losses import si_snr_loss, si_snr_spectrum_loss
+from speechbrain_dfkd.losses.response import SpectrumResponse
+from speechbrain_dfkd.losses.si_snr_spectrum import _spectral
+from speechbrain_dfkd.stft import STFT
+
+LENGTHS = torch.tensor([1.0, 0.6])
+
+
+@pytest.fixture
+def wavs():
+    torch.manual_seed(0)
+    return torch.randn(2, 2, 3001)
+
+
+def test_is_the_sum_of_both(wavs):
+    spectral = SpectrumResponse(STFT())
+    error, _ = spectral.compare(*spectral.spectra(wavs, LENGTHS))
+    expected = si_snr_loss(*wavs, LENGTHS, 15.0) / 10 + 7 * error
+    value = si_snr_spectrum_loss(
+        *wavs, LENGTHS, spectrum_weight=7, ceiling_db=15.0
+    )
+    torch.testing.assert_close(value, expected)
+
+
+def test_makes_its_window_once(wavs, monkeypatch):
+    expected = si_snr_spectrum_loss(*wavs, LENGTHS)
+    monkeypatch.setattr(torch, "hann_window", None)
+    monkeypatch.setattr(STFT, "__init__", None)
+    assert si_snr_spectrum_loss(*wavs, LENGTHS).equal(expected)
+
+
+def test_trains_after_a_first_use_in_inference(wavs):
+    _spectral.cache_clear()
+    with torch.inference_mode():
+        expected = si_snr_spectrum_loss(*wavs, LENGTHS)
+    estimate = wavs[0].clone().requires_grad_()
+    value = si_snr_spectrum_loss(estimate, wavs[1], LENGTHS)
+    value.backward()
+    assert value.item() == expected.item()
+    assert estimate.grad.isfinite().all() and estimate.grad.any()
