@@ -1,5 +1,8 @@
 """A stronger supervised objective: the waveform and the spectrum together."""
 
+from functools import cache
+
+import torch
 from torch import Tensor
 
 from speechbrain_dfkd.losses.response import SpectrumResponse
@@ -48,14 +51,21 @@ def si_snr_spectrum_loss(
 
     Example
     -------
-    >>> import torch
     >>> target = torch.sin(torch.arange(1024.0)).reshape(1, -1)
     >>> loss = si_snr_spectrum_loss(target, target, torch.ones(1))
     >>> round(loss.item(), 2)  # SI-SNR ends at 80 dB
     -8.0
     """
-    spectral = SpectrumResponse(STFT()).to(estimate.device)
+    spectral = _spectral(estimate.device)
     *specs, valid = spectral.spectra([estimate, target], lengths)
     error, _ = spectral.compare(*specs, valid)
     waveform = si_snr_loss(estimate, target, lengths, ceiling_db)
     return waveform / 10 + spectrum_weight * error
+
+
+@cache
+def _spectral(device: torch.device) -> SpectrumResponse:
+    """Return the spectral part, once: its window would wait for a GPU."""
+    # What inference mode makes could not be trained with later.
+    with torch.inference_mode(False):
+        return SpectrumResponse(STFT()).to(device)

@@ -13,9 +13,11 @@ from speechbrain_dfkd.data.demo_corpus.folder import already_made, building
 from speechbrain_dfkd.errors import UserError
 
 # Raised with every change to what the same arguments produce.
-_VERSION = 1
+_VERSION = 2
 _SNRS_DB = (0, 5, 10, 15)
 LEVEL_DB = (-32, -22)
+# More than the step between the frames of any network.
+_SHORTENED_SAMPLES = 200
 PEAK = 0.99
 # The names that the recipe gives to folders of either sample rate.
 _FOLDER_SUFFIX = {16000: "wav_16k", 48000: "wav"}
@@ -61,7 +63,9 @@ def make_demo_corpus(
     """Make the demo corpus in ``out_folder``, unless it is there already.
 
     The same arguments give the same bytes, on one type of machine and version
-    of the libraries. The corpus appears under its name only when complete.
+    of the libraries. An utterance ends up to 12.5 ms early, after an odd number
+    of samples, as recordings are no multiple of a frame either. The corpus
+    appears under its name only when complete.
 
     Arguments
     ---------
@@ -164,7 +168,9 @@ def _make_split(split, count, arguments, build, bar):
             rng = voices.named_rng(seed, f"{split.name} {name}")
             kind, snr_db = turn(split, index + number)
             sound = split.kinds[kind](len(wav), background, rng)
-            pair = mix(wav, sound, snr_db, rng.uniform(*LEVEL_DB))
+            level_db = rng.uniform(*LEVEL_DB)
+            end = odd_length(len(wav), rng)
+            pair = mix(wav[:end], sound[:end], snr_db, level_db)
             for folder, mixed in zip(folders, pair, strict=True):
                 write_wav(
                     folder / f"{name}.wav", mixed, arguments["sample_rate"]
@@ -190,6 +196,18 @@ def spoken(split: Split, speaker: str, share: int, arguments: dict):
             arguments["min_seconds"], arguments["max_seconds"]
         )
     talker.close()
+
+
+def odd_length(length: int, rng: np.random.Generator) -> int:
+    """Return an odd number of samples, at most 200 fewer than ``length``.
+
+    Example
+    -------
+    >>> lengths = {odd_length(400, np.random.default_rng(n)) for n in range(9)}
+    >>> all(200 < length < 400 and length % 2 for length in lengths)
+    True
+    """
+    return (length - 1 - int(rng.integers(_SHORTENED_SAMPLES))) | 1
 
 
 def write_wav(path: Path, wav: np.ndarray, sample_rate: int):

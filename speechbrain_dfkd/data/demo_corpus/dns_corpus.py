@@ -13,6 +13,7 @@ from speechbrain_dfkd.data.demo_corpus.corpus import (
     TRAIN,
     check_arguments,
     mix,
+    odd_length,
     spoken,
     turn,
     write_wav,
@@ -20,7 +21,7 @@ from speechbrain_dfkd.data.demo_corpus.corpus import (
 from speechbrain_dfkd.data.demo_corpus.folder import already_made, building
 
 # Raised with every change to what the same arguments produce.
-_VERSION = 1
+_VERSION = 2
 _COUNTS = ("speech_per_speaker", "noises", "test_utterances")
 _TEST_FOLDER = "test_set/synthetic/no_reverb"
 
@@ -105,8 +106,10 @@ def _speech(arguments):
     share = arguments["speech_per_speaker"]
     for speaker in TRAIN.speakers:
         rng = voices.named_rng(arguments["seed"], f"dns level {speaker}")
+        ends = voices.named_rng(arguments["seed"], f"dns end {speaker}")
         utterances = spoken(TRAIN, speaker, share, arguments)
         for number, wav in enumerate(utterances):
+            wav = wav[: odd_length(len(wav), ends)]
             level_db = rng.uniform(*LEVEL_DB)
             yield f"clean/{speaker}_{number + 1:03d}", _at_level(wav, level_db)
 
@@ -118,7 +121,7 @@ def _noises(arguments):
     for number in range(arguments["noises"]):
         kind, make = kinds[number % len(kinds)]
         rng = voices.named_rng(arguments["seed"], f"dns noise {number}")
-        wav = make(length, talkers, rng)
+        wav = make(length, talkers, rng)[: odd_length(length, rng)]
         yield f"noise/{kind}_{number:03d}", _at_level(wav, LEVEL_DB[0])
 
 
@@ -131,7 +134,9 @@ def _tests(arguments):
             rng = voices.named_rng(arguments["seed"], f"dns test {number}")
             kind, snr_db = turn(TEST, number)
             sound = TEST.kinds[kind](len(wav), talkers, rng)
-            clean, noisy = mix(wav, sound, snr_db, rng.uniform(*LEVEL_DB))
+            level_db = rng.uniform(*LEVEL_DB)
+            end = odd_length(len(wav), rng)
+            clean, noisy = mix(wav[:end], sound[:end], snr_db, level_db)
             name = f"{speaker}_{kind}_snr{snr_db}_fileid_{number}"
             yield f"{_TEST_FOLDER}/clean/clean_fileid_{number}", clean
             yield f"{_TEST_FOLDER}/noisy/{name}", noisy

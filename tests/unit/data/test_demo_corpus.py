@@ -69,11 +69,20 @@ def test_pairs_are_speech_and_the_same_speech_in_noise(made, split):
             _read(made / f"{kind}_{split}_wav_16k" / f"{name}.wav")
             for kind in ("clean", "noisy")
         )
-        assert rate == 16000 and clean.shape == noisy.shape == (16000,)
+        assert rate == 16000 and clean.shape == noisy.shape
         assert -40 < 20 * np.log10(clean.std()) < -21
         assert np.abs(noisy).max() <= 0.991
         ratio = np.mean(clean**2) / np.mean((noisy - clean) ** 2)
         assert 10 * np.log10(ratio) == pytest.approx(int(snr_db), abs=0.05)
+
+
+def test_lengths_are_multiples_of_nothing(made):
+    lengths = {len(_read(path)[0]) for path in made.rglob("*.wav")}
+    assert all(15800 < length < 16000 for length in lengths)
+    assert all(length % 2 for length in lengths)
+    # All steps of a frame are tried: from few samples more to few too few.
+    remainders = {length % 200 for length in lengths}
+    assert min(remainders) < 20 and max(remainders) > 180
 
 
 def test_snrs_and_noises_are_used_evenly():
