@@ -102,7 +102,8 @@ class DFKDBrain(EnhancementBrain):
         """Bring the teacher's output to sign and level of the clean speech.
 
         See ``speechbrain_dfkd.polarity``; only the waveform is scaled, not
-        features. Batches are those of ``align_polarity``. Nothing happens
+        features, and the output of a student with ``scale_output()`` where
+        ``hparams`` has ``init_from_teacher`` True. Batches are those of ``align_polarity``. Nothing happens
         where no teacher is followed, nor where a training goes on: its
         checkpoint holds the factor. Where ``hparams`` has ``scale_teacher``
         False, a line tells of an inverted teacher.
@@ -122,6 +123,10 @@ class DFKDBrain(EnhancementBrain):
         batches = fixed_batches(dataset, self.hparams.batch_size)
         level = level_of_speech(self._teach, batches)
         self.teacher.scale = teacher_scale(*level, self.hparams.scale_teacher)
+        # A student that starts from its teacher has the teacher's level.
+        scalable = hasattr(self.network, "scale_output")
+        if self.hparams.init_from_teacher and scalable:
+            self.network.scale_output(self.teacher.scale)
 
     def _teach(self, batch):
         """Return the teacher's output, the clean speech and its lengths."""

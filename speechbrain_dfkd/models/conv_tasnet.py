@@ -183,9 +183,13 @@ class ConvTasNet(nn.Module):
         return conv_tasnet_channels(self, self.settings, self.repeats)
 
     @torch.no_grad()
+    def scale_output(self, factor: float) -> None:
+        """Multiply the output by a factor for good."""
+        self.decoder.weight.mul_(factor)
+
     def negate(self) -> None:
         """Change the sign of the output for good."""
-        self.decoder.weight.neg_()
+        self.scale_output(-1)
 
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()

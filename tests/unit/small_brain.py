@@ -97,6 +97,7 @@ def make_brain(
         "batch_size": 2,
         "align_polarity": True,
         "scale_teacher": True,
+        "init_from_teacher": False,
         "ckpt_interval_steps": 1,
         **schedule,
     }

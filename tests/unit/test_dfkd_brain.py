@@ -36,8 +36,11 @@ class Recorder(nn.Module):
         wav = self.gain * noisy
         return Enhanced(wav, dict.fromkeys(features, wav[:, None]))
 
+    def scale_output(self, factor):
+        self.gain.data.mul_(factor)
+
     def negate(self):
-        self.gain.data.neg_()
+        self.scale_output(-1)
 
 
 class FeatureError(KDLoss):
@@ -112,6 +115,7 @@ def make_brain(
         "batch_size": 2,
         "align_polarity": True,
         "scale_teacher": True,
+        "init_from_teacher": False,
         **schedule,
     }
     return DFKDBrain(
@@ -294,6 +298,22 @@ def test_objective_and_weight_do_not_depend_on_the_teachers_level(data, batch):
         )
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0] == pytest.approx(losses[2], rel=1e-4)
+
+
+@pytest.mark.parametrize("starts_from_it", [True, False])
+def test_student_that_starts_from_its_teacher_has_its_level(
+    data, starts_from_it
+):
+    student = recorder(-1500.0)
+    brain = make_brain(
+        WaveformMean(),
+        recorder(-1500.0),
+        student=student,
+        init_from_teacher=starts_from_it,
+    )
+    brain.scale_teacher(data)
+    expected = 1 / shares_of_speech(data) if starts_from_it else -1500
+    assert student.gain.item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,18 @@ def test_a_negated_network_puts_out_the_negative(family):
     assert after.allclose(-before, atol=1e-6)
 
 
+@pytest.mark.parametrize("family", ["conv_tasnet", "dptnet"])
+def test_an_output_of_any_level_can_be_scaled(family):
+    torch.manual_seed(0)
+    model = FAMILIES[family]().eval()
+    noisy = torch.randn(2, 2000)
+    with torch.no_grad():
+        before = model(noisy).wav
+        model.scale_output(-1500)
+        after = model(noisy).wav
+    assert after.allclose(-1500 * before, rtol=1e-4, atol=1e-2)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_si_snr_learns_the_negated_network_alike(family):
     """So nothing but the polarity of a training alone depends on it."""
