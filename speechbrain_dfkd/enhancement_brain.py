@@ -12,9 +12,9 @@ from speechbrain.utils.distributed import if_main_process
 from torch.nn.parallel import DistributedDataParallel
 
 from speechbrain_dfkd.data.unreadable import UnreadableFiles
+from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
 from speechbrain_dfkd.evaluation.scoring import score
-from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.guarded_brain import GuardedBrain
 from speechbrain_dfkd.training_terms import histogram_quantiles

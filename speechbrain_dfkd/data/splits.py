@@ -3,10 +3,14 @@
 from speechbrain.utils.distributed import run_on_main
 
 from speechbrain_dfkd.data.dataset import make_datasets
+from speechbrain_dfkd.folder_lock import hold_if_writable
 
 
 def prepare_splits(hparams: dict) -> None:
     """Make the manifests, and the demo corpus where there is no other.
+
+    Of several commands that share a ``prepared_folder`` one does so; the others
+    wait and find it done.
 
     Arguments
     ---------
@@ -16,11 +20,14 @@ def prepare_splits(hparams: dict) -> None:
     if hparams["skip_prep"]:
         return
     dataset = hparams["dataset"]
-    if dataset["demo_corpus"] is not None:
-        run_on_main(dataset["demo_corpus"], args=[hparams["data_folder"]])
     keys = ["data_folder", "prepared_folder", "train_annotation"]
     keys += ["valid_annotation", "test_annotation", "sample_rate"]
-    run_on_main(dataset["prepare"], kwargs={key: hparams[key] for key in keys})
+    with hold_if_writable(hparams["prepared_folder"]):
+        if dataset["demo_corpus"] is not None:
+            run_on_main(dataset["demo_corpus"], args=[hparams["data_folder"]])
+        run_on_main(
+            dataset["prepare"], kwargs={key: hparams[key] for key in keys}
+        )
 
 
 def open_splits(hparams: dict) -> dict:

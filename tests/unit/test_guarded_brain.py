@@ -113,7 +113,9 @@ def test_bad_steps_that_alternate_with_good_ones_do_not(tmp_path):
 
 def test_a_bad_teacher_is_named(tmp_path, teacher):
     torch.nn.init.constant_(teacher.model.conv.weight, math.nan)
-    with pytest.raises(UserError, match="in l_kd, l_low, with .*the teacher's output"):
+    with pytest.raises(
+        UserError, match="in l_kd, l_low, with .*the teacher's output"
+    ):
         fit(make_brain(tmp_path, teacher, nonfinite_patience=20))
 
 
