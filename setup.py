@@ -33,6 +33,8 @@ setup(
         "torch>=2.7.1,<2.15",
         "torchaudio>=2.7.1",
         "hyperpyyaml>=1.2.3",
+        # torch requires it too: one command at a time in a run's folder.
+        "filelock>=3.12",
         # SpeechBrain requires these too; they are imported here by name.
         "joblib",
         "numpy>=1.24",

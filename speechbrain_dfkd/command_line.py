@@ -1,6 +1,5 @@
 """From a recipe's command line to the settings of its experiments."""
 
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import speechbrain as sb
-from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.distributed import if_main_process
 
 from speechbrain_dfkd.configuration import Configuration, compose
 from speechbrain_dfkd.errors import UserError
@@ -185,7 +184,6 @@ def _redirect_debug(configuration, run_opts):
     # a teacher or results that look like those of a training.
     if run_opts.debug and not run_opts.debug_persistently:
         folder = Path(configuration.settings()["output_folder"], "debug")
-        run_on_main(shutil.rmtree, args=[folder, True])
         configuration.tree["output_folder"] = str(folder)
 
 

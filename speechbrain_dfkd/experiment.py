@@ -1,5 +1,7 @@
 """What the recipe scripts run, from the command line to the results table."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import speechbrain as sb
@@ -17,12 +19,22 @@ from speechbrain_dfkd.command_line import (
     exit_code,
     read_command,
 )
+from speechbrain_dfkd.data.loading import (
+    loader_options,
+    lost_workers_are_user_errors,
+    require_shared_memory,
+)
 from speechbrain_dfkd.data.splits import open_splits, prepare_splits
 from speechbrain_dfkd.dfkd_brain import DFKDBrain
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.report import write_report
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.folder_lock import (
+    empty_folder,
+    hold_folder,
+    hold_if_writable,
+)
 from speechbrain_dfkd.inference.export import (
     EXPORT,
     WEIGHTS,
@@ -69,19 +81,50 @@ def train_dfkd(argv: list, recipe_folder) -> int:
 def _train_teacher(argv, recipe_folder):
     command = read_command(argv, recipe_folder, TEACHER_KEYS)
     configuration, run_opts = command.configuration, command.run_opts
-    hparams = configuration.build()
-    _refuse_folder_of_others(configuration)
-    prepare_splits(hparams)
-    _teach(configuration, run_opts)
+    with hold_run(configuration, run_opts):
+        hparams = configuration.build()
+        _refuse_folder_of_others(configuration)
+        prepare_splits(hparams)
+        _teach(configuration, run_opts)
 
 
 def _train_dfkd(argv, recipe_folder):
     command = read_command(argv, recipe_folder, DFKD_KEYS)
-    get_ready(command)
-    hparams, datasets, brain = distil(command)
-    systems = {"teacher": brain.teacher.model} if brain.teacher else {}
-    systems["student"] = hparams["student"]["model"]
-    _finish(command.configuration, hparams, command.run_opts, datasets, systems)
+    configuration, run_opts = command.configuration, command.run_opts
+    with hold_run(configuration, run_opts):
+        get_ready(command)
+        hparams, datasets, brain = distil(command)
+        systems = {"teacher": brain.teacher.model} if brain.teacher else {}
+        systems["student"] = hparams["student"]["model"]
+        _finish(configuration, hparams, run_opts, datasets, systems)
+
+
+@contextmanager
+def hold_run(
+    configuration, run_opts, hold: Callable = hold_folder
+) -> Iterator[None]:
+    """Keep a run's folder from other commands while it is read or written.
+
+    Arguments
+    ---------
+    configuration : Configuration
+        Gives ``output_folder``, of which a run with ``--debug`` leaves nothing
+        from before.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Tells of ``--debug``.
+    hold : callable
+        ``hold_folder``, or ``hold_if_writable`` for what may be there already.
+
+    Raises
+    ------
+    UserError
+        Where the folder cannot be written.
+    """
+    folder = configuration.settings()["output_folder"]
+    with hold(folder):
+        if run_opts.debug and not run_opts.debug_persistently:
+            run_on_main(empty_folder, args=[folder])
+        yield
 
 
 def get_ready(command: Command, teaches: bool | None = None) -> None:
@@ -111,9 +154,13 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     _refuse_folder_of_others(configuration)
     prepare_splits(hparams)
     # Unfit data are refused before a teacher trains.
-    check_cache(hparams, open_splits(hparams)["train"])
+    datasets = open_splits(hparams)
+    check_cache(hparams, datasets["train"])
+    require_shared_memory(hparams, datasets)
     if teaches and not hparams["teacher_ckpt"]:
-        weights = _find_or_teach(command.teacher(), run_opts)
+        teacher = command.teacher()
+        with hold_run(teacher, run_opts, hold_if_writable):
+            weights = _find_or_teach(teacher, run_opts)
         configuration.tree["teacher_ckpt"] = str(weights)
 
 
@@ -161,18 +208,20 @@ def _start(configuration):
 
 def _fit(brain, hparams, datasets):
     """Train, or go on, and load the best checkpoint, its sign put right."""
-    workers = {"num_workers": hparams["num_workers"]}
-    batch_size = hparams["batch_size"]
-    brain.fit(
-        hparams["epoch_counter"],
-        datasets["train"],
-        datasets["valid"],
-        train_loader_kwargs={
-            "batch_size": batch_size, "shuffle": True,
-            "collate_fn": PaddedBatch, **workers
-        },
-        valid_loader_kwargs={"batch_size": 1, **workers},
-    )  # fmt: skip
+    if not brain.test_only:
+        require_shared_memory(hparams, datasets)
+    options = loader_options(hparams["num_workers"])
+    with lost_workers_are_user_errors():
+        brain.fit(
+            hparams["epoch_counter"],
+            datasets["train"],
+            datasets["valid"],
+            train_loader_kwargs={
+                "batch_size": hparams["batch_size"], "shuffle": True,
+                "collate_fn": PaddedBatch, **options
+            },
+            valid_loader_kwargs={"batch_size": 1, **options},
+        )  # fmt: skip
     best = brain.checkpointer.recover_if_possible(
         max_key=hparams["best_metric"]
     )

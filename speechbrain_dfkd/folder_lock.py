@@ -3,8 +3,9 @@
 import errno
 import os
 import platform
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -68,11 +69,22 @@ at a time, ...
                 lock.release()
 
 
-def hold_if_writable(folder: Path):
-    """Return ``hold_folder``, or nothing for a folder to be read alone."""
+def hold_if_writable(folder: Path) -> AbstractContextManager:
+    """Return ``hold_folder``, without a lock for what can only be read."""
     if Path(folder).is_dir() and not os.access(folder, os.W_OK):
-        return nullcontext()
+        return unwritable_is_user_error(Path(folder))
     return hold_folder(folder)
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove all that is in a held folder, but what holds it."""
+    for path in Path(folder).iterdir():
+        if path.name in (LOCK_FILE, _HOLDER_FILE):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _wait(lock, folder, waits):

@@ -13,8 +13,9 @@ from speechbrain_dfkd.teacher import find_teacher_checkpoint
 
 SETTINGS_FILE = "settings.json"
 
-# A training that ended for too many unreadable files goes on with a larger one.
-TOLERATED = {"dataset.max_unreadable_share"}
+# A training that ended for too many unreadable files, or steps that were not
+# finite, goes on with a larger one.
+TOLERATED = {"dataset.max_unreadable_share", "nonfinite_patience"}
 # What may change between a run and its resume: places, and how much is done.
 _MAY_CHANGE = TOLERATED | {
     "data_folder", "results_folder", "prepared_folder", "output_folder",

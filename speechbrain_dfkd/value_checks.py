@@ -31,6 +31,7 @@ _NUMBERS = {
     "weight_decay": _AT_LEAST_0,
     # SpeechBrain takes a negative norm for "no clipping", but ascends then.
     "max_grad_norm": _ABOVE_0,
+    "nonfinite_patience": _INTEGER_AT_LEAST_0,
     "ckpt_interval_minutes": _AT_LEAST_0,
     "num_workers": _INTEGER_AT_LEAST_0,
 }

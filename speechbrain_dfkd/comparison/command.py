@@ -3,11 +3,11 @@
 from speechbrain_dfkd.command_line import exit_code
 from speechbrain_dfkd.comparison.base_command import read_base_command
 from speechbrain_dfkd.comparison.comparison import Comparison
-from speechbrain_dfkd.comparison.folder_lock import lock_folder
 from speechbrain_dfkd.comparison.plan import read_plan
 from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.folder_lock import hold_folder
 
 
 def compare(argv: list, recipe_folder) -> int:
@@ -41,7 +41,7 @@ def _compare(argv, recipe_folder):
     require_matplotlib()
     plan = read_plan(argv[0])
     comparison = Comparison(plan, read_base_command(argv[1:]), recipe_folder)
-    with lock_folder(comparison.folder):
+    with hold_folder(comparison.folder, waits=False):
         comparison.check()
         if not comparison.is_finished():
             comparison.teach()

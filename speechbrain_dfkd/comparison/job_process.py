@@ -4,6 +4,7 @@
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from speechbrain_dfkd.command_line import DFKD_KEYS, exit_code, read_command
@@ -12,7 +13,7 @@ from speechbrain_dfkd.comparison.job_results import save_json
 from speechbrain_dfkd.comparison.jobs import end_with_parent
 from speechbrain_dfkd.comparison.timed_brain import TimedBrain, read_timing
 from speechbrain_dfkd.data.splits import open_splits
-from speechbrain_dfkd.experiment import distil, get_ready
+from speechbrain_dfkd.experiment import distil, get_ready, hold_run
 from speechbrain_dfkd.inference.export import EXPORT, export_enhancer
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.teacher import fingerprint, load_teacher
@@ -34,12 +35,18 @@ def main(words: list) -> int:
     what, recipe_folder, *argv = words
     end_with_parent()
     sys.path.insert(0, recipe_folder)
-    return exit_code(_TASKS[what], argv, recipe_folder)
+    return exit_code(partial(_run, what), argv, recipe_folder)
 
 
-def _teach(argv, recipe_folder):
+def _run(what, argv, recipe_folder):
+    # compare.py has announced what all jobs share.
+    command = read_command(argv, recipe_folder, DFKD_KEYS, announce=False)
+    with hold_run(command.configuration, command.run_opts):
+        _TASKS[what](command)
+
+
+def _teach(command):
     """Train the teacher unless it was; score it and the noisy input."""
-    command = _read(argv, recipe_folder)
     get_ready(command, teaches=True)
     hparams = command.configuration.build()
     teacher = load_teacher(hparams, command.configuration.settings())
@@ -57,11 +64,6 @@ def _teach(argv, recipe_folder):
     save_json(folder / OUTCOME_FILE, outcome)
 
 
-def _read(argv, recipe_folder):
-    # compare.py has announced what all jobs share.
-    return read_command(argv, recipe_folder, DFKD_KEYS, announce=False)
-
-
 def _scores(hparams, command, datasets, splits, system, model, folder):
     return {
         split: SystemTester(hparams, command.run_opts, datasets[split], split)
@@ -71,8 +73,7 @@ def _scores(hparams, command, datasets, splits, system, model, folder):
     }
 
 
-def _distil(argv, recipe_folder, splits=("valid",)):
-    command = _read(argv, recipe_folder)
+def _distil(command, splits=("valid",)):
     get_ready(command)
     hparams, datasets, brain = distil(command, TimedBrain)
     folder = Path(hparams["output_folder"])
@@ -91,8 +92,8 @@ def _distil(argv, recipe_folder, splits=("valid",)):
     save_json(folder / OUTCOME_FILE, outcome)
 
 
-def _distil_and_test(argv, recipe_folder):
-    _distil(argv, recipe_folder, SPLITS)
+def _distil_and_test(command):
+    _distil(command, SPLITS)
 
 
 _TASKS = {TEACH: _teach, DISTIL: _distil, DISTIL_AND_TEST: _distil_and_test}

@@ -8,6 +8,7 @@ from speechbrain_dfkd.data.dataset import make_datasets
 from speechbrain_dfkd.data.manifest import check_manifest
 from speechbrain_dfkd.errors import Faults, UserError, whole_lists_in
 from speechbrain_dfkd.evaluation.metrics import PESQ_MIN_SECONDS
+from speechbrain_dfkd.folder_lock import hold_if_writable
 
 REFUSED = "refused_files.txt"
 
@@ -16,13 +17,16 @@ def prepare_splits(hparams: dict) -> None:
     """Make the manifests, and the demo corpus where there is no other.
 
     A list of files that is too long for an error goes to ``prepared_folder``.
+    Of several commands that share a ``prepared_folder`` one does so; the others
+    wait and find it done.
 
     Arguments
     ---------
     hparams : dict
         Objects of a leaf; with ``skip_prep`` its manifests are checked.
     """
-    run_on_main(_prepare, args=[hparams])
+    with hold_if_writable(hparams["prepared_folder"]):
+        run_on_main(_prepare, args=[hparams])
 
 
 def _prepare(hparams):
