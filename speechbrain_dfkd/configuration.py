@@ -21,15 +21,18 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import (
+    INCLUDE,
+    children_of,
     dump_tree,
     nodes_of,
     parse_tree,
     plain_settings,
     read_tree,
+    replaces,
     tag_of,
+    with_tag_of,
 )
 
-_INCLUDE = "!include:"
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
 # The keys of an included network or objective that the recipes read.
 _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
@@ -135,7 +138,7 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
         _merge(tree, overrides, leaf.parent, "the command line")
         sources.append("the command line")
     _check_used(tree, known, leaf)
-    _check_includes(tree, leaf.parent)
+    _settle_includes(tree, leaf.parent)
     return Configuration(leaf, tree, sources)
 
 
@@ -144,24 +147,33 @@ def _merge(tree, values, folder, source, path=""):
     for key, value in values.items():
         if key not in tree:
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old = tree[key]
-        if not isinstance(value, Mapping) or tag_of(value).startswith(_INCLUDE):
+        old, here = tree[key], f"{path}{key}."
+        if replaces(value, old):
             tree[key] = copy.deepcopy(value)
-            continue
-        if tag_of(old).startswith(_INCLUDE):
-            # Its own references are relative to itself: resolve it first.
-            file = folder / tag_of(old)[len(_INCLUDE) :]
-            included = read_tree(file)
-            if isinstance(old, Mapping):
-                _merge(included, old, file.parent, source, f"{path}{key}.")
-            _merge(included, value, file.parent, source, f"{path}{key}.")
-            stream = _NamedText(dump_tree(included), name=str(file))
-            text = resolve_references(stream).getvalue()
-            tree[key] = parse_tree(text, str(file))
+        elif tag_of(old).startswith(INCLUDE):
+            included = _included(old, folder, source, here)
+            file = folder / tag_of(old)[len(INCLUDE) :]
+            _merge(included, value, file.parent, source, here)
+            tree[key] = _resolved(included, file)
         elif isinstance(old, Mapping) and len(old):
-            _merge(old, value, folder, source, f"{path}{key}.")
+            _merge(old, value, folder, source, here)
         else:
-            tree[key] = copy.deepcopy(value)
+            tree[key] = with_tag_of(old, value)
+
+
+def _included(node, folder, source, path=""):
+    """Return what an include stands for, with the values given beside it."""
+    file = folder / tag_of(node)[len(INCLUDE) :]
+    tree = read_tree(file)
+    if isinstance(node, Mapping):
+        _merge(tree, node, file.parent, source, path)
+    return tree
+
+
+def _resolved(tree, file):
+    # Its own references are relative to itself.
+    stream = _NamedText(dump_tree(tree), name=str(file))
+    return parse_tree(resolve_references(stream).getvalue(), str(file))
 
 
 def _unknown(key, source, known):
@@ -170,18 +182,32 @@ def _unknown(key, source, known):
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _check_includes(node, folder):
-    """Check the keys of included files, and those given beside an include."""
-    if tag_of(node).startswith(_INCLUDE):
-        name = tag_of(node)[len(_INCLUDE) :]
-        file = folder / name
-        beside, node, folder = node, read_tree(file), file.parent
-        _check_used(node, _INCLUDED_KEYS, name)
-        if isinstance(beside, Mapping):
-            _merge(node, beside, folder, f"an include of {name}")
-    if isinstance(node, Mapping | list):
-        for child in node.values() if isinstance(node, Mapping) else node:
-            _check_includes(child, folder)
+def _settle_includes(node, folder):
+    """Check the keys of included files, and those given beside an include.
+
+    Returns the node, or what takes its place: HyperPyYAML would give the
+    arguments of an object beside an include to the class in the file.
+    """
+    if not tag_of(node).startswith(INCLUDE):
+        for key, child in children_of(node):
+            node[key] = _settle_includes(child, folder)
+        return node
+    name = tag_of(node)[len(INCLUDE) :]
+    file = folder / name
+    _check_used(read_tree(file), _INCLUDED_KEYS, name)
+    content = _included(node, folder, f"an include of {name}")
+    includes = [n for n in nodes_of(content) if tag_of(n).startswith(INCLUDE)]
+    wrong = any(map(_holds_objects, [node, *includes]))
+    content = _settle_includes(content, file.parent)
+    return _resolved(content, file) if wrong else node
+
+
+def _holds_objects(node):
+    return any(
+        isinstance(child, Mapping) and tag_of(child)
+        for _, value in children_of(node)
+        for child in nodes_of(value)
+    )
 
 
 def _referred(tree):

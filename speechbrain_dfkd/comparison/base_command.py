@@ -8,7 +8,12 @@ from pathlib import Path
 import speechbrain as sb
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.settings_tree import one_line, parse_tree, tag_of
+from speechbrain_dfkd.settings_tree import (
+    one_line,
+    parse_tree,
+    replaces,
+    with_tag_of,
+)
 
 # SpeechBrain's options for a look at a run, which leave no results.
 _UNFIT = ("debug", "test_only")
@@ -104,8 +109,10 @@ def _merged(values, changes):
     merged = values.copy()  # with its tag
     for key, value in changes.items():
         old = values.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = (
-            _merged(old, value) if both and not tag_of(value) else value
-        )
+        if old is None or replaces(value, old):
+            merged[key] = value
+        elif isinstance(old, Mapping):
+            merged[key] = _merged(old, value)
+        else:
+            merged[key] = with_tag_of(old, value)
     return merged
