@@ -12,6 +12,14 @@ from speechbrain_dfkd.errors import UserError
 INCLUDE = "!include:"
 # What a tag makes of the arguments below it.
 OBJECTS = (INCLUDE, "!new:", "!name:", "!apply:", "!applyref:")
+# Settings that are folders and files ...
+PATH_KEYS = {
+    "data_folder", "results_folder", "prepared_folder", "output_folder",
+    "save_folder", "train_annotation", "valid_annotation", "test_annotation",
+    "train_log", "teacher_ckpt", "teacher_leaf", "teacher_cache_folder",
+}  # fmt: skip
+# ... and those that are text, whatever else YAML would read: a folder 007.
+TEXT_KEYS = PATH_KEYS | {"experiment", "run", "valid_speakers"}
 
 
 def read_tree(path) -> Mapping:
@@ -105,6 +113,44 @@ def children_of(node) -> list:
     if isinstance(node, Mapping):
         return list(node.items())
     return list(enumerate(node)) if isinstance(node, list) else []
+
+
+def merged(values: Mapping, changes: Mapping) -> Mapping:
+    """Return ``values`` changed as an override changes them; any key goes.
+
+    Example
+    -------
+    >>> one_line(
+    ...     merged(parse_tree("a: {b: 1}", "x"), parse_tree("a: {c: 2}", "x"))
+    ... )
+    '{a: {b: 1, c: 2}}'
+    """
+    result = values.copy()  # with its tag
+    for key, value in changes.items():
+        old = values.get(key)
+        if old is None or replaces(value, old):
+            result[key] = value
+        elif isinstance(old, Mapping):
+            result[key] = merged(old, value)
+        else:
+            result[key] = with_tag_of(old, value)
+    return result
+
+
+def as_text(node):
+    """Return a scalar as it was written, a list's items likewise.
+
+    Example
+    -------
+    >>> tree = parse_tree("a: 007\\nb: [226, p1]\\nc: null", "x")
+    >>> [as_text(node) for node in tree.values()]
+    ['007', ['226', 'p1'], None]
+    """
+    if isinstance(node, list):
+        return [as_text(child) for child in node]
+    if node is None or isinstance(node, str | Mapping) or tag_of(node):
+        return node
+    return one_line(node)
 
 
 def nodes_of(node) -> Iterator:

@@ -40,7 +40,7 @@ _BEST_METRICS = ("pesq_wb", "stoi", "si_sdr")
 # YAML reads "no" and "off" as text, which would count as True.
 _FLAGS = {
     "align_polarity", "clean_as_teacher", "init_from_teacher", "save_enhanced",
-    "skip_prep", "teacher_cache",
+    "skip_prep", "teacher_cache", "tensorboard",
 }  # fmt: skip
 
 

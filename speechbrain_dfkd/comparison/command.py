@@ -1,6 +1,7 @@
 """What the script ``compare.py`` of a recipe runs."""
 
 from speechbrain_dfkd.command_line import exit_code
+from speechbrain_dfkd.command_words import find_settings_file
 from speechbrain_dfkd.comparison.base_command import read_base_command
 from speechbrain_dfkd.comparison.comparison import Comparison
 from speechbrain_dfkd.comparison.folder_lock import lock_folder
@@ -39,8 +40,9 @@ def _compare(argv, recipe_folder):
             "hparams/comparisons/objectives.yaml hparams/dccrn_dfkd.yaml"
         )
     require_matplotlib()
-    plan = read_plan(argv[0])
-    comparison = Comparison(plan, read_base_command(argv[1:]), recipe_folder)
+    plan = read_plan(find_settings_file(argv[0], recipe_folder))
+    base = read_base_command(argv[1:], recipe_folder)
+    comparison = Comparison(plan, base, recipe_folder)
     with lock_folder(comparison.folder):
         comparison.check()
         if not comparison.is_finished():

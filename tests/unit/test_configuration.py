@@ -139,7 +139,10 @@ def test_object_without_arguments_keeps_its_class_when_it_gets_some(files):
     leaf.write_text(f"{head}opt_class: !name:collections.Counter")
     layer = files / "speech.yaml"
     built = compose(leaf, [layer], "opt_class: {a: 7}", {*READ, "lr"})
-    assert built.settings()["opt_class"] == {"tag": "!name:collections.Counter", "a": 7}
+    assert built.settings()["opt_class"] == {
+        "tag": "!name:collections.Counter",
+        "a": 7,
+    }
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def elsewhere(monkeypatch, tmp_path):
 
 def base(*words):
     options = ["--data_folder", "/d", "--student", SMALL, "--teacher", SMALL]
-    return read_base_command([LEAF, *options, *words])
+    return read_base_command([LEAF, *options, *words], RECIPE)
 
 
 @pytest.fixture
