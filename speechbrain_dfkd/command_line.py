@@ -17,6 +17,7 @@ from speechbrain_dfkd.command_words import (
 from speechbrain_dfkd.configuration import Configuration, compose
 from speechbrain_dfkd.error_output import hide_figure_warning
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.help_text import asks_for_help, help_text
 from speechbrain_dfkd.run_checks import check_run_options
 from speechbrain_dfkd.run_settings import (
     adopt_asteroid_teacher,
@@ -110,6 +111,11 @@ def read_command(
     UserError
         For anything in the settings that cannot be used.
     """
+    if asks_for_help(argv):
+        kind = "teacher" if keys == TEACHER_KEYS else "dfkd"
+        script = f"train_{kind}.py"
+        print(help_text(argv, recipe_folder, kind, DFKD_KEYS, script))
+        raise SystemExit(0)
     leaf, run_opts, overrides = split_command_line(argv)
     leaf = find_settings_file(leaf, recipe_folder)
     sb.utils.distributed.ddp_init_group(run_opts)

@@ -144,9 +144,11 @@ def _find_or_teach(configuration, run_opts) -> Path:
     folder = Path(settings["output_folder"])
     asked, trained = settings["number_of_epochs"], trained_epochs(folder)
     weights = folder / EXPORT / WEIGHTS
-    if trained >= asked:
-        longer = f", trained for {trained} epochs, {asked} are asked for"
-        print(f"Teacher found: {folder}{longer * (trained > asked)}")
+    if trained is None or trained >= asked:
+        longer = f", trained for {trained} epochs where {asked} are asked for"
+        print(
+            f"Teacher found: {folder}{longer * (trained not in (None, asked))}"
+        )
         return weights
     if trained:
         print(

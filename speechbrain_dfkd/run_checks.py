@@ -56,9 +56,16 @@ def check_run_options(run_opts, settings: dict) -> None:
 
 def _check_device(device):
     try:
-        torch.empty(1, device=device)
-    # PyTorch says by an assertion that it was built without CUDA.
-    except (RuntimeError, AssertionError) as error:
+        wanted = torch.device(device)
+        if wanted.type == "cuda":
+            # Nothing is allocated: the trainings of a comparison need it.
+            found = torch.cuda.device_count()
+            if (wanted.index or 0) >= found:
+                raise RuntimeError(f"it has {found} CUDA devices")
+        else:
+            torch.empty(1, device=wanted)
+    # PyTorch says by an assertion that it was built without a backend.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0].partition(". ")[0]
         raise UserError(
             f"device must be one of this machine, got {device!r} ({reason}); "
@@ -92,7 +99,8 @@ def check_objects(hparams: dict) -> None:
         _require(
             f"modules.{name}", isinstance(module, nn.Module), "a module", module
         )
-    for key in ("prepare", "make_train"):
+    # Prepared data need no function that prepares them.
+    for key in ("prepare", "make_train")[bool(hparams["skip_prep"]) :]:
         value = _entry(hparams, "dataset", key)
         _require(f"dataset.{key}", callable(value), "a function", value)
     _require(

@@ -181,16 +181,16 @@ def keep_epochs(folder, configuration: Configuration) -> None:
     folder : str or Path
         The run's output folder.
     configuration : Configuration
-        Its settings; where it was trained for longer before, that counts.
+        Its settings; its checkpoints tell, which may be of a longer training.
     """
     settings = configuration.settings()
     epochs = _finished_epochs(settings["save_folder"])
-    epochs = max(epochs, settings["number_of_epochs"])
+    epochs = epochs or settings["number_of_epochs"]
     path = Path(folder, EXPORT, EPOCHS_FILE)
     write_atomically(path, f"{epochs}\n".encode())
 
 
-def trained_epochs(folder) -> int:
+def trained_epochs(folder) -> int | None:
     """Return for how many epochs a folder's exported network was trained.
 
     Arguments
@@ -200,8 +200,8 @@ def trained_epochs(folder) -> int:
 
     Returns
     -------
-    int
-        0 where no network was exported.
+    int or None
+        0 where no network was exported, None where nothing tells.
     """
     folder = Path(folder)
     if not (folder / EXPORT / WEIGHTS).is_file():
@@ -210,7 +210,7 @@ def trained_epochs(folder) -> int:
     if path.exists():
         return int(path.read_text())
     # A run of before this was noted ended with its last checkpoint.
-    return _finished_epochs(folder / "save")
+    return _finished_epochs(folder / "save") or None
 
 
 def _finished_epochs(save_folder):

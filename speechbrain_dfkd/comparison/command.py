@@ -1,6 +1,6 @@
 """What the script ``compare.py`` of a recipe runs."""
 
-from speechbrain_dfkd.command_line import exit_code
+from speechbrain_dfkd.command_line import DFKD_KEYS, exit_code
 from speechbrain_dfkd.command_words import find_settings_file
 from speechbrain_dfkd.comparison.base_command import read_base_command
 from speechbrain_dfkd.comparison.comparison import Comparison
@@ -9,6 +9,7 @@ from speechbrain_dfkd.comparison.plan import read_plan
 from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.help_text import asks_for_help, help_text
 
 
 def compare(argv: list, recipe_folder) -> int:
@@ -33,6 +34,11 @@ def compare(argv: list, recipe_folder) -> int:
 
 
 def _compare(argv, recipe_folder):
+    if asks_for_help(argv):
+        script = "compare.py COMPARISON"
+        argv = argv[1:]
+        print(help_text(argv, recipe_folder, "dfkd", DFKD_KEYS, script))
+        raise SystemExit(0)
     if len(argv) < 2 or argv[1].startswith("-"):
         raise UserError(
             "compare.py must be given a comparison file and a dfkd leaf, got "
