@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from speechbrain_dfkd import torchaudio_check  # noqa: F401
+
+# isort: split
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process, run_on_main
 

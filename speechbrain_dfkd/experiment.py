@@ -3,6 +3,9 @@
 from contextlib import contextmanager
 from pathlib import Path
 
+from speechbrain_dfkd import torchaudio_check  # noqa: F401
+
+# isort: split
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import (

@@ -82,7 +82,7 @@ def _entries(text: str) -> Iterator:
             indent, key, rest = entry.groups()
             path = [one for one in path if len(one[0]) < len(indent)]
             path.append((indent, key))
-            value, _, beside = (rest or "").partition(" # ")
+            value, _, beside = f" {rest or ''}".partition(" # ")
             dotted = ".".join(name for _, name in path)
             yield dotted, value.strip(), " ".join([*comments, beside.strip()])
         comments = []

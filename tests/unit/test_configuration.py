@@ -274,3 +274,34 @@ def test_plain_settings_tell_tagged_nodes_apart():
     one = plain_settings("a: !name:torch.optim.Adam {lr: 1}")
     other = plain_settings("a: !name:torch.optim.SGD {lr: 1}")
     assert one != other
+
+
+NETWORKS = """
+class Fault:
+    def __init__(self):
+        self.missing
+
+
+class Refusal:
+    def __init__(self):
+        raise ValueError("width must be even")
+"""
+
+
+def test_a_fault_in_a_network_of_ones_own_keeps_its_traceback(
+    files, monkeypatch
+):
+    (files / "own_networks.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(str(files))
+    leaf, layers = files / "my_dfkd.yaml", [files / "speech.yaml"]
+
+    def build(name):
+        override = f"network: {{model: !new:own_networks.{name} {{}}}}"
+        compose(leaf, layers, override, READ).build()
+
+    with pytest.raises(AttributeError, match="missing"):
+        build("Fault")
+    with pytest.raises(UserError, match="width must be even"):
+        build("Refusal")
+    with pytest.raises(UserError, match="no such class.*own_networks.Misspelt"):
+        build("Misspelt")
