@@ -62,6 +62,8 @@ class TrainLogger(FileTrainLogger):
         for name, values in zip(("train", "valid", "test"), stats, strict=True):
             steps[name] = dict.fromkeys(values or {}, epoch - 1)
         self._board.log_stats(meta, *stats)
+        if self._board.writer is not None:  # None: not the main process
+            self._board.writer.flush()
 
 
 def _require_tensorboard():
