@@ -22,6 +22,7 @@ __all__ = sorted(_HOME_OF)
 def __getattr__(name):
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module(f"{__name__}.torchaudio_check")
     return getattr(
         importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name
     )

@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from speechbrain_dfkd import torchaudio_check  # noqa: F401
+
+# isort: split
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process
 
+from speechbrain_dfkd.command_words import (
+    find_settings_file,
+    split_command_line,
+)
 from speechbrain_dfkd.configuration import Configuration, compose
+from speechbrain_dfkd.error_output import hide_figure_warning
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.help_text import asks_for_help, help_text
+from speechbrain_dfkd.run_checks import check_run_options
 from speechbrain_dfkd.run_settings import (
     adopt_asteroid_teacher,
     adopt_run_options,
@@ -77,6 +87,7 @@ class Command:
         overrides = {key: student.tree[key] for key in SHARED_KEYS}
         overrides.update(student.tree["teacher_overrides"])
         teacher = _compose(leaf, self.layers, overrides, TEACHER_KEYS)
+        adopt_run_options(teacher, self.run_opts)
         check_values(teacher.settings())
         _redirect_debug(teacher, self.run_opts)
         return teacher
@@ -103,7 +114,13 @@ def read_command(
     UserError
         For anything in the settings that cannot be used.
     """
-    leaf, run_opts, overrides = sb.parse_arguments(argv)
+    if asks_for_help(argv):
+        kind = "teacher" if keys == TEACHER_KEYS else "dfkd"
+        script = f"train_{kind}.py"
+        print(help_text(argv, recipe_folder, kind, DFKD_KEYS, script))
+        raise SystemExit(0)
+    leaf, run_opts, overrides = split_command_line(argv)
+    leaf = find_settings_file(leaf, recipe_folder)
     sb.utils.distributed.ddp_init_group(run_opts)
     layers = [recipe_folder / f"{recipe_folder.name.lower()}.yaml"]
     configuration = _compose(leaf, layers, overrides, keys)
@@ -113,6 +130,7 @@ def read_command(
         configuration = _compose(leaf, layers, overrides, keys)
     adopt_run_options(configuration, run_opts)
     check_values(configuration.settings())
+    check_run_options(run_opts, configuration.settings())
     announce = announce and if_main_process()
     if announce:
         script = recipe_folder / Path(sys.argv[0]).name
@@ -182,7 +200,7 @@ def _print_start(
 def _redirect_debug(configuration, run_opts):
     # SpeechBrain's --debug keeps no checkpoints; nor must its few steps leave
     # a teacher or results that look like those of a training.
-    if run_opts.debug and not run_opts.debug_persistently:
+    if run_opts.debug:
         folder = Path(configuration.settings()["output_folder"], "debug")
         configuration.tree["output_folder"] = str(folder)
 
@@ -204,6 +222,7 @@ def exit_code(run: Callable, argv: list, recipe_folder) -> int:
     int
         0, 2 after an error of the user's, or 130 after an interruption.
     """
+    hide_figure_warning()
     try:
         run(argv, Path(recipe_folder))
     except UserError as error:

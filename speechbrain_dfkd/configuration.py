@@ -10,26 +10,39 @@ an included file or in a nested override; here each is an error.
 import copy
 import difflib
 import io
+import os
 import re
+import sysconfig
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import (
+    INCLUDE,
+    TEXT_KEYS,
+    as_text,
+    children_of,
     dump_tree,
+    merged,
     nodes_of,
     parse_tree,
     plain_settings,
     read_tree,
+    replaces,
     tag_of,
+    with_tag_of,
 )
 
-_INCLUDE = "!include:"
+_MOST_LISTED = 12
+# Where a network or an objective has its file, beside a leaf.
+_FOLDERS = {"student": "models", "teacher": "models", "kd": "kd"}
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
 # The keys of an included network or objective that the recipes read.
 _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
@@ -57,9 +70,14 @@ class Configuration:
         """Return the settings as YAML with all references resolved."""
         stream = _NamedText(dump_tree(self.tree), name=str(self.leaf))
         try:
-            return resolve_references(stream).getvalue()
+            text = resolve_references(stream).getvalue()
         except (ValueError, OSError) as error:
             raise _as_user_error(self.leaf, error) from error
+        if "~" not in text:
+            return text
+        tree = parse_tree(text, str(self.leaf))
+        _expand_home(tree)
+        return dump_tree(tree)
 
     def settings(self) -> dict:
         """Return the resolved settings as plain values, tags as text."""
@@ -80,7 +98,12 @@ class Configuration:
         """
         try:
             return load_hyperpyyaml(self.text())
+        except UserError:
+            raise
         except (ValueError, TypeError, ImportError, AttributeError) as error:
+            # A fault in a network of the user's own is found by its traceback.
+            if not isinstance(error, ValueError) and _is_of_own_code(error):
+                raise
             raise _as_user_error(self.leaf, error) from error
 
 
@@ -127,16 +150,84 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
     for layer in layers:
         for pattern, values in read_tree(layer).items():
             if fnmatch(leaf.stem, pattern):
+                values = spelled_out(values, leaf.parent)
                 _merge(tree, values, leaf.parent, str(layer))
         sources.append(str(layer))
     if isinstance(overrides, str):
         overrides = parse_tree(overrides, "the command line")
     if overrides:
+        overrides = spelled_out(overrides, leaf.parent)
         _merge(tree, overrides, leaf.parent, "the command line")
         sources.append("the command line")
     _check_used(tree, known, leaf)
-    _check_includes(tree, leaf.parent)
+    _settle_includes(tree, leaf.parent)
+    _write_names_as_text(tree)
     return Configuration(leaf, tree, sources)
+
+
+def spelled_out(values: Mapping, folder: Path) -> Mapping:
+    """Return overrides without short forms.
+
+    ``student.lstm_units: 16`` stands for ``student: {lstm_units: 16}``, and
+    ``student: dccrn_eighth`` or the path of its file for an include of it.
+
+    Arguments
+    ---------
+    values : Mapping
+        Keys and nodes.
+    folder : Path
+        The leaf's.
+
+    Raises
+    ------
+    UserError
+        For a network or an objective of which there is no file.
+    """
+    result = CommentedMap()
+    # A key of a network's comes after the network that it belongs to.
+    for key in sorted(values, key=lambda key: str(key).count(".")):
+        first, *inner = str(key).split(".")
+        value = values[key]
+        if not inner and first in _FOLDERS and type(value) is str:
+            value = _include_of(first, value, folder)
+        for name in reversed(inner):
+            value = CommentedMap({name: value})
+        result = merged(result, {first: value})
+    return result
+
+
+def _include_of(key, name, folder):
+    """Return an include of the file that a text means."""
+    names = [name, f"{_FOLDERS[key]}/{name}"]
+    names += [f"{name}.yaml" for name in names]
+    here = [str(Path(n).expanduser().resolve()) for n in (name, names[2])]
+    for candidate in (*names, *here):
+        if (folder / candidate).is_file():
+            text = f"a: {INCLUDE}{candidate}"
+            return parse_tree(text, "the command line")["a"]
+    files = sorted((folder / _FOLDERS[key]).glob("*.yaml"))
+    known = ", ".join(file.stem for file in files)
+    raise UserError(
+        f"{key} must be a settings file of {folder} or its name, got {name!r}; "
+        f"in {_FOLDERS[key]}/ there are {known}"
+    )
+
+
+def _write_names_as_text(tree):
+    """Keep YAML from reading the name of a folder or speaker as a number."""
+    for key, node in children_of(tree):
+        if key in TEXT_KEYS:
+            tree[key] = as_text(node)
+        else:
+            _write_names_as_text(node)
+
+
+def _expand_home(tree):
+    for key, node in children_of(tree):
+        if isinstance(node, str) and re.match(r"~(/|$)", node):
+            tree[key] = os.path.expanduser(node)
+        else:
+            _expand_home(node)
 
 
 def _merge(tree, values, folder, source, path=""):
@@ -144,44 +235,75 @@ def _merge(tree, values, folder, source, path=""):
     for key, value in values.items():
         if key not in tree:
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old = tree[key]
-        if not isinstance(value, Mapping) or tag_of(value).startswith(_INCLUDE):
+        old, here = tree[key], f"{path}{key}."
+        if replaces(value, old):
             tree[key] = copy.deepcopy(value)
-            continue
-        if tag_of(old).startswith(_INCLUDE):
-            # Its own references are relative to itself: resolve it first.
-            file = folder / tag_of(old)[len(_INCLUDE) :]
-            included = read_tree(file)
-            if isinstance(old, Mapping):
-                _merge(included, old, file.parent, source, f"{path}{key}.")
-            _merge(included, value, file.parent, source, f"{path}{key}.")
-            stream = _NamedText(dump_tree(included), name=str(file))
-            text = resolve_references(stream).getvalue()
-            tree[key] = parse_tree(text, str(file))
+        elif tag_of(old).startswith(INCLUDE):
+            included = _included(old, folder, source, here)
+            file = folder / tag_of(old)[len(INCLUDE) :]
+            _merge(included, value, file.parent, source, here)
+            tree[key] = _resolved(included, file)
         elif isinstance(old, Mapping) and len(old):
-            _merge(old, value, folder, source, f"{path}{key}.")
+            _merge(old, value, folder, source, here)
         else:
-            tree[key] = copy.deepcopy(value)
+            tree[key] = with_tag_of(old, value)
+
+
+def _included(node, folder, source, path=""):
+    """Return what an include stands for, with the values given beside it."""
+    file = folder / tag_of(node)[len(INCLUDE) :]
+    tree = read_tree(file)
+    if isinstance(node, Mapping):
+        _merge(tree, node, file.parent, source, path)
+    return tree
+
+
+def _resolved(tree, file):
+    # Its own references are relative to itself.
+    stream = _NamedText(dump_tree(tree), name=str(file))
+    return parse_tree(resolve_references(stream).getvalue(), str(file))
 
 
 def _unknown(key, source, known):
-    close = difflib.get_close_matches(str(key), map(str, known), n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {sorted(known)}"
+    known = {str(name) for name in known}
+    if "." not in str(key):
+        known |= set(RunOptions().as_dict())
+    whole = sorted(name for name in known if name.startswith(str(key)))
+    close = whole or difflib.get_close_matches(str(key), sorted(known), n=1)
+    hint = f"did you mean {' or '.join(map(repr, close))}?"
+    if not close:
+        hint = f"known: {', '.join(sorted(known))}"
+    if not close and len(known) > _MOST_LISTED:
+        hint = "--help lists the keys"
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _check_includes(node, folder):
-    """Check the keys of included files, and those given beside an include."""
-    if tag_of(node).startswith(_INCLUDE):
-        name = tag_of(node)[len(_INCLUDE) :]
-        file = folder / name
-        beside, node, folder = node, read_tree(file), file.parent
-        _check_used(node, _INCLUDED_KEYS, name)
-        if isinstance(beside, Mapping):
-            _merge(node, beside, folder, f"an include of {name}")
-    if isinstance(node, Mapping | list):
-        for child in node.values() if isinstance(node, Mapping) else node:
-            _check_includes(child, folder)
+def _settle_includes(node, folder):
+    """Check the keys of included files, and those given beside an include.
+
+    Returns the node, or what takes its place: HyperPyYAML would give the
+    arguments of an object beside an include to the class in the file.
+    """
+    if not tag_of(node).startswith(INCLUDE):
+        for key, child in children_of(node):
+            node[key] = _settle_includes(child, folder)
+        return node
+    name = tag_of(node)[len(INCLUDE) :]
+    file = folder / name
+    _check_used(read_tree(file), _INCLUDED_KEYS, name)
+    content = _included(node, folder, f"an include of {name}")
+    includes = [n for n in nodes_of(content) if tag_of(n).startswith(INCLUDE)]
+    wrong = any(map(_holds_objects, [node, *includes]))
+    content = _settle_includes(content, file.parent)
+    return _resolved(content, file) if wrong else node
+
+
+def _holds_objects(node):
+    return any(
+        isinstance(child, Mapping) and tag_of(child)
+        for _, value in children_of(node)
+        for child in nodes_of(value)
+    )
 
 
 def _referred(tree):
@@ -204,3 +326,18 @@ def _check_used(tree, read_keys, source):
 def _as_user_error(leaf, error):
     parts = [str(part) for part in error.args] or [type(error).__name__]
     return UserError(f"{leaf} cannot be used: {': '.join(parts)}")
+
+
+def _is_of_own_code(error):
+    """Tell whether an error passed through code that is neither installed."""
+    paths = sysconfig.get_paths()
+    installed = {paths[key] for key in ("stdlib", "purelib", "platlib")}
+    installed.add(str(Path(__file__).parent))
+    frames = traceback.extract_tb(error.__traceback__)
+    files = [Path(frame.filename) for frame in frames]
+    return any(
+        file.is_absolute()
+        and not {"site-packages", "dist-packages"} & set(file.parts)
+        and not any(file.is_relative_to(folder) for folder in installed)
+        for file in files[1:]
+    )

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from speechbrain_dfkd import torchaudio_check  # noqa: F401
+
+# isort: split
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import (
@@ -27,6 +30,7 @@ from speechbrain_dfkd.data.loading import (
 from speechbrain_dfkd.data.splits import open_splits, prepare_splits
 from speechbrain_dfkd.dfkd_brain import DFKDBrain
 from speechbrain_dfkd.enhancement_brain import EnhancementBrain
+from speechbrain_dfkd.error_output import show_errors
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.report import write_report
 from speechbrain_dfkd.files import write_atomically
@@ -42,7 +46,13 @@ from speechbrain_dfkd.inference.export import (
     require_finite,
 )
 from speechbrain_dfkd.results import SystemTester, Unprocessed
-from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
+from speechbrain_dfkd.run_checks import check_objects
+from speechbrain_dfkd.run_settings import (
+    keep_epochs,
+    keep_settings,
+    refuse_other_settings,
+    trained_epochs,
+)
 from speechbrain_dfkd.student_initialisation import start_from_teacher
 from speechbrain_dfkd.teacher import load_teacher
 from speechbrain_dfkd.teacher_cache import check_cache, prepare_teacher
@@ -82,8 +92,7 @@ def _train_teacher(argv, recipe_folder):
     command = read_command(argv, recipe_folder, TEACHER_KEYS)
     configuration, run_opts = command.configuration, command.run_opts
     with hold_run(configuration, run_opts):
-        hparams = configuration.build()
-        _refuse_folder_of_others(configuration)
+        hparams = _build(configuration)
         prepare_splits(hparams)
         _teach(configuration, run_opts)
 
@@ -144,6 +153,7 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     """
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
+    check_objects(hparams)
     # A teacher that only gives the first weights is not run in training.
     needed = needs_teacher(hparams)
     teaches = needed if teaches is None else teaches
@@ -152,13 +162,17 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
+    teacher = None
+    if teaches and not hparams["teacher_ckpt"]:
+        teacher = command.teacher()
+        with _about_the_teacher(teacher):
+            _build(teacher)
     prepare_splits(hparams)
     # Unfit data are refused before a teacher trains.
     datasets = open_splits(hparams)
     check_cache(hparams, datasets["train"])
     require_shared_memory(hparams, datasets)
-    if teaches and not hparams["teacher_ckpt"]:
-        teacher = command.teacher()
+    if teacher:
         with hold_run(teacher, run_opts, hold_if_writable):
             weights = _find_or_teach(teacher, run_opts)
         configuration.tree["teacher_ckpt"] = str(weights)
@@ -169,24 +183,49 @@ def _refuse_folder_of_others(configuration):
     run_on_main(refuse_other_settings, args=[folder, configuration])
 
 
+def _build(configuration):
+    """Return a leaf's objects, checked, for a folder that is not another's."""
+    hparams = configuration.build()
+    check_objects(hparams)
+    _refuse_folder_of_others(configuration)
+    return hparams
+
+
 def _find_or_teach(configuration, run_opts) -> Path:
     """Return the weights of a teacher, trained unless it was before."""
-    folder = Path(configuration.settings()["output_folder"])
-    _refuse_folder_of_others(configuration)
+    settings = configuration.settings()
+    folder = Path(settings["output_folder"])
+    asked, trained = settings["number_of_epochs"], trained_epochs(folder)
     weights = folder / EXPORT / WEIGHTS
-    if weights.is_file():
-        print(f"Teacher found: {folder}", flush=True)
+    if trained is None or trained >= asked:
+        longer = f", trained for {trained} epochs where {asked} are asked for"
+        print(
+            f"Teacher found: {folder}{longer * (trained not in (None, asked))}"
+        )
+        return weights
+    if trained:
+        print(
+            f"Teacher found, trained for {trained} of {asked} epochs; going on "
+            f"in {folder}",
+            flush=True,
+        )
     else:
         print(f"Teacher not found; training it into {folder}", flush=True)
-        try:
-            _teach(configuration, run_opts)
-        except UserError as error:
-            raise UserError(
-                f"{error}\nThis is about the teacher, trained by "
-                f"{configuration.leaf}; what it is to do otherwise goes into "
-                f"--teacher_overrides, e.g. '{{segment_seconds: 2.0}}'"
-            ) from error
+    with _about_the_teacher(configuration):
+        _teach(configuration, run_opts)
     return weights
+
+
+@contextmanager
+def _about_the_teacher(configuration):
+    try:
+        yield
+    except UserError as error:
+        raise UserError(
+            f"{error}\nThis is about the teacher, trained by "
+            f"{configuration.leaf}; what it is to do otherwise goes into "
+            f"--teacher_overrides, e.g. '{{segment_seconds: 2.0}}'"
+        ) from error
 
 
 def _start(configuration):
@@ -199,6 +238,7 @@ def _start(configuration):
     datasets = open_splits(hparams)
     folder = hparams["output_folder"]
     sb.create_experiment_directory(folder)
+    show_errors()
     if if_main_process():
         path = Path(folder, "hyperparams.yaml")
         write_atomically(path, configuration.text().encode())
@@ -300,6 +340,7 @@ def _finish(configuration, hparams, run_opts, datasets, systems):
         trained, model = list(systems.items())[-1]
         text, rate = configuration.text(), hparams["sample_rate"]
         export_enhancer(folder / EXPORT, text, trained, model, rate)
+        keep_epochs(folder, configuration)
         print(f"\n{write_report(folder, rows)}\n")
         print(f"Results:  {folder}/results.csv, results.json")
         print(

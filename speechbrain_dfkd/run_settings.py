@@ -1,17 +1,22 @@
 """What a run's settings are, and that a resume shares them."""
 
 import json
+import pydoc
 from pathlib import Path
+
+from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.asteroid_checkpoint import is_asteroid, read_asteroid
 from speechbrain_dfkd.checkpoint_file import read_checkpoint
 from speechbrain_dfkd.configuration import Configuration
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
-from speechbrain_dfkd.settings_tree import parse_tree
+from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS
+from speechbrain_dfkd.settings_tree import parse_tree, read_tree
 from speechbrain_dfkd.teacher import find_teacher_checkpoint
 
 SETTINGS_FILE = "settings.json"
+EPOCHS_FILE = "number_of_epochs.txt"
 
 # A training that ended for too many unreadable files, or steps that were not
 # finite, goes on with a larger one.
@@ -20,7 +25,7 @@ TOLERATED = {"dataset.max_unreadable_share", "nonfinite_patience"}
 _MAY_CHANGE = TOLERATED | {
     "data_folder", "results_folder", "prepared_folder", "output_folder",
     "save_folder", "train_annotation", "valid_annotation", "test_annotation",
-    "train_log", "train_logger", "checkpointer", "skip_prep",
+    "train_log", "train_logger", "tensorboard", "checkpointer", "skip_prep",
     "number_of_epochs", "epoch_counter", "num_workers", "save_enhanced",
     "ckpt_interval_minutes", "teacher_ckpt", "teacher_leaf",
     "teacher_overrides", "teacher_cache_folder", "experiment", "run",
@@ -28,12 +33,31 @@ _MAY_CHANGE = TOLERATED | {
 }  # fmt: skip
 
 
-def adopt_run_options(configuration: Configuration, run_opts) -> None:
-    """Make a leaf's own value of an option that SpeechBrain took for itself.
+# Of SpeechBrain's options, those that say where, how much, and what is shown.
+# All others decide on the results.
+FREE_OPTIONS = {
+    "test_only", "debug", "debug_batches", "debug_epochs",
+    "debug_persistently", "log_config", "device", "data_parallel_backend",
+    "data_parallel_count", "distributed_backend", "distributed_launch",
+    "find_unused_parameters", "noprogressbar", "ckpt_interval_minutes",
+    "ckpt_interval_steps", "tqdm_colored_bar", "tqdm_barcolor",
+    "profile_training", "profile_warmup", "profile_steps", "param_file",
+    "overridden_args",
+}  # fmt: skip
+# A run without one of these in its settings had SpeechBrain's own value.
+_USUAL = {
+    key: value
+    for key, value in RunOptions().as_dict().items()
+    if key not in FREE_OPTIONS
+}
 
-    The command line's ``--max_grad_norm`` is an option of SpeechBrain and a
-    key of the leaves. It is to be checked and recorded like any other key,
-    and to hold for the student alone.
+
+def adopt_run_options(configuration: Configuration, run_opts) -> None:
+    """Make settings of those options of SpeechBrain's that decide on results.
+
+    The command line's ``--precision`` is to be recorded like any key of the
+    leaf, and to be refused where a run goes on without it. One that is a key
+    of the leaf, such as ``--max_grad_norm``, also holds for the student alone.
 
     Arguments
     ---------
@@ -42,8 +66,13 @@ def adopt_run_options(configuration: Configuration, run_opts) -> None:
     run_opts : speechbrain.utils.run_opts.RunOptions
         Gives them up.
     """
-    for key in run_opts.overridden_args & set(configuration.tree):
-        configuration.tree[key] = run_opts[key]
+    tree = configuration.tree
+    for key in sorted(run_opts.overridden_args - FREE_OPTIONS):
+        if key in tree:
+            run_opts.overridden_args.remove(key)
+        tree[key] = run_opts[key]
+    for key in run_opts.overridden_args & FREE_OPTIONS & set(tree):
+        tree[key] = run_opts[key]
         run_opts.overridden_args.remove(key)
 
 
@@ -69,8 +98,7 @@ def adopt_asteroid_teacher(
         Where the file cannot be read, or its network is none of ours.
     """
     settings = configuration.settings()
-    wanted = settings.get("kd_weight") or settings.get("init_from_teacher")
-    if not (wanted and settings["teacher_ckpt"]):
+    if not (_looks_at_teacher(settings) and settings["teacher_ckpt"]):
         return
     path = find_teacher_checkpoint(settings["teacher_ckpt"])
     content = read_checkpoint(path)
@@ -85,6 +113,18 @@ def adopt_asteroid_teacher(
             f"{path} describes it, in place of the setting teacher ({replaced})",
             flush=True,
         )
+
+
+def _looks_at_teacher(settings):
+    # As needs_teacher() tells it of the objects.
+    if settings.get("init_from_teacher"):
+        return True
+    if not settings.get("kd_weight") or settings["clean_as_teacher"]:
+        return False
+    loss = settings["kd"]["loss"]
+    tag = loss["tag"] if isinstance(loss, dict) else loss
+    objective = pydoc.locate(tag.partition(":")[2].strip())
+    return getattr(objective, "needs_teacher", True)
 
 
 def refuse_other_settings(folder, configuration: Configuration) -> None:
@@ -134,6 +174,56 @@ def keep_settings(folder, configuration: Configuration) -> None:
     write_atomically(path, text.encode())
 
 
+def keep_epochs(folder, configuration: Configuration) -> None:
+    """Note for how many epochs the exported network was trained.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The run's output folder.
+    configuration : Configuration
+        Its settings; its checkpoints tell, which may be of a longer training.
+    """
+    settings = configuration.settings()
+    epochs = _finished_epochs(settings["save_folder"])
+    epochs = epochs or settings["number_of_epochs"]
+    path = Path(folder, EXPORT, EPOCHS_FILE)
+    write_atomically(path, f"{epochs}\n".encode())
+
+
+def trained_epochs(folder) -> int | None:
+    """Return for how many epochs a folder's exported network was trained.
+
+    Arguments
+    ---------
+    folder : str or Path
+        A run's output folder.
+
+    Returns
+    -------
+    int or None
+        0 where no network was exported, None where nothing tells.
+    """
+    folder = Path(folder)
+    if not (folder / EXPORT / WEIGHTS).is_file():
+        return 0
+    path = folder / EXPORT / EPOCHS_FILE
+    if path.exists():
+        return int(path.read_text())
+    # A run of before this was noted ended with its last checkpoint.
+    return _finished_epochs(folder / "save") or None
+
+
+def _finished_epochs(save_folder):
+    """Return the number of the last epoch that has a checkpoint of its end."""
+    epochs = [0]
+    for meta in Path(save_folder).glob("CKPT+*/CKPT.yaml"):
+        counter = meta.with_name("epoch_counter.ckpt")
+        if counter.exists() and read_tree(meta).get("end-of-epoch", True):
+            epochs.append(int(counter.read_text()))
+    return max(epochs)
+
+
 def decisive_settings(configuration: Configuration) -> dict:
     """Return the settings that a resume must share, as JSON gives them."""
     settings = configuration.settings()
@@ -157,7 +247,7 @@ def differing(before: dict, now: dict, may_change: set) -> list:
     >>> differing(before, {"kd": {}, "seed": 2}, may_change={"seed"})
     ['kd.share: 0.1 there, None now']
     """
-    before, now = _flat(before), _flat(now)
+    before, now = _USUAL | _flat(before), _USUAL | _flat(now)
     return [
         f"{key}: {before.get(key)} there, {now.get(key)} now"
         for key in sorted((before.keys() | now.keys()) - may_change)

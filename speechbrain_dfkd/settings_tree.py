@@ -1,5 +1,6 @@
 """Reads and writes YAML without making the objects that its tags describe."""
 
+import copy
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,6 +8,18 @@ from pathlib import Path
 import ruamel.yaml
 
 from speechbrain_dfkd.errors import UserError
+
+INCLUDE = "!include:"
+# What a tag makes of the arguments below it.
+OBJECTS = (INCLUDE, "!new:", "!name:", "!apply:", "!applyref:")
+# Settings that are folders and files ...
+PATH_KEYS = {
+    "data_folder", "results_folder", "prepared_folder", "output_folder",
+    "save_folder", "train_annotation", "valid_annotation", "test_annotation",
+    "train_log", "teacher_ckpt", "teacher_leaf", "teacher_cache_folder",
+}  # fmt: skip
+# ... and those that are text, whatever else YAML would read: a folder 007.
+TEXT_KEYS = PATH_KEYS | {"experiment", "run", "valid_speakers"}
 
 
 def read_tree(path) -> Mapping:
@@ -51,13 +64,100 @@ def tag_of(node) -> str:
     return (tag.value if tag is not None else None) or ""
 
 
+def replaces(value, old) -> bool:
+    """Tell whether an override takes the whole place of an old node.
+
+    A mapping changes another key by key, unless its tag says that it is
+    something else: another class, another function, another file.
+
+    Arguments
+    ---------
+    value, old : object
+        Nodes of a tree.
+
+    Example
+    -------
+    >>> old, other, keys = (
+    ...     parse_tree(f"a: {text}", "x")["a"]
+    ...     for text in ("!new:A {x: 1}", "!new:B {x: 1}", "{x: 2}")
+    ... )
+    >>> replaces(other, old), replaces(keys, old)
+    (True, False)
+    """
+    if not isinstance(value, Mapping):
+        return True
+    tag = tag_of(value)
+    return tag.startswith(INCLUDE) or bool(tag) and tag != tag_of(old)
+
+
+def with_tag_of(old, value):
+    """Return a copy of ``value``, whose keys go to the object ``old``.
+
+    An object without arguments is no mapping in YAML; it stays the object that
+    it is when it gets some.
+
+    Example
+    -------
+    >>> old = parse_tree("a: !name:torch.optim.AdamW", "x")["a"]
+    >>> one_line(with_tag_of(old, parse_tree("lr: 1", "x")))
+    '!name:torch.optim.AdamW {lr: 1}'
+    """
+    value = copy.deepcopy(value)
+    if tag_of(old).startswith(OBJECTS) and not tag_of(value):
+        value.yaml_set_ctag(old.tag)
+    return value
+
+
+def children_of(node) -> list:
+    """Return the pairs of key (or index) and node right below a node."""
+    if isinstance(node, Mapping):
+        return list(node.items())
+    return list(enumerate(node)) if isinstance(node, list) else []
+
+
+def merged(values: Mapping, changes: Mapping) -> Mapping:
+    """Return ``values`` changed as an override changes them; any key goes.
+
+    Example
+    -------
+    >>> one_line(
+    ...     merged(parse_tree("a: {b: 1}", "x"), parse_tree("a: {c: 2}", "x"))
+    ... )
+    '{a: {b: 1, c: 2}}'
+    """
+    result = values.copy()  # with its tag
+    for key, value in changes.items():
+        old = values.get(key)
+        if old is None or replaces(value, old):
+            result[key] = value
+        elif isinstance(old, Mapping):
+            result[key] = merged(old, value)
+        else:
+            result[key] = with_tag_of(old, value)
+    return result
+
+
+def as_text(node):
+    """Return a scalar as it was written, a list's items likewise.
+
+    Example
+    -------
+    >>> tree = parse_tree("a: 007\\nb: [226, p1]\\nc: null", "x")
+    >>> [as_text(node) for node in tree.values()]
+    ['007', ['226', 'p1'], None]
+    """
+    if isinstance(node, list):
+        return [as_text(child) for child in node]
+    if node is None or isinstance(node, str | Mapping) or tag_of(node):
+        return node
+    return one_line(node)
+
+
 def nodes_of(node) -> Iterator:
     """Yield a node and all nodes below it."""
     yield node
-    children = node.values() if isinstance(node, Mapping) else node
-    if isinstance(node, Mapping | list):
-        for child in children:
-            yield from nodes_of(child)
+    for _, child in children_of(node):
+        yield from nodes_of(child)
 
 
 def one_line(node) -> str:

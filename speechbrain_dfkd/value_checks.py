@@ -41,7 +41,7 @@ _BEST_METRICS = ("pesq_wb", "stoi", "si_sdr")
 # YAML reads "no" and "off" as text, which would count as True.
 _FLAGS = {
     "align_polarity", "clean_as_teacher", "init_from_teacher", "save_enhanced",
-    "scale_teacher", "skip_prep", "teacher_cache",
+    "scale_teacher", "skip_prep", "teacher_cache", "tensorboard",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from speechbrain_dfkd.comparison.base_command import BaseCommand
 from speechbrain_dfkd.comparison.plan import TUNABLE, Plan
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.losses import NoDistillation
+from speechbrain_dfkd.run_checks import check_objects
 from speechbrain_dfkd.run_settings import (
     TOLERATED,
     decisive_settings,
@@ -77,6 +78,7 @@ def _settings_of(base, overrides, recipe_folder):
 
 def _refuse_misfits(hparams):
     """Refuse now what a job of the arm would be refused for hours later."""
+    check_objects(hparams)
     if hparams["kd_weight"] > 0:
         _require_distillation(hparams)
     needs_teacher(hparams)

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import speechbrain as sb
-
+from speechbrain_dfkd.command_words import (
+    find_settings_file,
+    split_command_line,
+)
+from speechbrain_dfkd.configuration import spelled_out
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.settings_tree import one_line, parse_tree, tag_of
+from speechbrain_dfkd.settings_tree import merged, one_line, parse_tree
 
 # SpeechBrain's options for a look at a run, which leave no results.
 _UNFIT = ("debug", "test_only")
@@ -47,30 +50,34 @@ class BaseCommand:
         >>> " ".join(base.argv({"seed": 2}, {"lr": 3}))
         'a.yaml --device cpu --lr 3 --seed 2'
         """
-        values = self.overrides
+        values, folder = self.overrides, Path(self.leaf).parent
         for change in changes:
-            values = _merged(values, change)
+            values = merged(values, spelled_out(change, folder))
         words = [self.leaf, *self.options]
         for key, value in values.items():
             words += [f"--{key}", one_line(value)]
         return words
 
 
-def read_base_command(argv: list) -> BaseCommand:
+def read_base_command(argv: list, recipe_folder) -> BaseCommand:
     """Read the words after the comparison file.
 
     Arguments
     ---------
     argv : list of str
         A dfkd leaf and what ``train_dfkd.py`` takes after it.
+    recipe_folder : str or Path
+        Near it the leaf is looked for, too.
 
     Raises
     ------
     UserError
         For what cannot hold for all arms.
     """
-    leaf, run_opts, overrides = sb.parse_arguments(argv)
+    leaf, run_opts, overrides = split_command_line(argv)
+    leaf = find_settings_file(leaf, recipe_folder)
     overrides = parse_tree(overrides, "the command line")
+    overrides = spelled_out(overrides, leaf.parent)
     unfit = [f"--{key}" for key in _UNFIT if getattr(run_opts, key)]
     unfit += [
         f"--{key}" for key in ("seed", "output_folder") if key in overrides
@@ -92,20 +99,8 @@ def read_base_command(argv: list) -> BaseCommand:
         value = run_opts[key]
         options.append(f"--{key}")
         options += [] if value is True else map(str, _as_list(value))
-    return BaseCommand(str(Path(leaf)), options, overrides)
+    return BaseCommand(str(leaf), options, overrides)
 
 
 def _as_list(value):
     return value if isinstance(value, list) else [value]
-
-
-def _merged(values, changes):
-    """Return ``values`` changed as ``configuration.compose`` would do it."""
-    merged = values.copy()  # with its tag
-    for key, value in changes.items():
-        old = values.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = (
-            _merged(old, value) if both and not tag_of(value) else value
-        )
-    return merged

@@ -48,6 +48,23 @@ from recipe_runs import (
         ("student", "{channels: many}", ["DCCRN"]),
         ("init_from_teacher", "no", ["must be True or False, got 'no'"]),
         ("teacher_ckpt", "nowhere", ["teacher_ckpt", "nowhere"]),
+        ("prec", "bf16", ["'prec' in the command line", "'precision'"]),
+        ("precision", "fp16", ["precision must not be fp16 on a CPU"]),
+        ("device", "cuda:99", ["device must be one of this machine", "cuda"]),
+        ("opt_class", "AdamW", ["opt_class must be", "!name:torch.optim"]),
+        ("opt_class", "!name:torch.optim.NoSuch {}", ["torch.optim.NoSuch"]),
+        (
+            "opt_class",
+            "!name:torch.optim.SGD {lr: 1.0, beta: 1}",
+            ["opt_class", "'beta'"],
+        ),
+        ("supervised_loss", "!name:torch.nn.L1Loss", ["supervised_loss must"]),
+        (
+            "teacher_overrides",
+            "{opt_class: AdamW}",
+            ["opt_class must be", "about the teacher"],
+        ),
+        ("ckpt_interval_steps", 3, ["--ckpt_interval_minutes 0"]),
     ],
 )
 def test_bad_option_is_named(call, corpus, tmp_path, key, value, fragments):
@@ -121,6 +138,13 @@ def test_misspelt_key_in_a_copied_file_is_named(
 
 
 @pytest.mark.slow
+def test_other_options_in_the_same_folder_are_refused(call, finished):
+    code, _, stderr = call([*finished.options(), "--precision", "bf16"])
+    assert code == 2
+    assert "precision: fp32 there, bf16 now" in stderr
+
+
+@pytest.mark.slow
 def test_other_settings_in_the_same_folder_are_refused(call, finished):
     before = {p: p.stat() for p in trained_files(finished.results)}
     code, _, stderr = call(finished.options(lr=0.5))
@@ -146,7 +170,7 @@ def test_demo_says_so_and_how_to_run_on_the_data(call, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
-        ([], ["param_file"]),
+        ([], ["must name a settings file"]),
         ([DFKD[1], "--data_folder", "nowhere"], ["nowhere", "Download"]),
         ([DFKD[1], "--kd_wieght", "1"], ["did you mean 'kd_weight'?"]),
     ],

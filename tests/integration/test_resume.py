@@ -10,7 +10,9 @@ import torch
 from recipe_runs import (
     DFKD,
     MIXTURES,
+    SIZES,
     STUDENT_FOLDER,
+    STUDENT_NETWORK,
     TEACHER_FOLDER,
     WEIGHTS,
     dfkd_options,
@@ -111,3 +113,23 @@ def test_mixtures_go_on_with_any_number_of_workers(
     ]
     for key, value in weights[0].items():
         assert torch.equal(value, weights[1][key]), key
+
+
+def test_a_found_teacher_goes_on_to_the_epochs_asked_for(
+    call, corpus, tmp_path
+):
+    one, two = ({**SIZES, "number_of_epochs": n} for n in (1, 2))
+    options = {"number_of_epochs": 1, "teacher": STUDENT_NETWORK}
+    folder = tmp_path / "teachers/dccrn_eighth-seed_1234"
+    alone = dfkd_options(corpus, tmp_path, **options, teacher_overrides=one)
+    assert call(alone)[0] == 0
+    assert len((folder / "train_log.txt").read_text().splitlines()) == 2
+    longer = {**options, "run": "longer"}
+    again = dfkd_options(corpus, tmp_path, **longer, teacher_overrides=two)
+    code, stdout, _ = call(again)
+    assert code == 0
+    assert "Teacher found, trained for 1 of 2 epochs; going on" in stdout
+    # An epoch, a test; the second epoch, a test.
+    assert len((folder / "train_log.txt").read_text().splitlines()) == 4
+    code, stdout, _ = call(again)
+    assert code == 0 and f"Teacher found: {folder}\n" in stdout

@@ -87,6 +87,121 @@ def test_option_of_speechbrain_is_a_key_of_the_leaf():
     assert "max_grad_norm" not in command.run_opts.overridden_args
 
 
+def test_an_abbreviation_of_an_option_is_refused():
+    for word in ("--prec", "--precisio"):
+        with pytest.raises(UserError, match=f"'{word[2:]}'.*'precision'"):
+            settings(word, "bf16")
+
+
+def test_an_option_that_decides_on_results_is_recorded():
+    argv = [DFKD_LEAF, "--data_folder", "/d", "--precision", "bf16"]
+    argv += ["--grad_accumulation_factor", "4", "--device", "cpu"]
+    command = read_command(argv, RECIPE, DFKD_KEYS)
+    for configuration in (command.configuration, command.teacher()):
+        got = configuration.settings()
+        assert got["precision"] == "bf16"
+        assert got["grad_accumulation_factor"] == 4
+        assert "device" not in got and "noprogressbar" not in got
+        assert "precision: bf16" in configuration.text()
+    plain = read_command(argv[:3], RECIPE, DFKD_KEYS).configuration
+    assert "precision" not in plain.settings()
+
+
+def test_minutes_between_checkpoints_may_be_a_part_of_one():
+    got = settings("--ckpt_interval_minutes", "0.5")
+    assert got["ckpt_interval_minutes"] == 0.5
+
+
+def test_debugging_leaves_the_run_alone():
+    for more in ([], ["--debug_persistently"]):
+        folder = settings("--debug", *more)["output_folder"]
+        assert Path(folder).name == "debug"
+
+
+def test_home_is_expanded_in_every_setting(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    argv = ["--data_folder=~/vb", "--results_folder=~/results"]
+    argv += ["--dataset", "{name: ~/x}"]
+    got = settings(*argv)
+    assert got["data_folder"] == "/home/me/vb"
+    assert got["results_folder"] == "/home/me/results"
+    for key in ("prepared_folder", "train_annotation", "output_folder"):
+        assert got[key].startswith("/home/me/results/"), key
+    assert got["dataset"]["name"] == "/home/me/x"
+    assert settings("--data_folder=~")["data_folder"] == "/home/me"
+    argv = [DFKD_LEAF, *argv, "--teacher_overrides", "{train_log: ~/log}"]
+    teacher = read_command(argv, RECIPE, DFKD_KEYS).teacher().settings()
+    assert teacher["results_folder"] == "/home/me/results"
+    assert teacher["train_log"] == "/home/me/log"
+
+
+def test_names_that_yaml_reads_as_numbers_are_names():
+    got = settings(
+        "--data_folder", "/d", "--results_folder", "1e3",
+        "--run", "007", "--dataset", "{valid_speakers: [226, 007, 1_0]}",
+    )  # fmt: skip
+    assert got["results_folder"] == "1e3"
+    assert got["output_folder"].startswith("1e3/")
+    assert got["output_folder"].endswith("/007")
+    assert got["dataset"]["valid_speakers"] == ["226", "007", "1_0"]
+    got = settings("--dataset.valid_speakers", "[226]", "--data_folder", "/d")
+    prepare = got["dataset"]["prepare"]
+    assert prepare["valid_speakers"] == ["226"]
+
+
+@pytest.mark.parametrize("name", ["dccrn_eighth", "models/dccrn_eighth.yaml"])
+def test_a_network_is_swapped_by_its_name(name):
+    for key in ("student", "teacher"):
+        assert settings(f"--{key}", name)[key]["name"] == "dccrn_eighth"
+    student = settings("--student.lstm_units", "7", "--student", name)[
+        "student"
+    ]
+    assert (student["name"], student["lstm_units"]) == ("dccrn_eighth", 7)
+    assert student["model"]["lstm_units"] == 7
+
+
+def test_a_file_of_the_current_folder_is_a_network(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    student = settings("--student", "hparams/models/dccrn_eighth.yaml")
+    assert student["student"]["name"] == "dccrn_eighth"
+
+
+def test_an_objective_is_swapped_by_its_name():
+    assert settings("--kd", "dfkd_rolloff")["kd"]["name"] == "dfkd_rolloff"
+    assert settings("--kd.beta", "0.25")["kd"]["loss"]["beta"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["--student", "dccrn_third"],
+            "student must be .*'dccrn_third'.*eighth",
+        ),
+        (["--kd", "none_such"], "kd must be a settings file .* dfkd,"),
+        (["--student.lstm_unitz", "3"], "'student.lstm_unitz'.*lstm_units'"),
+        (["--zzz", "3"], "unknown key 'zzz' in the command line; --help lists"),
+    ],
+)
+def test_an_unknown_name_is_answered_in_one_line(argv, message):
+    with pytest.raises(UserError, match=message) as caught:
+        settings(*argv)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_teacher_that_nothing_looks_at_may_be_gone():
+    gone = ["--teacher_ckpt", "/nowhere", "--data_folder", "/d"]
+    settings(*gone, "--clean_as_teacher", "True")
+    settings(*gone, "--kd", "none")
+    settings(*gone, "--kd_weight", "0")
+    for needs in (
+        [],
+        ["--clean_as_teacher", "True", "--init_from_teacher", "True"],
+    ):
+        with pytest.raises(UserError, match="/nowhere"):
+            settings(*gone, *needs)
+
+
 def test_teacher_shares_the_data_and_nothing_else():
     argv = [DFKD_LEAF, "--data_folder", "/data", "--lr", "0.5"]
     argv += ["--teacher", "!include:models/dccrn_half.yaml"]

@@ -1,5 +1,7 @@
 """Where values come from, and that no misspelt key is lost."""
 
+import collections
+
 import pytest
 
 from speechbrain_dfkd.configuration import compose
@@ -92,6 +94,97 @@ def test_misspelt_override_is_named(files, overrides, key, hint):
         settings(files, overrides)
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        # Another class has its own arguments, and none of the old one's.
+        (
+            "opt_class: !name:collections.Counter {a: 7}",
+            {"tag": "!name:collections.Counter", "a": 7},
+        ),
+        (
+            "opt_class: !new:collections.OrderedDict {lr: 7, b: 2}",
+            {"tag": "!new:collections.OrderedDict", "lr": 7, "b": 2},
+        ),
+        ("opt_class: !name:collections.Counter", "!name:collections.Counter"),
+        (
+            "opt_class: !name:collections.Counter [3]",
+            ["!name:collections.Counter", 3],
+        ),
+        # The same class, named or not, keeps the others.
+        (
+            "opt_class: {lr: 7}",
+            {"tag": "!name:collections.OrderedDict", "lr": 7, "eps": 1},
+        ),
+        (
+            "opt_class: !name:collections.OrderedDict {lr: 7}",
+            {"tag": "!name:collections.OrderedDict", "lr": 7, "eps": 1},
+        ),
+    ],
+)
+def test_object_of_another_class_takes_the_whole_place(
+    files, override, expected
+):
+    leaf = files / "my_dfkd.yaml"
+    leaf.write_text(LEAF.replace("lr: !ref <lr>", "lr: !ref <lr>\n    eps: 1"))
+    assert settings(files, override)["opt_class"] == expected
+    layer = files / "speech.yaml"
+    layer.write_text(f"{LAYER}\n'my_*': {{{override} }}")
+    assert settings(files)["opt_class"] == expected, "of a data set's layer"
+
+
+def test_object_without_arguments_keeps_its_class_when_it_gets_some(files):
+    leaf = files / "my_dfkd.yaml"
+    head = LEAF.partition("opt_class")[0]
+    leaf.write_text(f"{head}opt_class: !name:collections.Counter")
+    layer = files / "speech.yaml"
+    built = compose(leaf, [layer], "opt_class: {a: 7}", {*READ, "lr"})
+    assert built.settings()["opt_class"] == {
+        "tag": "!name:collections.Counter",
+        "a": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "network: {model: !new:collections.OrderedDict {depth: 5}}",
+        "network: !include:models/small.yaml"
+        " {model: !new:collections.OrderedDict {depth: 5}}",
+        "network: {width: 9, model: !new:collections.OrderedDict {depth: 5}}",
+    ],
+)
+def test_object_of_another_class_within_an_include(files, override):
+    leaf, layer = files / "my_dfkd.yaml", files / "speech.yaml"
+    built = compose(leaf, [layer], override, READ).build()
+    model = built["modules"]["model"]
+    assert type(model) is collections.OrderedDict
+    assert model == {"depth": 5}
+
+
+def test_object_beside_an_include_of_an_included_file(nested):
+    text = (nested / "models/nested.yaml").read_text()
+    (nested / "models/nested.yaml").write_text(
+        text.replace(
+            "!include:small.yaml",
+            "!include:small.yaml\n"
+            "    model: !new:collections.OrderedDict\n        depth: 5",
+        )
+    )
+    part = settings(nested, "network: !include:models/nested.yaml")["network"]
+    assert part["part"]["model"] == {
+        "tag": "!new:collections.OrderedDict",
+        "depth": 5,
+    }
+
+
+def test_misspelt_class_is_named(files):
+    leaf, layer = files / "my_dfkd.yaml", files / "speech.yaml"
+    override = "opt_class: !name:collections.Ordered {lr: 1}"
+    with pytest.raises(UserError, match="no such .* collections.Ordered"):
+        compose(leaf, [layer], override, READ).build()
+
+
 def test_replaced_value_leaves_its_references_idle(files):
     fixed = "opt_class: !name:collections.OrderedDict {lr: 7}"
     assert settings(files, fixed)["opt_class"]["lr"] == 7
@@ -181,3 +274,34 @@ def test_plain_settings_tell_tagged_nodes_apart():
     one = plain_settings("a: !name:torch.optim.Adam {lr: 1}")
     other = plain_settings("a: !name:torch.optim.SGD {lr: 1}")
     assert one != other
+
+
+NETWORKS = """
+class Fault:
+    def __init__(self):
+        self.missing
+
+
+class Refusal:
+    def __init__(self):
+        raise ValueError("width must be even")
+"""
+
+
+def test_a_fault_in_a_network_of_ones_own_keeps_its_traceback(
+    files, monkeypatch
+):
+    (files / "own_networks.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(str(files))
+    leaf, layers = files / "my_dfkd.yaml", [files / "speech.yaml"]
+
+    def build(name):
+        override = f"network: {{model: !new:own_networks.{name} {{}}}}"
+        compose(leaf, layers, override, READ).build()
+
+    with pytest.raises(AttributeError, match="missing"):
+        build("Fault")
+    with pytest.raises(UserError, match="width must be even"):
+        build("Refusal")
+    with pytest.raises(UserError, match="no such class.*own_networks.Misspelt"):
+        build("Misspelt")

@@ -1,9 +1,19 @@
 """A folder holds one experiment; a resume may only change where it lies."""
 
+from dataclasses import fields
+
 import pytest
+from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
+from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS
+from speechbrain_dfkd.run_settings import (
+    FREE_OPTIONS,
+    keep_epochs,
+    keep_settings,
+    refuse_other_settings,
+    trained_epochs,
+)
 
 SETTINGS = {
     "lr": 0.1,
@@ -49,3 +59,68 @@ def test_a_longer_training_elsewhere_goes_on(folder):
 def test_another_experiment_is_refused(folder, changes, message):
     with pytest.raises(UserError, match=message):
         refuse_other_settings(folder, Settings(**changes))
+
+
+# What a new SpeechBrain adds is to be put here or among the free ones.
+DECISIVE_OPTIONS = {
+    "auto_mix_prec", "bfloat16_mix_prec", "compile", "compile_mode",
+    "compile_module_keys", "compile_using_dynamic_shape_tracing",
+    "compile_using_fullgraph", "eval_precision", "grad_accumulation_factor",
+    "jit", "jit_module_keys", "max_grad_norm", "nonfinite_patience",
+    "optimizer_step_limit", "precision", "remove_vector_weight_decay",
+    "skip_nonfinite_grads",
+}  # fmt: skip
+
+
+def test_every_option_of_speechbrain_is_judged():
+    known = {field.name for field in fields(RunOptions)}
+    assert known == FREE_OPTIONS | DECISIVE_OPTIONS
+    assert not FREE_OPTIONS & DECISIVE_OPTIONS
+
+
+@pytest.mark.parametrize("key", sorted(DECISIVE_OPTIONS))
+def test_a_run_goes_on_with_the_same_options(folder, key):
+    usual = getattr(RunOptions(), key)
+    other = "other" if usual is None else f"not {usual}"
+    # One that was not recorded had SpeechBrain's own value.
+    refuse_other_settings(folder, Settings(**{key: usual}))
+    with pytest.raises(UserError, match=f"{key}: {usual} there, {other} now"):
+        refuse_other_settings(folder, Settings(**{key: other}))
+    keep_settings(folder, Settings(**{key: other}))
+    with pytest.raises(UserError, match=f"{key}: {other} there, {usual} now"):
+        refuse_other_settings(folder, Settings())
+
+
+@pytest.fixture
+def exported(tmp_path):
+    (tmp_path / EXPORT).mkdir()
+    (tmp_path / EXPORT / WEIGHTS).touch()
+    return tmp_path
+
+
+def save_epoch(folder, epoch, ended=True):
+    checkpoint = folder / f"save/CKPT+{epoch}"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "CKPT.yaml").write_text(
+        f"# yamllint disable\nend-of-epoch: {str(ended).lower()}\nstoi: 0.5\n"
+    )
+    (checkpoint / "epoch_counter.ckpt").write_text(str(epoch))
+
+
+def test_epochs_of_an_exported_network(exported):
+    assert trained_epochs(exported / "elsewhere") == 0
+    assert trained_epochs(exported) is None, "nothing tells"
+    save_epoch(exported, 2)
+    save_epoch(exported, 7)
+    assert trained_epochs(exported) == 7, "of a run of before it was noted"
+    save_epoch(exported, 8, ended=False)
+    assert trained_epochs(exported) == 7
+    settings = Settings(save_folder=str(exported / "save"))
+    keep_epochs(exported, settings)
+    save_epoch(exported, 9)  # a longer training that was killed
+    assert trained_epochs(exported) == 7
+
+
+def test_epochs_without_a_checkpoint_are_those_asked_for(exported):
+    keep_epochs(exported, Settings(save_folder=str(exported / "none")))
+    assert trained_epochs(exported) == SETTINGS["number_of_epochs"]

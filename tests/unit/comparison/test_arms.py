@@ -32,7 +32,7 @@ def elsewhere(monkeypatch, tmp_path):
 
 def base(*words):
     options = ["--data_folder", "/d", "--student", SMALL, "--teacher", SMALL]
-    return read_base_command([LEAF, *options, *words])
+    return read_base_command([LEAF, *options, *words], RECIPE)
 
 
 @pytest.fixture
@@ -90,6 +90,26 @@ def test_an_include_takes_the_place_of_a_mapping():
         kd = settings_of(common, f"kd: !include:kd/{file}")["kd"]
         assert kd["name"] == "dfkd" and "share" not in kd
     assert settings_of(common, "kd: {share: 0.6}")["kd"]["share"] == 0.6
+
+
+def test_an_arm_of_another_class_is_trained_by_it(plan):
+    sgd = "!name:torch.optim.SGD {lr: 0.1, momentum: 0.9}"
+    toy = plan(none="{kd_weight: 0}", sgd=f"{{opt_class: {sgd}}}")
+    arms = check_arms(toy, base(), RECIPE)
+    expected = {"tag": "!name:torch.optim.SGD", "lr": 0.1, "momentum": 0.9}
+    assert arms["sgd"]["opt_class"] == expected
+    assert arms["none"]["opt_class"]["tag"] == "!name:torch.optim.Adam"
+
+
+def test_an_arm_adds_arguments_to_the_class_of_the_command_line():
+    for given in ("!name:torch.optim.SGD", "!name:torch.optim.SGD {lr: 1.0}"):
+        common = base("--opt_class", given)
+        for arm in ("{lr: 0.5}", "!name:torch.optim.SGD {lr: 0.5}"):
+            optimizer = settings_of(common, f"opt_class: {arm}")["opt_class"]
+            assert optimizer == {"tag": "!name:torch.optim.SGD", "lr": 0.5}
+    common = base("--kd", "!include:kd/dfkd_rolloff.yaml")
+    kd = settings_of(common, "kd: {share: 0.5}")["kd"]
+    assert (kd["name"], kd["share"]) == ("dfkd_rolloff", 0.5)
 
 
 @pytest.mark.parametrize(

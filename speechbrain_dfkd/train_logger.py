@@ -1,0 +1,76 @@
+"""Logs of a training: a text file, and TensorBoard where it is wanted."""
+
+from pathlib import Path
+
+from speechbrain.utils.train_logger import FileTrainLogger, TensorboardLogger
+
+from speechbrain_dfkd.errors import UserError
+
+
+class TrainLogger(FileTrainLogger):
+    """Writes each epoch to a text file, and to TensorBoard if asked.
+
+    Arguments
+    ---------
+    save_file : str
+        The text file.
+    tensorboard : bool
+        Whether to write the folder ``tensorboard`` beside it as well, for
+        ``tensorboard --logdir``.
+
+    Raises
+    ------
+    UserError
+        Where TensorBoard is not installed.
+
+    Example
+    -------
+    >>> file = getfixture("tmp_path") / "train_log.txt"
+    >>> TrainLogger(file).log_stats({"epoch": 1}, {"loss": 2.5}, verbose=False)
+    >>> print(file.read_text().strip())
+    epoch: 1 - train loss: 2.50
+    """
+
+    def __init__(self, save_file, tensorboard: bool = False):
+        super().__init__(save_file)
+        self.folder = Path(save_file).parent / "tensorboard"
+        self.tensorboard = tensorboard
+        self._board = None
+        if tensorboard:
+            _require_tensorboard()
+
+    def log_stats(
+        self, stats_meta, train_stats=None, valid_stats=None, test_stats=None,
+        verbose=True,
+    ):  # fmt: skip
+        """See ``speechbrain.utils.train_logger.TrainLogger.log_stats``."""
+        stats = (stats_meta, train_stats, valid_stats, test_stats)
+        super().log_stats(*stats, verbose)
+        if self.tensorboard:
+            self._log_to_board(*stats)
+
+    def _log_to_board(self, meta, *stats):
+        # Made with the first epoch: making settings must leave no folder.
+        if self._board is None:
+            self._board = TensorboardLogger(str(self.folder))
+        epoch = meta.get("epoch")
+        if epoch is None:  # a test has no place on the axis of epochs
+            return
+        # A run that goes on is drawn behind what it has done before.
+        steps = self._board.global_step
+        steps["meta"] = epoch - 1
+        for name, values in zip(("train", "valid", "test"), stats, strict=True):
+            steps[name] = dict.fromkeys(values or {}, epoch - 1)
+        self._board.log_stats(meta, *stats)
+        if self._board.writer is not None:  # None: not the main process
+            self._board.writer.flush()
+
+
+def _require_tensorboard():
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "tensorboard must be False where TensorBoard is not installed, got "
+            "True; pip install tensorboard, or read train_log.txt"
+        ) from error
