@@ -62,6 +62,7 @@ def test_results_have_a_row_for_each_system(finished):
         assert 1 <= float(row["pesq_wb"]) <= 4.65
         assert 0 < float(row["stoi"]) <= 1
         assert np.isfinite(float(row["si_sdr"]))
+        assert float(row["correlation"]) > 0, "none is the negative"
     assert read["noisy"]["parameters"] == ""
     assert abs(float(read["noisy"]["gain_db"])) < 0.5, "noise is uncorrelated"
     stored = json.loads((finished.student / "results.json").read_text())
@@ -126,7 +127,8 @@ def test_checkpoints_hold_no_teacher(finished):
     for path in checkpoints:
         # Adam keeps two numbers for each of the student's weights.
         assert path.stat().st_size < size
-        assert "teacher" not in path.name or path.stat().st_size == 64
+        # A hash, and a number for its output.
+        assert "teacher" not in path.name or path.stat().st_size <= 64
 
 
 def test_same_command_again_trains_nothing(finished):
@@ -177,8 +179,8 @@ def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
     """The student is the same whether its teacher is trained now, or absent.
 
     A weight that no float32 sum can notice makes the teacher's presence the
-    only difference: the same first weights, batches and crops remain. (With
-    ``align_polarity`` they could be the negative ones.)
+    only difference: the same first weights, also in their sign, batches and
+    crops remain.
     """
     short = {"number_of_epochs": 1, "seed": 7}
     alone = finish(DFKD, finished.options(**short, kd_weight=0))
@@ -186,7 +188,6 @@ def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
         *(corpus, tmp_path),
         **short,
         kd_weight="1.0e-30",
-        align_polarity=False,
     )
     followed = finish(DFKD, options)
     assert "Teacher not found" in followed
@@ -197,7 +198,7 @@ def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
     parent = "dccrn_eighth-from-dccrn_quarter"
     alone_folder = finished.results / parent / "dfkd_0-seed_7"
     assert rows(alone_folder)["noisy"] == rows(finished.student)["noisy"]
-    followed_run = "dfkd_1e-30-seed_7-align_polarity_False"
+    followed_run = "dfkd_1e-30-seed_7"
     weights = [
         torch.load(folder / WEIGHTS, weights_only=True)
         for folder in (alone_folder, tmp_path / parent / followed_run)
