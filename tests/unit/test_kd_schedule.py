@@ -34,6 +34,7 @@ def test_a_stop_in_tenths_ends_with_an_epoch_of_ten(stop, steps):
         for epoch in range(1, 11)
         for step in range(steps)
     ]
+    assert schedule.is_constant == (stop == 1)
     expected = round(10 * stop) * steps
     assert weights == [1.0] * expected + [0.0] * (10 * steps - expected)
 

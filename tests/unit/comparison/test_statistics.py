@@ -42,6 +42,7 @@ def test_scores_in_single_precision_are_averaged_in_double():
 
 
 def test_a_single_seed_has_no_interval():
+    assert Estimate(0.3) == Estimate(0.3, low=None, high=None, p=None)
     assert mean_over_seeds([0.3]) == Estimate(0.3)
     assert bootstrap_mean(np.array([[0.25, 0.75]])) == Estimate(0.5)
 

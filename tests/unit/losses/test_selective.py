@@ -98,6 +98,28 @@ def test_a_better_teacher_is_followed_and_a_worse_one_is_not(wavs):
     assert student.grad.eq(0).all()
 
 
+def test_both_are_set_against_the_clean_signal_and_without_a_graph(wavs):
+    asked = []
+
+    class Recording(SpectrumResponse):
+        def bin_terms(self, estimate, target):
+            asked.append((estimate.spec, target.spec, torch.is_grad_enabled()))
+            return super().bin_terms(estimate, target)
+
+    inner = Recording(STFT())
+    run(SelectivePatches(inner, 20), *wavs)
+    student, teacher, clean, _ = inner.spectra(wavs, LENGTHS)
+    expected = [
+        (student, teacher, True), (student, clean, False),
+        (teacher, clean, False),
+    ]  # fmt: skip
+    assert len(asked) == 3
+    for (*found, graph), (*specs, has_graph) in zip(
+        asked, expected, strict=True
+    ):
+        assert all(map(torch.equal, found, specs)) and graph == has_graph
+
+
 def test_a_fixed_fraction_follows_a_worse_teacher_too(wavs):
     clean = wavs[2]
     noise = torch.randn(3, 2000)
