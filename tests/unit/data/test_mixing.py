@@ -1,5 +1,7 @@
 """Mixtures have the ratio, level, gaps and reverberation that were asked for."""
 
+import re
+
 import numpy as np
 import pytest
 from mixer_settings import MIXER
@@ -190,29 +192,75 @@ def test_the_ratio_is_that_of_all_reverberated_speech():
     assert decibels(whole) > decibels(target) + 1
 
 
+SHARE = "a share from 0 to 1"
+RANGE = "[least, most] in dB"
+DURATION = "a number of at least 0"
+SPEEDS = "numbers from 0.1 to 10"
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("name", "value", "constraint"),
     [
-        {"snr_db": (5, -5)},
-        {"level_db": (-35,)},
-        {"snr_db": 5},
-        {"gap_seconds": "short"},
-        {"two_noises_share": 1.5},
-        {"reverb_share": -0.1},
-        {"gap_seconds": -1},
-        {"peak": 0},
-        {"coloured_speech_share": -0.5},
-        {"band_limited_share": 2},
-        {"speech_speeds": (20.0,)},
-        {"noise_speeds": ()},
-        {"noise_speeds": (0.0, 1.0)},
-        {"noise_by_duration": 1},
+        ("snr_db", (5, -5), RANGE),
+        ("snr_db", 5, RANGE),
+        ("level_db", (-35,), RANGE),
+        ("two_noises_share", 1.5, SHARE),
+        ("coloured_share", "all", SHARE),
+        ("coloured_speech_share", -0.5, SHARE),
+        ("band_limited_share", 2, SHARE),
+        ("reverb_share", -0.1, SHARE),
+        ("gap_seconds", "short", DURATION),
+        ("gap_seconds", -1, DURATION),
+        ("early_seconds", -0.01, DURATION),
+        ("speech_speeds", (20.0,), SPEEDS),
+        ("speech_speeds", 1.0, SPEEDS),
+        ("noise_speeds", (), SPEEDS),
+        ("noise_speeds", (0.0, 1.0), SPEEDS),
+        ("noise_speeds", (1.0, 10.5), SPEEDS),
+        ("noise_by_duration", 1, "True or False"),
+        ("peak", 0, "a number from 0.001 to 1"),
+        ("peak", 1.01, "a number from 0.001 to 1"),
     ],
 )
-def test_impossible_settings_are_named(wrong):
-    (name,) = wrong
-    with pytest.raises(UserError, match=f"mixer.{name} must be .*--dataset"):
-        Mixer(**{**MIXER, **wrong})
+def test_impossible_settings_are_named(name, value, constraint):
+    message = (
+        f"mixer.{name} must be {constraint}, got {value!r}; change it in "
+        "--dataset"
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        Mixer(**{**MIXER, name: value})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"two_noises_share": 0, "reverb_share": 1, "coloured_share": 1},
+        {"gap_seconds": 0, "early_seconds": 0},
+        {"speech_speeds": [0.1], "noise_speeds": (0.1, 10)},
+        {"peak": 1},
+        {"peak": 1e-3},
+    ],
+)
+def test_settings_may_be_at_their_limits(settings):
+    assert Mixer(**{**MIXER, **settings})
+
+
+def test_silent_recordings_are_drawn_twenty_times():
+    drawn = []
+
+    def silent(most, rng):
+        drawn.append(most)
+        return np.zeros(most, "f4")
+
+    with pytest.raises(
+        UserError, match="^recordings must have sound .*got 20 silent"
+    ):
+        mix(draw_noise=silent)
+    assert len(drawn) == 20
+    # -99 dB re full scale is sound, -101 dB is none.
+    mix(draw_noise=lambda most, rng: np.full(most, 1.1e-5, "f4"))
+    with pytest.raises(UserError, match="remove the silent recordings"):
+        mix(draw_noise=lambda most, rng: np.full(most, 0.9e-5, "f4"))
 
 
 def test_coloured_noise_is_filtered_to_the_same_ratio():

@@ -1,6 +1,7 @@
 """Remixed segments: speech as it was, noise of others at a known ratio."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -90,6 +91,37 @@ def test_ratios_fill_their_range(manifest):
     assert max(ratios) == pytest.approx(7, abs=0.2) and max(ratios) < 7.01
 
 
+def test_ratios_are_minus_5_to_15_db_and_noises_coloured_by_default(manifest):
+    ratios = [
+        20 * np.log10(rms(clean) / rms(noisy - clean))
+        for epoch in range(30)
+        for noisy, clean in segments(manifest, epoch).values()
+    ]
+    assert -5.01 < min(ratios) < -4 and 14 < max(ratios) < 15.01
+    default, coloured = segments(manifest), segments(manifest, coloured=True)
+    assert all(torch.equal(default[n][0], coloured[n][0]) for n in TONES)
+
+
+def test_noise_is_taken_from_all_of_a_recording(manifest, tmp_path):
+    # A ramp as noise tells where it was read; of four samples, three places.
+    entry = read_json(manifest)["b_2"] | {"length": 6 / RATE}
+    for side, wav in (("noisy", np.arange(6) / 8), ("clean", np.zeros(6))):
+        soundfile.write(entry[f"{side}_wav"], wav, RATE, subtype="FLOAT")
+    crop = RandomCrop(SEGMENT, RATE, 1, EpochCounter(limit=99))
+    remix = Remix(crop, {"b_2": entry}, (0, 0))
+    draw = np.random.default_rng(0)
+    starts = {float(remix._read(draw, 4)[0]) * 8 for _ in range(50)}
+    assert starts == {0, 1, 2}
+    # A longer segment repeats it.
+    assert (remix._read(draw, 15) * 8).tolist() == [
+        *range(6),
+        *range(6),
+        0,
+        1,
+        2,
+    ]
+
+
 def test_a_second_noise_is_up_to_10_db_below_the_first(manifest):
     counter = EpochCounter(limit=99)
     crop = RandomCrop(SEGMENT, RATE, 1, counter)
@@ -139,7 +171,8 @@ def test_speech_stays_alone_where_there_is_no_noise(manifest):
 
 @pytest.mark.parametrize("snr_db", [[5], [7, 3], 5, [0, 1, 2]])
 def test_range_must_be_one(manifest, snr_db):
-    with pytest.raises(UserError, match="snr_db must be a range"):
+    message = f"snr_db must be a range [lowest, highest] in dB, got {snr_db}; "
+    with pytest.raises(UserError, match=re.escape(message) + "give"):
         segments(manifest, snr_db=snr_db)
 
 
@@ -155,7 +188,10 @@ def test_repeats_are_other_segments_of_the_same_utterances(manifest):
 
 @pytest.mark.parametrize("repeats", [0, -1, 2.5, "many"])
 def test_repeats_must_be_a_count(manifest, repeats):
-    with pytest.raises(UserError, match="repeats must be an integer"):
+    message = (
+        f"repeats must be an integer of at least 1, got {repeats}; 1 takes"
+    )
+    with pytest.raises(UserError, match=message):
         segments(manifest, repeats=repeats)
 
 
@@ -171,5 +207,6 @@ def test_noise_keeps_its_spectrum_unless_it_is_coloured(manifest):
 
 @pytest.mark.parametrize("coloured", ["no", 1, None])
 def test_coloured_must_be_a_boolean(manifest, coloured):
-    with pytest.raises(UserError, match="coloured must be True or False"):
+    message = f"coloured must be True or False, got {coloured!r}; True gives"
+    with pytest.raises(UserError, match=message):
         segments(manifest, coloured=coloured)

@@ -11,6 +11,7 @@ import pytest
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import (
     METRICS,
+    TEST_METRICS,
     UndefinedMetric,
     correlation,
     output_gain_db,
@@ -176,6 +177,45 @@ def test_pesq_that_hides_its_functions_gets_short_signals_only(monkeypatch):
     assert pesq_wb(clean[: 19 * RATE], clean[: 19 * RATE], RATE) > 4.5
     with pytest.raises(UndefinedMetric, match="20.0 s is longer than 19 s"):
         pesq_wb(clean, clean, RATE)
+
+
+def test_a_quarter_second_is_enough_for_pesq(speech, monkeypatch):
+    monkeypatch.setattr(pesq, "pesq", lambda *_: 2.5)
+    assert pesq_wb(speech()[:4000], speech()[:4000], RATE) == 2.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_result_that_is_no_number_is_undefined(speech, monkeypatch, value):
+    monkeypatch.setattr(pesq, "pesq", lambda *_: value)
+    with pytest.raises(UndefinedMetric, match=f"^the result is {value}$"):
+        pesq_wb(speech(), speech(), RATE)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (pesq.PesqError(), "PesqError"),
+        (pesq.NoUtterancesError(b"No utterances"), "No utterances"),
+        (pesq.PesqError("Unknown"), "Unknown"),
+    ],
+)
+def test_the_reason_is_pesqs_own(speech, monkeypatch, error, reason):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(pesq, "pesq", fail)
+    with pytest.raises(UndefinedMetric, match=f"^{reason}$"):
+        pesq_wb(speech(), speech(), RATE)
+
+
+def test_validation_scores_all_but_the_narrow_band():
+    assert METRICS == {
+        "pesq_wb": pesq_wb,
+        "stoi": stoi,
+        "si_sdr": si_sdr,
+        "gain_db": output_gain_db,
+    }
+    assert {"pesq_nb": pesq_nb, **METRICS} == TEST_METRICS
 
 
 def test_pesq_without_memory_says_so(speech, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.metadata import version
 
 import pytest
 
@@ -51,6 +52,7 @@ def test_table_has_units_rounding_and_dashes(tmp_path):
     "parameters, gmacs, cells",
     [
         (999, 11.123, ["999", "11.1"]),
+        (1000, 0.01, ["1.00k", "0.01"]),
         (41234, 1234.5, ["41.23k", "1230"]),
         (1_000_000, 0.0, ["1.00M", "0"]),
     ],
@@ -76,7 +78,11 @@ def test_files_hold_full_precision_and_definitions(tmp_path):
     assert results["rows"][0]["gain_db"] is None
     nothing = {"test_set": None, "pesq_nb": None}
     assert results["rows"][1] == {**nothing, **STUDENT}
-    assert set(results["versions"]) == {"pesq", "pystoi"}
+    assert results["versions"] == {
+        name: version(name) for name in ("pesq", "pystoi")
+    }
+    assert results["definitions"] == DEFINITIONS
+    assert b"\r" not in (tmp_path / "results.csv").read_bytes()
 
 
 def test_every_column_is_defined():
@@ -93,7 +99,9 @@ def test_a_second_report_replaces_the_first_and_leaves_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("row", [{"system": "noisy", "pesq": 2.0}, {"stoi": 1}])
 def test_rows_with_other_keys_are_refused(tmp_path, row):
-    with pytest.raises(ValueError, match="keys of .*pesq_wb"):
+    with pytest.raises(
+        ValueError, match="^a row must have a system .*pesq_wb.*got.*correct"
+    ):
         write_report(tmp_path, [row])
     assert list(tmp_path.iterdir()) == []
 
