@@ -1,5 +1,7 @@
 """Our networks compute what Asteroid's do with the same weights.
 
+At the published sizes; ``tests/reference`` has small ones without Asteroid.
+
 Asteroid's DCCRNet is the other public implementation of DCCRN-CL. It leaves
 time unpadded, takes a square-root Hann window, drops the Nyquist bin and
 scales bin 0, for which we have arguments. It also scales the spectrum, which
