@@ -144,6 +144,10 @@ class GuardedBrain(sb.Brain):
             )
         )
 
+    def _save_intra_epoch_ckpt(self):
+        self.terms.collect()
+        super()._save_intra_epoch_ckpt()
+
     def on_stage_start(self, stage, epoch=None):
         """Begin the averages of an epoch, unless it goes on."""
         # A step above 0: the epoch goes on from a checkpoint.

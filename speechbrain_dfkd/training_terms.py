@@ -102,9 +102,7 @@ class TrainingTerms:
 
     @mark_as_saver
     def _save(self, path):
-        self.collect()
-        if if_main_process():
-            torch.save(self.snapshot(), path)
+        torch.save(self.snapshot(), path)  # by the main process alone
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):

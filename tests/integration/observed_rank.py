@@ -1,10 +1,12 @@
 """One rank of train_dfkd.py that notes what it draws and what it learns.
 
 Run under torchrun: observed_rank.py NOTES RECIPE_FOLDER DIES LEAF OPTIONS...
-With DIES = 1, rank 1 dies at its first training step.
+With DIES = 1, rank 1 dies at its first training step; else its loss is NaN in
+the student's second.
 """
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -15,9 +17,10 @@ from speechbrain_dfkd.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.teacher import fingerprint
 
 
-def observe(dies, notes):
+def observe(dies, bad, notes):
     """Note the ids of a student's batches, and all weights at the end."""
     start_batch = EnhancementBrain.on_fit_batch_start
+    objectives = DFKDBrain.compute_objectives
     finish = experiment._finish
 
     def on_fit_batch_start(self, batch, should_step):
@@ -27,11 +30,17 @@ def observe(dies, notes):
             notes["drawn"] += batch.id
         start_batch(self, batch, should_step)
 
+    def compute_objectives(self, predictions, batch, stage):
+        loss = objectives(self, predictions, batch, stage)
+        is_bad = bad and self.step == 2 and self.modules.training
+        return loss * math.nan if is_bad else loss
+
     def note_weights(configuration, hparams, run_opts, datasets, systems):
         notes["weights"] += [fingerprint(net) for net in systems.values()]
         finish(configuration, hparams, run_opts, datasets, systems)
 
     EnhancementBrain.on_fit_batch_start = on_fit_batch_start
+    DFKDBrain.compute_objectives = compute_objectives
     experiment._finish = note_weights
 
 
@@ -40,7 +49,8 @@ def main():
     folder, recipe = Path(sys.argv[1]), Path(sys.argv[2])
     rank = os.environ["RANK"]
     notes = {"drawn": [], "weights": []}
-    observe(sys.argv[3] == "1" and rank == "1", notes)
+    dies = sys.argv[3] == "1" and rank == "1"
+    observe(dies, rank == "1", notes)
     sys.path.insert(0, str(recipe))
     sys.argv[0] = str(recipe / "train_dfkd.py")
     code = experiment.train_dfkd(sys.argv[4:], recipe)

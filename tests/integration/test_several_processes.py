@@ -10,6 +10,7 @@ pytestmark = pytest.mark.slow
 
 SIZES = {"batch_size": 4, "segment_seconds": 0.5, "number_of_epochs": 1}
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+FRAMES = 0  # of half a second
 OBSERVED = Path(__file__).with_name("observed_rank.py")
 
 
@@ -52,6 +53,14 @@ def test_two_processes_train_one_network(recipe, data, tmp_path):
     cached = recipe == "VoiceBank"
     folder = STUDENT_FOLDER + "-teacher_cache" * cached
     assert (tmp_path / folder / "results.csv").is_file()
+    # One rank had no finite loss in a step: both left it out.
+    log = (tmp_path / folder / "train_log.txt").read_text()
+    assert "skipped_steps: 1" in log and "nan" not in log
+    # All of the first rank's utterances are in the histogram, and of the
+    # second's those of its good batches, of as many frames.
+    table = (tmp_path / folder / "crossover_histogram.csv").read_text()
+    counted = sum(map(int, table.splitlines()[1].split(",")[1:]))
+    assert counted == (13 + 13 - 4) * FRAMES
     assert done.stderr.count("Going into epoch") <= 2
     assert done.stdout.count("Teacher cache: ") == cached
 

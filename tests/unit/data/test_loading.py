@@ -1,0 +1,112 @@
+"""Workers whose batches cannot get to the training are an error, no hang."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from speechbrain_dfkd.data import loading
+from speechbrain_dfkd.errors import UserError
+
+
+def signal(length):
+    return torch.zeros(round(length * 16000))
+
+
+def dataset(lengths):
+    data = {f"u{i}": {"length": length} for i, length in enumerate(lengths)}
+    items = [
+        {"func": signal, "takes": ["length"], "provides": name}
+        for name in ("noisy_sig", "clean_sig")
+    ]
+    return DynamicItemDataset(data, items, ["id", "noisy_sig", "clean_sig"])
+
+
+@pytest.fixture
+def shm(monkeypatch, tmp_path):
+    """Return a function that sets the free bytes of the shared memory."""
+
+    def set_free(size):
+        monkeypatch.setattr(loading, "SHARED_MEMORY", tmp_path)
+        monkeypatch.setattr(
+            loading.shutil,
+            "disk_usage",
+            lambda path: SimpleNamespace(free=size),
+        )
+
+    return set_free
+
+
+def check(workers=4, batch_size=12, valid=(2.0,)):
+    hparams = {
+        "num_workers": workers,
+        "batch_size": batch_size,
+        "segment_seconds": 4.0,
+        "sample_rate": 16000,
+    }
+    datasets = {"train": dataset([1.0]), "valid": dataset(valid)}
+    loading.require_shared_memory(hparams, datasets)
+
+
+# Ten batches of 12 pairs of 4 s in float32: 61.4 MB.
+def test_what_fits_is_accepted(shm):
+    shm(62_000_000)
+    check()
+
+
+def test_what_does_not_fit_is_refused_with_both_numbers(shm, monkeypatch):
+    shm(61_000_000)
+    with pytest.raises(UserError) as raised:
+        check()
+    for part in ("61 MB, got 61 MB", "--shm-size", "--num_workers 0"):
+        assert part in str(raised.value)
+    shm(120_000_000)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="123 MB, got 120 MB free"):
+        check()
+
+
+def test_long_validation_files_count(shm):
+    shm(62_000_000)
+    with pytest.raises(UserError, match="shared memory"):
+        check(valid=(1.0, 60.0, 2.0))
+
+
+def test_without_workers_or_shared_memory_nothing_is_checked(shm, monkeypatch):
+    shm(0)
+    check(workers=0)
+    monkeypatch.setattr(loading, "SHARED_MEMORY", loading.Path("/no/such"))
+    check()
+
+
+class Hangs(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        torch.multiprocessing.Event().wait()
+
+
+class Dies(Hangs):
+    def __getitem__(self, index):
+        loading.os._exit(1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(Hangs(), "timed out after 1 seconds"), (Dies(), "exited unexpectedly")],
+)
+def test_lost_workers_end_the_training(data, message, monkeypatch):
+    monkeypatch.setattr(loading, "TIMEOUT_SECONDS", 1)
+    options = loading.loader_options(num_workers=1)
+    loader = torch.utils.data.DataLoader(data, **options)
+    with pytest.raises(UserError, match=f"{message}[^$]*--num_workers 0"):
+        with loading.lost_workers_are_user_errors():
+            list(loader)
+
+
+def test_an_error_of_the_data_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="Caught"):
+        with loading.lost_workers_are_user_errors():
+            raise RuntimeError("Caught RuntimeError in DataLoader worker 0.")
