@@ -9,8 +9,10 @@ an included file or in a nested override; here each is an error.
 
 import copy
 import difflib
+import inspect
 import io
 import os
+import pydoc
 import re
 import sysconfig
 import traceback
@@ -26,6 +28,7 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import (
     INCLUDE,
+    OBJECTS,
     TEXT_KEYS,
     as_text,
     children_of,
@@ -231,11 +234,14 @@ def _expand_home(tree):
 
 
 def _merge(tree, values, folder, source, path=""):
-    """Put ``values`` into ``tree``; every key must be there already."""
+    """Put ``values`` into ``tree``; every key must be there already.
+
+    An object may also get an argument that it is not given in the leaf.
+    """
     for key, value in values.items():
-        if key not in tree:
+        if key not in tree and key not in _parameters(tree):
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old, here = tree[key], f"{path}{key}."
+        old, here = tree.get(key), f"{path}{key}."
         if replaces(value, old):
             tree[key] = copy.deepcopy(value)
         elif tag_of(old).startswith(INCLUDE):
@@ -247,6 +253,18 @@ def _merge(tree, values, folder, source, path=""):
             _merge(old, value, folder, source, here)
         else:
             tree[key] = with_tag_of(old, value)
+
+
+def _parameters(node):
+    """Return the names of the arguments that an object takes."""
+    kind, _, name = tag_of(node).partition(":")
+    callable_ = pydoc.locate(name) if f"{kind}:" in OBJECTS[1:] else None
+    if not callable(callable_):
+        return []
+    try:
+        return list(inspect.signature(callable_).parameters)
+    except ValueError:  # some of C's tell nothing
+        return []
 
 
 def _included(node, folder, source, path=""):

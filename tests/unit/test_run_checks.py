@@ -54,6 +54,17 @@ def test_options_that_exclude_each_other_are_refused(monkeypatch):
         check(device="cpu", data_parallel_backend=True)
 
 
+def test_modules_that_are_compiled_are_named_rightly():
+    modules = {"modules": {"student": "x", "kd_loss": "y"}}
+    named = {"compile_module_keys": ["kd_loss"], "device": "cpu"}
+    check(modules, compile=True, **named)
+    with pytest.raises(UserError, match="must go with compile, got kd_loss"):
+        check(modules, **named)
+    teacher = {"modules": {"teacher": "x"}}
+    with pytest.raises(UserError, match="among teacher, got kd_loss"):
+        check(teacher, compile=True, **named)
+
+
 @pytest.fixture(scope="module")
 def hparams(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
