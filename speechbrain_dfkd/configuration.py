@@ -11,7 +11,6 @@ import copy
 import difflib
 import inspect
 import io
-import os
 import pydoc
 import re
 import sysconfig
@@ -22,18 +21,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml.comments import CommentedMap
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import (
     INCLUDE,
     OBJECTS,
-    TEXT_KEYS,
-    as_text,
     children_of,
     dump_tree,
-    merged,
+    expand_home,
     nodes_of,
     parse_tree,
     plain_settings,
@@ -41,11 +37,11 @@ from speechbrain_dfkd.settings_tree import (
     replaces,
     tag_of,
     with_tag_of,
+    write_names_as_text,
 )
+from speechbrain_dfkd.short_forms import spelled_out
 
 _MOST_LISTED = 12
-# Where a network or an objective has its file, beside a leaf.
-_FOLDERS = {"student": "models", "teacher": "models", "kd": "kd"}
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
 # The keys of an included network or objective that the recipes read.
 _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
@@ -79,7 +75,7 @@ class Configuration:
         if "~" not in text:
             return text
         tree = parse_tree(text, str(self.leaf))
-        _expand_home(tree)
+        expand_home(tree)
         return dump_tree(tree)
 
     def settings(self) -> dict:
@@ -164,73 +160,8 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
         sources.append("the command line")
     _check_used(tree, known, leaf)
     _settle_includes(tree, leaf.parent)
-    _write_names_as_text(tree)
+    write_names_as_text(tree)
     return Configuration(leaf, tree, sources)
-
-
-def spelled_out(values: Mapping, folder: Path) -> Mapping:
-    """Return overrides without short forms.
-
-    ``student.lstm_units: 16`` stands for ``student: {lstm_units: 16}``, and
-    ``student: dccrn_eighth`` or the path of its file for an include of it.
-
-    Arguments
-    ---------
-    values : Mapping
-        Keys and nodes.
-    folder : Path
-        The leaf's.
-
-    Raises
-    ------
-    UserError
-        For a network or an objective of which there is no file.
-    """
-    result = CommentedMap()
-    # A key of a network's comes after the network that it belongs to.
-    for key in sorted(values, key=lambda key: str(key).count(".")):
-        first, *inner = str(key).split(".")
-        value = values[key]
-        if not inner and first in _FOLDERS and type(value) is str:
-            value = _include_of(first, value, folder)
-        for name in reversed(inner):
-            value = CommentedMap({name: value})
-        result = merged(result, {first: value})
-    return result
-
-
-def _include_of(key, name, folder):
-    """Return an include of the file that a text means."""
-    names = [name, f"{_FOLDERS[key]}/{name}"]
-    names += [f"{name}.yaml" for name in names]
-    here = [str(Path(n).expanduser().resolve()) for n in (name, names[2])]
-    for candidate in (*names, *here):
-        if (folder / candidate).is_file():
-            text = f"a: {INCLUDE}{candidate}"
-            return parse_tree(text, "the command line")["a"]
-    files = sorted((folder / _FOLDERS[key]).glob("*.yaml"))
-    known = ", ".join(file.stem for file in files)
-    raise UserError(
-        f"{key} must be a settings file of {folder} or its name, got {name!r}; "
-        f"in {_FOLDERS[key]}/ there are {known}"
-    )
-
-
-def _write_names_as_text(tree):
-    """Keep YAML from reading the name of a folder or speaker as a number."""
-    for key, node in children_of(tree):
-        if key in TEXT_KEYS:
-            tree[key] = as_text(node)
-        else:
-            _write_names_as_text(node)
-
-
-def _expand_home(tree):
-    for key, node in children_of(tree):
-        if isinstance(node, str) and re.match(r"~(/|$)", node):
-            tree[key] = os.path.expanduser(node)
-        else:
-            _expand_home(node)
 
 
 def _merge(tree, values, folder, source, path=""):
