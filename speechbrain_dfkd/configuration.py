@@ -268,8 +268,16 @@ def _referred(tree):
 def _check_used(tree, read_keys, source):
     referred = _referred(tree)
     for key in tree:
-        if key not in referred | read_keys and not key.startswith("__"):
-            raise _unknown(key, source, referred | (read_keys - set(tree)))
+        if key in referred | read_keys or key.startswith("__"):
+            continue
+        error = _unknown(key, source, referred | (read_keys - set(tree)))
+        absent = sorted(referred - set(tree))
+        if absent:
+            names = ", ".join(f"<{name}>" for name in absent)
+            error = UserError(
+                f"{error} ({names} is referred to, but not there)"
+            )
+        raise error
 
 
 def _as_user_error(leaf, error):

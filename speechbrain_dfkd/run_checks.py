@@ -179,7 +179,7 @@ def _check_supervised_loss(loss):
     signal = torch.linspace(-1, 1, 16000).sin().expand(2, -1)
     try:
         value = loss(0.5 * signal, signal, torch.ones(2))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         value = error
     is_loss = isinstance(value, torch.Tensor) and value.ndim == 0
     if not is_loss:

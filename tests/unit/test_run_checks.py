@@ -97,6 +97,7 @@ def no_loss(estimate, target, lengths):
         ),
         ("opt_class", partial(torch.optim.SGD, lr=-1), "Invalid learning rate"),
         ("supervised_loss", "si_snr", "supervised_loss must give a scalar"),
+        ("supervised_loss", torch.nn.L1Loss, "supervised_loss must give a sca"),
         ("supervised_loss", no_loss, "supervised_loss must give a scalar"),
         ("supervised_loss", partial(si_snr_loss, x=1), "argument 'x'"),
         ("lr_annealing", "plateau", "lr_annealing must be callable"),
