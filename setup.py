@@ -14,6 +14,7 @@ VERSION = re.search(
 DEMO = ["espeakng-loader>=0.2.4"]
 # Only the report of a comparison draws.
 COMPARE = ["matplotlib>=3.8"]
+TENSORBOARD = ["tensorboard>=2.14"]
 TEST = ["pytest>=8", *COMPARE]
 # The linters at the versions that SpeechBrain pins.
 LINT = ["ruff==0.12.4", "yamllint==1.35.1", "codespell>=2.3.0"]
@@ -49,6 +50,7 @@ setup(
     extras_require={
         "demo": DEMO,
         "compare": COMPARE,
+        "tensorboard": TENSORBOARD,
         "test": TEST,
         "dev": DEMO + TEST + LINT,
     },

@@ -89,6 +89,7 @@ class Command:
         teacher = _compose(leaf, self.layers, overrides, TEACHER_KEYS)
         adopt_run_options(teacher, self.run_opts)
         check_values(teacher.settings())
+        check_run_options(self.run_opts, teacher.settings())
         _redirect_debug(teacher, self.run_opts)
         return teacher
 

@@ -9,8 +9,9 @@ an included file or in a nested override; here each is an error.
 
 import copy
 import difflib
+import inspect
 import io
-import os
+import pydoc
 import re
 import sysconfig
 import traceback
@@ -20,17 +21,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml.comments import CommentedMap
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import (
     INCLUDE,
-    TEXT_KEYS,
-    as_text,
+    OBJECTS,
     children_of,
     dump_tree,
-    merged,
+    expand_home,
     nodes_of,
     parse_tree,
     plain_settings,
@@ -38,11 +37,11 @@ from speechbrain_dfkd.settings_tree import (
     replaces,
     tag_of,
     with_tag_of,
+    write_names_as_text,
 )
+from speechbrain_dfkd.short_forms import spelled_out
 
 _MOST_LISTED = 12
-# Where a network or an objective has its file, beside a leaf.
-_FOLDERS = {"student": "models", "teacher": "models", "kd": "kd"}
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
 # The keys of an included network or objective that the recipes read.
 _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
@@ -76,7 +75,7 @@ class Configuration:
         if "~" not in text:
             return text
         tree = parse_tree(text, str(self.leaf))
-        _expand_home(tree)
+        expand_home(tree)
         return dump_tree(tree)
 
     def settings(self) -> dict:
@@ -161,81 +160,19 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
         sources.append("the command line")
     _check_used(tree, known, leaf)
     _settle_includes(tree, leaf.parent)
-    _write_names_as_text(tree)
+    write_names_as_text(tree)
     return Configuration(leaf, tree, sources)
 
 
-def spelled_out(values: Mapping, folder: Path) -> Mapping:
-    """Return overrides without short forms.
-
-    ``student.lstm_units: 16`` stands for ``student: {lstm_units: 16}``, and
-    ``student: dccrn_eighth`` or the path of its file for an include of it.
-
-    Arguments
-    ---------
-    values : Mapping
-        Keys and nodes.
-    folder : Path
-        The leaf's.
-
-    Raises
-    ------
-    UserError
-        For a network or an objective of which there is no file.
-    """
-    result = CommentedMap()
-    # A key of a network's comes after the network that it belongs to.
-    for key in sorted(values, key=lambda key: str(key).count(".")):
-        first, *inner = str(key).split(".")
-        value = values[key]
-        if not inner and first in _FOLDERS and type(value) is str:
-            value = _include_of(first, value, folder)
-        for name in reversed(inner):
-            value = CommentedMap({name: value})
-        result = merged(result, {first: value})
-    return result
-
-
-def _include_of(key, name, folder):
-    """Return an include of the file that a text means."""
-    names = [name, f"{_FOLDERS[key]}/{name}"]
-    names += [f"{name}.yaml" for name in names]
-    here = [str(Path(n).expanduser().resolve()) for n in (name, names[2])]
-    for candidate in (*names, *here):
-        if (folder / candidate).is_file():
-            text = f"a: {INCLUDE}{candidate}"
-            return parse_tree(text, "the command line")["a"]
-    files = sorted((folder / _FOLDERS[key]).glob("*.yaml"))
-    known = ", ".join(file.stem for file in files)
-    raise UserError(
-        f"{key} must be a settings file of {folder} or its name, got {name!r}; "
-        f"in {_FOLDERS[key]}/ there are {known}"
-    )
-
-
-def _write_names_as_text(tree):
-    """Keep YAML from reading the name of a folder or speaker as a number."""
-    for key, node in children_of(tree):
-        if key in TEXT_KEYS:
-            tree[key] = as_text(node)
-        else:
-            _write_names_as_text(node)
-
-
-def _expand_home(tree):
-    for key, node in children_of(tree):
-        if isinstance(node, str) and re.match(r"~(/|$)", node):
-            tree[key] = os.path.expanduser(node)
-        else:
-            _expand_home(node)
-
-
 def _merge(tree, values, folder, source, path=""):
-    """Put ``values`` into ``tree``; every key must be there already."""
+    """Put ``values`` into ``tree``; every key must be there already.
+
+    An object may also get an argument that it is not given in the leaf.
+    """
     for key, value in values.items():
-        if key not in tree:
+        if key not in tree and key not in _parameters(tree):
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old, here = tree[key], f"{path}{key}."
+        old, here = tree.get(key), f"{path}{key}."
         if replaces(value, old):
             tree[key] = copy.deepcopy(value)
         elif tag_of(old).startswith(INCLUDE):
@@ -247,6 +184,18 @@ def _merge(tree, values, folder, source, path=""):
             _merge(old, value, folder, source, here)
         else:
             tree[key] = with_tag_of(old, value)
+
+
+def _parameters(node):
+    """Return the names of the arguments that an object takes."""
+    kind, _, name = tag_of(node).partition(":")
+    callable_ = pydoc.locate(name) if f"{kind}:" in OBJECTS[1:] else None
+    if not callable(callable_):
+        return []
+    try:
+        return list(inspect.signature(callable_).parameters)
+    except ValueError:  # some of C's tell nothing
+        return []
 
 
 def _included(node, folder, source, path=""):
@@ -319,8 +268,16 @@ def _referred(tree):
 def _check_used(tree, read_keys, source):
     referred = _referred(tree)
     for key in tree:
-        if key not in referred | read_keys and not key.startswith("__"):
-            raise _unknown(key, source, referred | (read_keys - set(tree)))
+        if key in referred | read_keys or key.startswith("__"):
+            continue
+        error = _unknown(key, source, referred | (read_keys - set(tree)))
+        absent = sorted(referred - set(tree))
+        if absent:
+            names = ", ".join(f"<{name}>" for name in absent)
+            error = UserError(
+                f"{error} ({names} is referred to, but not there)"
+            )
+        raise error
 
 
 def _as_user_error(leaf, error):

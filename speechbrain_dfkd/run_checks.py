@@ -38,6 +38,7 @@ def check_run_options(run_opts, settings: dict) -> None:
             f"{half[0]} must not be fp16 on a CPU, got --{half[0]} with the "
             f"device {device}; pass --{half[0]} bf16, or a GPU as --device"
         )
+    _check_module_keys(option, settings.get("modules", {}))
     if option("data_parallel_backend") and not torch.cuda.device_count():
         raise UserError(
             "data_parallel_backend must have a GPU, got none; drop it"
@@ -52,6 +53,25 @@ def check_run_options(run_opts, settings: dict) -> None:
             f"ckpt_interval_minutes {option('ckpt_interval_minutes')}; pass "
             f"--ckpt_interval_minutes 0 as well"
         )
+
+
+def _check_module_keys(option, modules):
+    """Refuse modules that SpeechBrain would not find, or not look for."""
+    for flag in ("compile", "jit"):
+        key = f"{flag}_module_keys"
+        named = option(key) or []
+        unknown = [name for name in named if name not in modules]
+        if unknown:
+            raise UserError(
+                f"{key} must be among {', '.join(modules)}, got "
+                f"{', '.join(unknown)}; drop it (a teacher that is trained "
+                f"first has modules of its own: give it as --teacher_ckpt)"
+            )
+        if named and not option(flag):
+            raise UserError(
+                f"{key} must go with {flag}, got {', '.join(named)} alone, "
+                f"which SpeechBrain ignores; pass --{flag} as well"
+            )
 
 
 def _check_device(device):
@@ -159,7 +179,7 @@ def _check_supervised_loss(loss):
     signal = torch.linspace(-1, 1, 16000).sin().expand(2, -1)
     try:
         value = loss(0.5 * signal, signal, torch.ones(2))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         value = error
     is_loss = isinstance(value, torch.Tensor) and value.ndim == 0
     if not is_loss:

@@ -2,6 +2,8 @@
 
 import copy
 import io
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -158,6 +160,24 @@ def nodes_of(node) -> Iterator:
     yield node
     for _, child in children_of(node):
         yield from nodes_of(child)
+
+
+def write_names_as_text(tree) -> None:
+    """Keep YAML from reading the name of a folder or speaker as a number."""
+    for key, node in children_of(tree):
+        if key in TEXT_KEYS:
+            tree[key] = as_text(node)
+        else:
+            write_names_as_text(node)
+
+
+def expand_home(tree) -> None:
+    """Put the home folder into texts that begin with ``~``."""
+    for key, node in children_of(tree):
+        if isinstance(node, str) and re.match(r"~(/|$)", node):
+            tree[key] = os.path.expanduser(node)
+        else:
+            expand_home(node)
 
 
 def one_line(node) -> str:

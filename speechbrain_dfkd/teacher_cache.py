@@ -132,7 +132,7 @@ def _key(model, settings, train_set):
         "network": settings["teacher"],
         "sample_rate": settings["sample_rate"],
         "recordings": [
-            [name, entry["noisy_wav"], entry["length"], *_state(entry)]
+            [name, entry["length"], *_state(entry)]
             for name, entry in sorted(train_set.data.items())
         ],
     }

@@ -9,9 +9,9 @@ from speechbrain_dfkd.command_words import (
     find_settings_file,
     split_command_line,
 )
-from speechbrain_dfkd.configuration import spelled_out
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings_tree import merged, one_line, parse_tree
+from speechbrain_dfkd.short_forms import spelled_out
 
 # SpeechBrain's options for a look at a run, which leave no results.
 _UNFIT = ("debug", "test_only")

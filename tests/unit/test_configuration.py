@@ -133,6 +133,17 @@ def test_object_of_another_class_takes_the_whole_place(
     assert settings(files)["opt_class"] == expected, "of a data set's layer"
 
 
+def test_object_gets_an_argument_that_it_takes(files):
+    leaf = files / "my_dfkd.yaml"
+    leaf.write_text(LEAF.replace("collections.OrderedDict", "torch.optim.Adam"))
+    tag = "!name:torch.optim.Adam"
+    for override in ("{eps: 1}", f"{tag} {{eps: 1}}"):
+        got = settings(files, f"opt_class: {override}")["opt_class"]
+        assert got == {"tag": tag, "lr": 0.2, "eps": 1}
+    with pytest.raises(UserError, match="unknown key 'opt_class.epz'"):
+        settings(files, "opt_class: {epz: 1}")
+
+
 def test_object_without_arguments_keeps_its_class_when_it_gets_some(files):
     leaf = files / "my_dfkd.yaml"
     head = LEAF.partition("opt_class")[0]

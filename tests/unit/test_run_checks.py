@@ -54,6 +54,17 @@ def test_options_that_exclude_each_other_are_refused(monkeypatch):
         check(device="cpu", data_parallel_backend=True)
 
 
+def test_modules_that_are_compiled_are_named_rightly():
+    modules = {"modules": {"student": "x", "kd_loss": "y"}}
+    named = {"compile_module_keys": ["kd_loss"], "device": "cpu"}
+    check(modules, compile=True, **named)
+    with pytest.raises(UserError, match="must go with compile, got kd_loss"):
+        check(modules, **named)
+    teacher = {"modules": {"teacher": "x"}}
+    with pytest.raises(UserError, match="among teacher, got kd_loss"):
+        check(teacher, compile=True, **named)
+
+
 @pytest.fixture(scope="module")
 def hparams(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
@@ -86,6 +97,7 @@ def no_loss(estimate, target, lengths):
         ),
         ("opt_class", partial(torch.optim.SGD, lr=-1), "Invalid learning rate"),
         ("supervised_loss", "si_snr", "supervised_loss must give a scalar"),
+        ("supervised_loss", torch.nn.L1Loss, "supervised_loss must give a sca"),
         ("supervised_loss", no_loss, "supervised_loss must give a scalar"),
         ("supervised_loss", partial(si_snr_loss, x=1), "argument 'x'"),
         ("lr_annealing", "plateau", "lr_annealing must be callable"),
