@@ -214,6 +214,7 @@ def test_validation_scores_all_but_the_narrow_band():
         "stoi": stoi,
         "si_sdr": si_sdr,
         "gain_db": output_gain_db,
+        "correlation": correlation,
     }
     assert {"pesq_nb": pesq_nb, **METRICS} == TEST_METRICS
 
