@@ -111,6 +111,15 @@ def test_two_noises_have_equal_power():
     assert first > 1 and second == pytest.approx(first, rel=1e-3)
 
 
+def test_two_noises_are_added():
+    wav = piece()(FRAMES, np.random.default_rng(1))
+    one, twice = (
+        mix(draw_noise=lambda most, rng: wav, two_noises_share=share)
+        for share in (0.0, 1.0)
+    )
+    assert np.allclose(one, twice, atol=1e-6)
+
+
 def test_short_recordings_are_joined_with_gaps():
     _, clean = mix(draw_speech=lambda most, rng: np.ones(min(most, 700), "f4"))
     silent = np.flatnonzero(clean == 0)
@@ -120,6 +129,15 @@ def test_short_recordings_are_joined_with_gaps():
         *range(3400, 3600),
     ]  # fmt: skip
     assert np.ptp(clean[clean != 0]) == 0
+
+
+def test_recordings_without_gaps_end_with_the_segment():
+    def draw(most, rng):
+        assert most > 0, "no recording fits into the rest"
+        return np.ones(min(most, 1000), "f4")
+
+    _, clean = mix(draw_speech=draw, gap_seconds=0.0)
+    assert np.ptp(clean) == 0 and clean[0] > 0
 
 
 def test_noise_shorter_than_the_segment_fills_it():
@@ -139,7 +157,9 @@ def test_a_silent_piece_is_drawn_again():
     noisy, clean = mix(draw_noise=mostly_silent, snr_db=(0, 0))
     assert len(drawn) == 4
     assert np.isfinite(noisy).all() and (noisy != clean).all()
-    with pytest.raises(UserError, match="must have sound.*silent segments"):
+    with pytest.raises(
+        UserError, match="must have sound.*silent segments.* recordings$"
+    ):
         mix(draw_speech=lambda most, rng: np.zeros(most, "f4"))
 
 
@@ -153,6 +173,13 @@ def test_reverberation_keeps_the_direct_path_in_place():
     assert np.allclose(target, expected, atol=1e-5)
     expected[760:] += 0.25 * dry[:-760]
     assert np.allclose(whole, expected, atol=1e-5)
+
+
+def test_early_reflections_end_where_they_should():
+    impulse, response = np.eye(1, 9, 2)[0], np.ones(5)
+    whole, target = reverberate(impulse, response, early=2)
+    assert whole.round(6).tolist() == [0, 0, 1, 1, 1, 1, 1, 0, 0]
+    assert target.round(6).tolist() == [0, 0, 1, 1, 1, 0, 0, 0, 0]
 
 
 def test_target_of_a_reverberated_mixture_has_no_late_reflections():
@@ -179,7 +206,7 @@ def test_the_ratio_is_that_of_all_reverberated_speech():
     response[[30, 800]] = 0.5, 0.9
     noisy, clean = mix(
         draw_speech=lambda most, rng: dry,
-        draw_response=lambda rng: response,
+        draw_response=lambda rng: rng.choice([response]),
         reverb_share=1.0,
         snr_db=(5, 5),
     )
@@ -316,6 +343,19 @@ def test_speech_and_noise_lose_bands_of_their_own():
     assert max(map(max, edges)) <= 8000 and min(map(min, edges)) < 6700
 
 
+@pytest.mark.parametrize(
+    "setting", ["coloured_share", "coloured_speech_share", "band_limited_share"]
+)
+def test_half_of_the_tracks_are_filtered_at_a_share_of_a_half(setting):
+    mixer = Mixer(**{**ONE, setting: 0.5})
+    rng, filtered = np.random.default_rng(0), 0
+    for _ in range(60):
+        noisy, clean = mixer.mix(click, click, None, FRAMES, 16000, rng)
+        track = noisy - clean if setting == "coloured_share" else clean
+        filtered += np.sum(abs(track) > 1e-3 * abs(track).max()) > 1
+    assert 20 < filtered < 40
+
+
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
 @pytest.mark.parametrize("kind", ["speech", "noise"])
 def test_at_another_speed_the_pitch_is_another(kind, speed):
@@ -332,17 +372,18 @@ def test_at_another_speed_the_pitch_is_another(kind, speed):
     assert decibels(track[-100:]) == pytest.approx(decibels(track), abs=1)
 
 
+@pytest.mark.parametrize("speeds", [(0.5, 2.0), (0.5, 1.0, 2.0)])
 @pytest.mark.parametrize("kind", ["speech", "noise"])
-def test_each_of_the_speeds_is_played(kind):
+def test_each_of_the_speeds_is_played(kind, speeds):
     heard = set()
 
     def count(most, rng):
         heard.add(most)
         return piece()(most, rng)
 
-    mixer = Mixer(**{**ONE, f"{kind}_speeds": (0.5, 1.0, 2.0)})
+    mixer = Mixer(**{**ONE, f"{kind}_speeds": speeds})
     rng = np.random.default_rng(0)
     draws = {"speech": piece(), "noise": piece(), kind: count}
     for _ in range(50):
         mixer.mix(draws["speech"], draws["noise"], None, FRAMES, RATE, rng)
-    assert heard == {FRAMES // 2, FRAMES, 2 * FRAMES}
+    assert heard == {speed * FRAMES for speed in speeds}

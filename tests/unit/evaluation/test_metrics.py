@@ -135,7 +135,9 @@ def test_empty_signals_are_undefined(metric):
 
 def test_pesq_below_a_quarter_second_is_undefined(speech):
     clean = speech(1.0)[:3999]
-    with pytest.raises(UndefinedMetric, match="shorter than 0.25 s"):
+    with pytest.raises(
+        UndefinedMetric, match="^0.250 s is shorter than 0.25 s$"
+    ):
         pesq_wb(clean, clean, RATE)
 
 
@@ -243,18 +245,59 @@ def test_stoi_of_too_short_signals_is_undefined(samples):
 def test_stoi_of_long_silence_and_little_speech_is_undefined():
     clean = np.zeros(3 * RATE)
     clean[:4000] = np.random.default_rng(0).standard_normal(4000)
-    with pytest.raises(UndefinedMetric, match="fewer than 30 frames"):
+    reason = "^fewer than 30 frames of speech without silence$"
+    with pytest.raises(UndefinedMetric, match=reason):
         stoi(clean, clean, RATE)
+
+
+ALL_OF_IT = "^infinite: enhanced is clean, up to its level$"
+NOTHING_OF_IT = "^minus infinite: enhanced holds nothing of clean$"
 
 
 def test_infinite_ratios_are_undefined(speech):
     clean = speech()
     nothing_of_it = orthogonal_noise(clean, 0.0)
-    with pytest.raises(UndefinedMetric, match="infinite: enhanced is clean"):
+    with pytest.raises(UndefinedMetric, match=ALL_OF_IT):
         si_sdr(clean, 0.3 * clean)
     for metric in (si_sdr, output_gain_db):
-        with pytest.raises(UndefinedMetric, match="minus infinite"):
+        with pytest.raises(UndefinedMetric, match=NOTHING_OF_IT):
             metric(clean, nothing_of_it)
+
+
+def test_ratios_are_defined_down_to_the_resolution_of_float32():
+    step = 2.0**-23
+    clean = 8 * np.array([1.0, -1.0, 1.0, -1.0])
+    noise = 8 * np.array([1.0, 1.0, -1.0, -1.0])
+    for factor in (step, 2 * step):
+        one_of_many = clean + factor * noise, factor * clean + noise
+        for enhanced, reason, sign in zip(
+            one_of_many, (ALL_OF_IT, NOTHING_OF_IT), (-1, 1), strict=True
+        ):
+            if factor == step:
+                with pytest.raises(UndefinedMetric, match=reason):
+                    si_sdr(clean, enhanced)
+            else:
+                ratio = sign * 20 * np.log10(factor)
+                assert si_sdr(clean, enhanced) == pytest.approx(ratio)
+    assert output_gain_db(clean, 2 * step * clean + noise) == pytest.approx(
+        20 * np.log10(2 * step)
+    )
+
+
+@pytest.mark.parametrize("gain", [0.7, -0.7])
+def test_correlation_is_no_more_than_one_by_rounding(gain):
+    # Without a limit it is 1 + 2e-16 for these.
+    clean = np.random.default_rng(0).standard_normal(3)
+    assert correlation(clean, gain * clean) == np.sign(gain)
+
+
+@pytest.mark.parametrize("metric", [si_sdr, output_gain_db, correlation])
+def test_audio_of_float32_is_measured_in_float64(speech, metric):
+    clean, noise = speech(), speech(seed=2)
+    for enhanced in (noise, clean + noise):
+        exact = metric(clean.astype("f8"), enhanced.astype("f8"))
+        assert metric(clean, enhanced) == exact
+        assert metric(clean.astype("f8"), enhanced) == exact
 
 
 def test_workers_need_not_load_torch():
