@@ -51,12 +51,13 @@ def write_report(folder, rows: Iterable[Mapping]) -> str:
     Raises
     ------
     ValueError
-        If a row has a key that is no column, or no system.
+        If a row has a key that is no column, or no system, or is infinite.
     """
     rows = [_checked(row) for row in rows]
     folder = Path(folder)
-    write_atomically(folder / "results.csv", _as_csv(rows).encode())
-    write_atomically(folder / "results.json", _as_json(rows).encode())
+    files = {"results.csv": _as_csv(rows), "results.json": _as_json(rows)}
+    for name, text in files.items():
+        write_atomically(folder / name, text.encode())
     return _as_table(rows)
 
 
@@ -142,8 +143,6 @@ def _cell(column, value):
 
 
 def _aligned(line, widths):
-    name, *numbers = (
-        text.ljust(width) if index == 0 else text.rjust(width)
-        for index, (text, width) in enumerate(zip(line, widths, strict=True))
-    )
-    return "  ".join([name, *numbers])
+    name, *numbers = line
+    first, *others = widths
+    return "  ".join([name.ljust(first), *map(str.rjust, numbers, others)])

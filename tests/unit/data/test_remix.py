@@ -13,6 +13,7 @@ from speechbrain_dfkd.data.dataset import RandomCrop
 from speechbrain_dfkd.data.levels import rms
 from speechbrain_dfkd.data.manifest import read_json, write_json
 from speechbrain_dfkd.data.remix import Remix, remix_recordings
+from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
 
 RATE, SEGMENT = 1000, 0.4
@@ -130,12 +131,15 @@ def test_a_second_noise_is_up_to_10_db_below_the_first(manifest):
     clean_wav = read_json(manifest)["a_1"]["clean_wav"]
     for epoch in range(60):
         counter.current = epoch
-        cycles = iter((20, 40))
-        remix._read = lambda draw, frames, cycles=cycles: torch.from_numpy(
-            0.1 * np.sin(2 * np.pi * next(cycles) * time)
+        # The level of a recording is not that of its noise in the mixture.
+        tones = iter(
+            torch.from_numpy(level * np.sin(2 * np.pi * cycles * time))
+            for level, cycles in ((0.1, 20), (0.02, 40))
         )
+        remix._read = lambda draw, frames, tones=tones: next(tones)
         noise = remix(clean_wav, "a_1", 1.0) - crop(clean_wav, "a_1", 1.0)
-        first, second = torch.fft.rfft(noise).abs()[[20, 40]]
+        first, second = -torch.fft.rfft(noise).imag[[20, 40]]
+        assert first > 0 and second > -1e-3 * first, "sines are added"
         if second > 1e-3 * first:
             levels.append(20 * float(torch.log10(second / first)))
     assert 20 < len(levels) < 40
@@ -160,6 +164,48 @@ def test_mixtures_are_a_function_of_seed_and_epoch(manifest):
     assert same(reference, segments(manifest))
     assert not same(reference, segments(manifest, epoch=1))
     assert not same(reference, segments(manifest, seed=2))
+
+
+def test_noise_is_another_for_another_seed_or_epoch(manifest):
+    # These recordings are no longer than a segment: their speech is the same.
+    reference = segments(manifest)
+    for options in ({"epoch": 1}, {"seed": 2}):
+        others = segments(manifest, **options)
+        for name in ("b_1", "b_2"):
+            assert torch.equal(others[name][1], reference[name][1])
+            assert not torch.equal(others[name][0], reference[name][0])
+
+
+def test_draws_do_not_change_with_versions_and_are_not_those_of_crops():
+    counter = EpochCounter(limit=99)
+    crop = RandomCrop(SEGMENT, RATE, 1, counter)
+    draw = Remix(crop, {}, (0, 0))._generator("a_1")
+    key = stable_hash("remix", 1, counter.current, "a_1")
+    assert draw.random() == np.random.default_rng(key).random()
+
+
+def test_noises_are_coloured_unless_told_otherwise(manifest):
+    crop = RandomCrop(SEGMENT, RATE, 1, EpochCounter(limit=99))
+    pairs = read_json(manifest)
+    default, coloured, plain = (
+        Remix(crop, pairs, (0, 0), **options)(
+            pairs["a_1"]["clean_wav"], "a_1", 1.0
+        )
+        for options in ({}, {"coloured": True}, {"coloured": False})
+    )
+    assert torch.equal(default, coloured)
+    assert not torch.allclose(default, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize(("level", "noisy"), [(0.25, False), (0.2501, True)])
+def test_a_level_at_the_limit_is_silence(manifest, monkeypatch, level, noisy):
+    monkeypatch.setattr("speechbrain_dfkd.data.remix.SILENCE", 0.25)
+    crop = RandomCrop(SEGMENT, RATE, 1, EpochCounter(limit=99))
+    pairs = read_json(manifest)
+    remix = Remix(crop, pairs, (0, 0), coloured=False)
+    remix._read = lambda draw, frames: torch.full((frames,), level)
+    utterance = pairs["a_1"]["clean_wav"], "a_1", 1.0
+    assert torch.equal(remix(*utterance), crop(*utterance)) is not noisy
 
 
 def test_speech_stays_alone_where_there_is_no_noise(manifest):

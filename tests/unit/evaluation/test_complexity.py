@@ -80,6 +80,29 @@ def test_macs_are_per_second_of_audio(seconds):
     assert macs_per_second(model, 2 * RATE) == 200 * lstm_macs(10, 5)
 
 
+def test_a_second_has_16000_samples_unless_told_otherwise():
+    assert macs_per_second(Around(nn.Linear(10, 7))) == 1600 * 10 * 7
+
+
+def test_the_model_hears_the_same_noise_in_each_call():
+    heard = []
+
+    class Listener(nn.Linear):
+        def forward(self, noisy):
+            heard.append(noisy.clone())
+            return super().forward(noisy.reshape(1, -1, 10))
+
+        def __deepcopy__(self, memo):
+            return self
+
+    for _ in range(2):
+        macs_per_second(Listener(10, 7), RATE, seconds=2.0)
+    fixed = torch.randn(1, 2 * RATE, generator=torch.Generator().manual_seed(0))
+    for noisy in heard:
+        assert noisy.shape == (1, 2 * RATE)
+        assert torch.equal(noisy, 0.1 * fixed)
+
+
 def test_complex_convolution_with_assembled_weights_counts_as_executed():
     class ComplexConv(nn.Module):
         def __init__(self):

@@ -53,3 +53,22 @@ def test_a_build_that_hides_its_functions_is_named(monkeypatch):
         "whether it holds them"
     )
     assert excess(np.ones(20 * RATE), RATE, "nb") == message
+
+
+@pytest.mark.parametrize(("band", "number"), [("nb", 1), ("wb", 2)])
+def test_c_functions_get_what_pesq_declares(monkeypatch, band, number):
+    class Library:
+        def select_rate(self, rate, flag, message):
+            assert rate.value == RATE
+            self.error = flag, message
+
+        def pesq_measure(self, reference, degraded, info, *error):
+            assert error == self.error
+            for signal in (reference._obj, degraded._obj):
+                assert signal.samples == 3 * RATE
+                assert signal.input_filter == number
+            assert ctypes.sizeof(info) == 2**20, "room, but not all memory"
+            info[0] = 7
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: Library())
+    assert count_utterances(beeps(1000), RATE, band) == 7

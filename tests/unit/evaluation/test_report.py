@@ -85,6 +85,21 @@ def test_files_hold_full_precision_and_definitions(tmp_path):
     assert b"\r" not in (tmp_path / "results.csv").read_bytes()
 
 
+def test_json_has_a_line_for_each_value(tmp_path):
+    write_report(tmp_path, [STUDENT])
+    text = (tmp_path / "results.json").read_text()
+    start = '{\n "rows": [\n  {\n   "system": "student",\n'
+    assert text.startswith(start) and text.endswith("\n}\n")
+
+
+def test_a_number_that_is_no_json_replaces_no_file(tmp_path):
+    write_report(tmp_path, [NOISY])
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="JSON"):
+        write_report(tmp_path, [{**STUDENT, "si_sdr": float("inf")}])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_every_column_is_defined():
     assert set(DEFINITIONS) == set(COLUMNS) - {"system"}
 
