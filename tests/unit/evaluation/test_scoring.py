@@ -12,7 +12,7 @@ from joblib.externals.loky import BrokenProcessPool
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation import scoring
 from speechbrain_dfkd.evaluation.metrics import UndefinedMetric, si_sdr
-from speechbrain_dfkd.evaluation.scoring import Scores, score
+from speechbrain_dfkd.evaluation.scoring import score
 
 RATE = 16000
 QUIET = {"progress": False}
@@ -201,30 +201,3 @@ def test_arguments_are_checked():
         score(twice, RATE, {"length": length}, n_jobs=1, **QUIET)
     with pytest.raises(UserError, match="n_jobs must be at least 1, got 0"):
         score([], RATE, n_jobs=0, **QUIET)
-
-
-def test_scores_survive_a_file(tmp_path):
-    scores = Scores(
-        {"a": {"stoi": 0.1 + 0.2}, "b": {"stoi": None}}, {"stoi": {"b": "why"}}
-    )
-    scores.save(tmp_path / "scores.json")
-    assert Scores.load(tmp_path / "scores.json") == scores
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "scores.json"
-    Scores({"a": {"stoi": 0.5}}, {"stoi": {}}).save(path)
-    before = path.read_text()
-
-    def disk_error(source, target):
-        assert target == path and os.path.exists(source)
-        raise OSError("disk")
-
-    monkeypatch.setattr(os, "replace", disk_error)
-    with pytest.raises(OSError, match="disk"):
-        Scores().save(path)
-    assert path.read_text() == before
-    assert os.listdir(tmp_path) == ["scores.json"]
-    # A NaN is no JSON: it must not reach the file either.
-    with pytest.raises(ValueError):
-        Scores({"a": {"stoi": float("nan")}}, {"stoi": {}}).save(path)

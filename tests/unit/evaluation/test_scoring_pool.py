@@ -10,7 +10,7 @@ from joblib.externals.loky import BrokenProcessPool
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation import scoring
 from speechbrain_dfkd.evaluation.metrics import UndefinedMetric
-from speechbrain_dfkd.evaluation.scoring import Scores, score
+from speechbrain_dfkd.evaluation.scoring import score
 
 RATE = 16000
 
@@ -268,12 +268,3 @@ def test_errors_of_arguments_are_whole(pool):
     message = "^n_jobs must be at least 1, got -1; null takes all cores$"
     with pytest.raises(UserError, match=message):
         scored(clips(1), {"first": first_sample}, n_jobs=-1)
-
-
-def test_the_file_of_scores_has_a_line_for_each_value(tmp_path):
-    path = tmp_path / "scores.json"
-    Scores({"a": {"stoi": 0.5}}, {"stoi": {}}).save(path)
-    assert path.read_text() == (
-        '{\n "rows": {\n  "a": {\n   "stoi": 0.5\n  }\n },\n'
-        ' "undefined": {\n  "stoi": {}\n }\n}'
-    )
