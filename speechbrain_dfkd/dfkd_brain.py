@@ -102,11 +102,11 @@ class DFKDBrain(EnhancementBrain):
         """Bring the teacher's output to sign and level of the clean speech.
 
         See ``speechbrain_dfkd.polarity``; only the waveform is scaled, not
-        features, and the output of a student with ``scale_output()`` where
-        ``hparams`` has ``init_from_teacher`` True. Batches are those of ``align_polarity``. Nothing happens
-        where no teacher is followed, nor where a training goes on: its
-        checkpoint holds the factor. Where ``hparams`` has ``scale_teacher``
-        False, a line tells of an inverted teacher.
+        features, and with ``init_from_teacher`` the output of a student that
+        has ``scale_output()``. Batches are those of ``align_polarity``.
+        Nothing happens where no teacher is followed, nor where a training goes
+        on: its checkpoint holds the factor. Where ``hparams`` has
+        ``scale_teacher`` False, a line tells of an inverted teacher.
 
         Arguments
         ---------

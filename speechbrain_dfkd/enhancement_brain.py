@@ -7,12 +7,16 @@ from pathlib import Path
 
 import speechbrain as sb
 import torch
-from speechbrain.dataio import audio_io
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
+from speechbrain_dfkd.data.resample_cache import (
+    fits_16_bits,
+    to_16_bits,
+    wav_bytes,
+)
 from speechbrain_dfkd.data.unreadable import UnreadableFiles
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
@@ -230,23 +234,19 @@ class EnhancementBrain(GuardedBrain):
         return {name: mean for name, mean in means.items() if mean is not None}
 
     def _write_enhanced(self, folder):
-        """Write wavs, in float32 those that 16 bits would clip."""
-        folder.mkdir(parents=True, exist_ok=True)
-        loud = 0
+        """Write wavs, in float32 those that 16 bits would spoil."""
+        n_float = 0
         for utterance, _, enhanced in self._kept:
-            clips = abs(enhanced).max(initial=0.0) > 1
-            loud += clips
-            audio_io.save(
-                str(folder / f"{utterance}.wav"),
-                torch.from_numpy(enhanced),
-                self.hparams.sample_rate,
-                subtype="FLOAT" if clips else "PCM_16",
-            )
-        if loud:
+            fits = fits_16_bits(enhanced)
+            n_float += not fits
+            samples = to_16_bits(enhanced) if fits else enhanced
+            content = wav_bytes(samples, self.hparams.sample_rate)
+            write_atomically(folder / f"{utterance}.wav", content)
+        if n_float:
             print(
-                f"{folder}: {loud} of {len(self._kept)} files are float32, for "
-                f"their peaks are beyond full scale; other programs may clip "
-                f"them",
+                f"{folder}: {n_float} of {len(self._kept)} files are float32, "
+                f"as 16 bits would clip them or round them away; other "
+                f"programs may clip them",
                 flush=True,
             )
 

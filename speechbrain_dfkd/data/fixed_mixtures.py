@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
 from speechbrain_dfkd.data.audio_check import WavFile
 from speechbrain_dfkd.data.mixture_source import MixtureSource
 from speechbrain_dfkd.data.pairs import Pair
-from speechbrain_dfkd.data.resample_cache import HEADER_BYTES, wav_bytes
+from speechbrain_dfkd.data.resample_cache import (
+    HEADER_BYTES,
+    to_16_bits,
+    wav_bytes,
+)
 from speechbrain_dfkd.files import full_disk_is_user_error, write_atomically
 
 
@@ -47,8 +50,7 @@ def _write(source, index, folder):
     wavs = []
     for side, signal in (("noisy", noisy), ("clean", clean)):
         path = folder / side / f"{name}.wav"
-        # A peak of 1 is one step beyond the greatest number of 16 bits.
-        samples = np.rint(signal * 32768).clip(-32768, 32767).astype("i2")
-        write_atomically(path, wav_bytes(samples, source.sample_rate))
+        content = wav_bytes(to_16_bits(signal), source.sample_rate)
+        write_atomically(path, content)
         wavs.append(WavFile(path, source.sample_rate, source.frames))
     return name, Pair(*wavs)

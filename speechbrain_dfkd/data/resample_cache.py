@@ -109,11 +109,28 @@ def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
+def fits_16_bits(samples: np.ndarray) -> bool:
+    """Tell whether 16 bits neither clip samples nor round them away."""
+    peak = np.abs(samples).max(initial=0.0)
+    return bool(peak == 0 or _QUIET <= peak < 1 - 2**-15)
+
+
+def to_16_bits(samples: np.ndarray) -> np.ndarray:
+    """Return int16 of samples in [-1, 1], the greatest of which is clipped.
+
+    Example
+    -------
+    >>> to_16_bits(np.array([-1.0, 0.5, 1.0])).tolist()
+    [-32768, 16384, 32767]
+    """
+    # 1 is one step beyond the greatest number of 16 bits.
+    return np.rint(samples * 32768).clip(-32768, 32767).astype("i2")
+
+
 def _copy_bytes(samples, cached):
     """Return a copy's content, nothing of which is clipped or rounded away."""
-    peak = np.abs(samples).max()
-    if cached.subtype == "PCM_16" and _QUIET <= peak < 1 - 2**-15:
-        samples = np.rint(samples * 32768).astype("i2")
+    if cached.subtype == "PCM_16" and fits_16_bits(samples):
+        samples = to_16_bits(samples)
     return wav_bytes(samples, cached.sample_rate)
 
 

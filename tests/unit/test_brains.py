@@ -127,19 +127,26 @@ def test_padding_is_cut_before_scoring(tmp_path):
     ]
 
 
-def test_a_wav_beyond_full_scale_is_not_clipped(tmp_path, capsys):
+def test_a_wav_is_neither_clipped_nor_rounded_away(tmp_path, capsys):
     brain = make_brain(tmp_path)
-    wavs = {"quiet": [0.5, -1.0], "loud": [0.5, -1500.0], "empty": []}
+    wavs = {
+        "usual": [0.5, -0.99],
+        "loud": [0.5, -1500.0],
+        "quiet": [1e-5, -1.1e-5],
+        "silent": [0.0, 0.0],
+        "empty": [],
+    }
     brain._kept = [
         (name, None, np.array(wav, "float32")) for name, wav in wavs.items()
     ]
     brain._write_enhanced(tmp_path / "out")
     for name, wav in wavs.items():
         saved, _ = soundfile.read(tmp_path / f"out/{name}.wav")
-        assert saved == pytest.approx(wav, abs=2**-15)
+        tolerance = 2**-15 if name == "usual" else 0
+        assert saved == pytest.approx(wav, abs=tolerance, rel=1e-6)
     kind = {n: soundfile.info(tmp_path / f"out/{n}.wav").subtype for n in wavs}
-    assert (kind["quiet"], kind["loud"]) == ("PCM_16", "FLOAT")
-    assert "1 of 3 files are float32" in capsys.readouterr().out
+    assert [n for n in wavs if kind[n] == "FLOAT"] == ["loud", "quiet"]
+    assert "2 of 5 files are float32" in capsys.readouterr().out
     brain._kept = brain._kept[:1]
     brain._write_enhanced(tmp_path / "out")
     assert not capsys.readouterr().out

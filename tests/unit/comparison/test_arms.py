@@ -219,3 +219,10 @@ def test_a_larger_share_of_unreadable_files_is_tolerated():
         {"a": {"dataset": {"max_unreadable_share": s}}} for s in (0.0, 0.5)
     )
     refuse_changed_arms(before, now, {"a"})
+
+
+def test_a_comparison_goes_on_with_the_same_options_of_speechbrain():
+    before, now = {"a": {"lr": 1}}, {"a": {"lr": 1, "precision": "bf16"}}
+    refuse_changed_arms(before, {"a": {"lr": 1, "precision": "fp32"}}, {"a"})
+    with pytest.raises(UserError, match="a: precision: fp32 there, bf16 now"):
+        refuse_changed_arms(before, now, {"a"})
