@@ -62,6 +62,7 @@ def clips(count):
 
 
 def first_sample(clean, enhanced, sample_rate):
+    assert sample_rate == RATE
     return float(clean[0])
 
 
@@ -169,6 +170,29 @@ def test_two_clips_for_each_worker_are_read_ahead(pool):
     assert list(scores.undefined["m"]) == ["clip0"]
 
 
+def test_no_more_clips_are_read_than_workers_will_need(pool, monkeypatch):
+    read, read_at_shutdown = [], []
+
+    def reading():
+        for clip in clips(6):
+            read.append(clip[0])
+            yield clip
+
+    def hangs(clean, enhanced, sample_rate):
+        if clean[0] != 1:
+            raise Fate(None)
+        return 0.0
+
+    monkeypatch.setattr(
+        pool,
+        "shutdown",
+        lambda kill_workers: read_at_shutdown.append(len(read)),
+    )
+    scored(reading(), {"m": hangs}, n_jobs=1, timeout_seconds=0.03)
+    # Two at first, and another when one of them is done.
+    assert read_at_shutdown[0] == 3 and len(read) == 6
+
+
 def test_a_pool_that_does_not_start_in_time_is_no_clips_fault(
     pool, monkeypatch
 ):
@@ -219,13 +243,13 @@ def test_metrics_get_float32_in_a_row_and_the_sample_rate(pool):
 
     def look(clean, enhanced, sample_rate):
         for signal in (clean, enhanced):
-            found.append((signal.dtype, signal.flags.c_contiguous))
+            found.append((signal.dtype, signal.flags.c_contiguous, signal[0]))
         found.append(sample_rate)
         return 0.0
 
-    stereo = np.ones((RATE, 2))
+    stereo = np.ones((RATE, 2)) * [1, 2]
     scored([("a", stereo[:, 0], stereo[:, 1].astype("f4"))], {"look": look})
-    assert found == [(np.float32, True), (np.float32, True), RATE]
+    assert found == [(np.float32, True, 1), (np.float32, True, 2), RATE]
 
 
 @pytest.mark.parametrize("progress", [True, False])
@@ -254,7 +278,8 @@ def test_the_warning_has_the_count_and_the_reasons(pool, caplog):
         return 0.0
 
     with caplog.at_level(logging.WARNING):
-        scored(clips(3), {"odd": odd, "first": first_sample})
+        scores = scored(clips(3), {"odd": odd, "first": first_sample})
+    assert scores.rows["clip1"] == {"odd": None, "first": 1.0}
     assert caplog.messages == [
         "odd is undefined for 1 of 3 utterances, which its mean leaves out:\n"
         "  clip1: one"
