@@ -47,6 +47,7 @@ from speechbrain_dfkd.inference.export import (
 )
 from speechbrain_dfkd.results import SystemTester, Unprocessed
 from speechbrain_dfkd.run_checks import check_objects
+from speechbrain_dfkd.run_data import keep_data, refuse_other_data
 from speechbrain_dfkd.run_settings import (
     keep_epochs,
     keep_settings,
@@ -197,6 +198,8 @@ def _find_or_teach(configuration, run_opts) -> Path:
     folder = Path(settings["output_folder"])
     asked, trained = settings["number_of_epochs"], trained_epochs(folder)
     weights = folder / EXPORT / WEIGHTS
+    with _about_the_teacher(configuration):
+        run_on_main(refuse_other_data, args=[folder, settings])
     if trained is None or trained >= asked:
         longer = f", trained for {trained} epochs where {asked} are asked for"
         print(
@@ -237,9 +240,11 @@ def _start(configuration):
     hparams = configuration.build()
     datasets = open_splits(hparams)
     folder = hparams["output_folder"]
+    run_on_main(refuse_other_data, args=[folder, hparams])
     sb.create_experiment_directory(folder)
     show_errors()
     if if_main_process():
+        keep_data(folder, hparams)
         path = Path(folder, "hyperparams.yaml")
         write_atomically(path, configuration.text().encode())
         keep_settings(folder, configuration)

@@ -3,8 +3,10 @@
 import pytest
 
 from speechbrain_dfkd import experiment
+from speechbrain_dfkd.data.manifest import write_json
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS
+from speechbrain_dfkd.run_data import DATA_FILE
 from speechbrain_dfkd.run_settings import EPOCHS_FILE
 
 
@@ -12,7 +14,15 @@ class Settings:
     leaf = "teacher.yaml"
 
     def __init__(self, folder, epochs):
-        self.values = {"output_folder": str(folder), "number_of_epochs": epochs}
+        manifest = folder / "manifest.json"
+        entry = {"noisy_wav": "n.wav", "clean_wav": "c.wav", "length": 1.0}
+        write_json(manifest, {"a": entry})
+        self.values = {
+            "output_folder": str(folder),
+            "number_of_epochs": epochs,
+            "train_annotation": manifest,
+            "valid_annotation": manifest,
+        }
 
     def settings(self):
         return self.values
@@ -71,3 +81,10 @@ def test_a_teacher_of_which_nothing_tells_the_epochs_is_kept(teach, tmp_path):
 def test_an_error_says_that_it_is_the_teachers(teach):
     with pytest.raises(UserError, match="less\nThis is about the teacher"):
         teach(100)
+
+
+def test_a_teacher_of_other_recordings_is_refused(tmp_path, teach):
+    assert teach(1)[0] == 1
+    (tmp_path / DATA_FILE).write_text('{"train": "0", "valid": "0"}')
+    with pytest.raises(UserError, match="other recordings in train and valid"):
+        teach(1)
