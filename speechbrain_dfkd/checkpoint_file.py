@@ -257,16 +257,21 @@ def non_finite(state: dict, model: nn.Module) -> list[str]:
     state : dict of str to Tensor
         Weights by the names of ``model``.
     model : nn.Module
-        Tells parameters from buffers: an infinite buffer may be a mask.
+        Tells parameters from buffers: an infinite buffer may be a mask, unless
+        it is a running statistic.
 
     Example
     -------
     >>> non_finite({"weight": torch.tensor([[torch.nan]])}, nn.Linear(1, 1))
     ['weight']
     """
-    buffers = {name for name, _ in model.named_buffers()}
+    masks = {
+        name
+        for name, _ in model.named_buffers()
+        if not name.endswith(("running_mean", "running_var"))
+    }
     return [
         name
         for name, value in state.items()
-        if value.isnan().any() or (name not in buffers and value.isinf().any())
+        if value.isnan().any() or (name not in masks and value.isinf().any())
     ]

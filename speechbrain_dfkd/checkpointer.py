@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from torch import nn
 
+from speechbrain_dfkd.checkpoint_file import non_finite
 from speechbrain_dfkd.errors import UserError, listing
 
 _UNFINISHED = f"{CKPT_PREFIX}.unfinished"
@@ -88,11 +90,7 @@ class AtomicCheckpointer(Checkpointer):
         )
 
     def _refuse_nonfinite(self, next_step):
-        names = [
-            name
-            for name, value in _tensors(self.recoverables)
-            if not torch.isfinite(value).all()
-        ]
+        names = list(_ruined(self.recoverables))
         if names:
             raise UserError(
                 f"a checkpoint must be finite, got NaN or infinity in\n"
@@ -112,12 +110,16 @@ class AtomicCheckpointer(Checkpointer):
                 shutil.rmtree(folder)
 
 
-def _tensors(value, name="") -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the tensors of a state, however nested, with their names."""
+def _ruined(value, name="") -> Iterator[str]:
+    """Yield the names of tensors of a state, however nested."""
     if isinstance(value, torch.Tensor):
-        yield name, value
+        if not torch.isfinite(value).all():
+            yield name
+    elif isinstance(value, nn.Module):
+        found = non_finite(value.state_dict(), value)
+        yield from (f"{name}.{weight}" for weight in found)
     elif hasattr(value, "state_dict"):
-        yield from _tensors(value.state_dict(), name)
+        yield from _ruined(value.state_dict(), name)
     elif isinstance(value, dict):
         for key, part in value.items():
-            yield from _tensors(part, f"{name}.{key}".lstrip("."))
+            yield from _ruined(part, f"{name}.{key}".lstrip("."))

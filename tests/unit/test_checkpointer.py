@@ -83,6 +83,17 @@ def test_what_is_not_finite_is_not_saved(tmp_path, trained, spoil, name):
     assert checkpointer.recover_if_possible().meta["n"] == 1
 
 
+def test_an_infinite_buffer_may_be_a_mask(tmp_path):
+    layer = torch.nn.Linear(1, 1)
+    layer.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    checkpointer = AtomicCheckpointer(tmp_path, {"layer": layer})
+    checkpointer.save_checkpoint()
+    assert checkpointer.recover_if_possible()
+    layer.mask[0] = math.nan
+    with pytest.raises(UserError, match="  layer.mask\n"):
+        checkpointer.save_checkpoint()
+
+
 def test_what_is_not_finite_is_not_gone_on_with(tmp_path, trained):
     layer, _ = trained
     checkpointer = AtomicCheckpointer(tmp_path, {"layer": layer})
