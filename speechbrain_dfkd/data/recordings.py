@@ -33,8 +33,8 @@ def write_recordings(path, wavs):
     -------
     >>> path = Path(getfixture("tmpdir")) / "speech.npy"
     >>> write_recordings(path, [WavFile(Path("/clean/a.wav"), 16000, 800)])
-    >>> Recordings(path)[0]
-    WavFile(path='/clean/a.wav', sample_rate=16000, frames=800)
+    >>> Recordings(path)[0].path
+    '/clean/a.wav'
     """
     path = Path(path)
     rows = sorted(

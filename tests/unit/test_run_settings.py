@@ -9,6 +9,7 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS
 from speechbrain_dfkd.run_settings import (
     FREE_OPTIONS,
+    TOLERATED,
     keep_epochs,
     keep_settings,
     refuse_other_settings,
@@ -66,16 +67,22 @@ DECISIVE_OPTIONS = {
     "auto_mix_prec", "bfloat16_mix_prec", "compile", "compile_mode",
     "compile_module_keys", "compile_using_dynamic_shape_tracing",
     "compile_using_fullgraph", "eval_precision", "grad_accumulation_factor",
-    "jit", "jit_module_keys", "max_grad_norm", "nonfinite_patience",
-    "optimizer_step_limit", "precision", "remove_vector_weight_decay",
+    "jit", "jit_module_keys", "max_grad_norm", "optimizer_step_limit",
+    "precision", "remove_vector_weight_decay",
     "skip_nonfinite_grads",
 }  # fmt: skip
 
 
 def test_every_option_of_speechbrain_is_judged():
     known = {field.name for field in fields(RunOptions)}
-    assert known == FREE_OPTIONS | DECISIVE_OPTIONS
+    tolerated = {"nonfinite_patience"}
+    assert tolerated < TOLERATED
+    assert known == FREE_OPTIONS | DECISIVE_OPTIONS | tolerated
     assert not FREE_OPTIONS & DECISIVE_OPTIONS
+
+
+def test_a_run_that_ended_for_bad_steps_goes_on_with_more_patience(folder):
+    refuse_other_settings(folder, Settings(nonfinite_patience=100))
 
 
 @pytest.mark.parametrize("key", sorted(DECISIVE_OPTIONS))
