@@ -21,7 +21,7 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.models import DCCRN
 from speechbrain_dfkd.run_settings import adopt_asteroid_teacher
 from speechbrain_dfkd.settings_tree import parse_tree
-from speechbrain_dfkd.teacher import load_teacher
+from speechbrain_dfkd.teacher import load_strictly, load_teacher
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 models = pytest.importorskip("asteroid.models")
@@ -93,6 +93,8 @@ def configured(path, kd_weight=1.0):
         kd_weight: {kd_weight}
         teacher: {{name: mine, model: !new:collections.Counter }}
         teacher_ckpt: {path}
+        clean_as_teacher: False
+        kd: {{loss: !new:speechbrain_dfkd.losses.WaveformResponse }}
     """
     configuration = Configuration(Path("test.yaml"), parse_tree(text, "test"))
     adopt_asteroid_teacher(configuration)
@@ -201,7 +203,6 @@ def of_lightning():
         (lambda: {"model_name": "ConvTasNet", "state_dict": 3}, ["model_args"]),
         (with_metrics, ["numpy", "weights_only=False", '"model_args"']),
         (make_conv_tasnet, ["asteroid", "content.serialize()"]),
-        (of_lightning, ["pytorch-lightning_version", "system.model.serialize"]),
     ],
 )
 def test_other_file_is_refused(tmp_path, content, fragments):
@@ -212,11 +213,18 @@ def test_other_file_is_refused(tmp_path, content, fragments):
         assert fragment in str(caught.value)
 
 
+def test_asteroids_names_within_a_checkpoint_are_refused(tmp_path):
+    path = save(of_lightning(), tmp_path / "model.ckpt")
+    with pytest.raises(UserError, match="^teacher_ckpt must fit") as caught:
+        load_strictly(DCCRN((2, 2), 2), path)
+    assert "torch.save(system.model.serialize(), path)" in str(caught.value)
+
+
 def test_conversion_that_the_message_tells_serves(tmp_path, monkeypatch):
     path = save(with_metrics(), tmp_path / "model.pth")
     with pytest.raises(UserError) as caught:
         configured(path)
-    code = str(caught.value).split("once:\n")[1].split("  # or a whole")[0]
+    code = str(caught.value).split("once:\n")[1].split("  # or ")[0]
     monkeypatch.chdir(tmp_path)
     exec(textwrap.dedent(code), {})
     assert loaded(tmp_path / "teacher.pth")
