@@ -27,8 +27,9 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-# An idle worker waits this long: from one validation of a demo to the next.
-IDLE_SECONDS = 30
+# An idle worker waits this long for the next call; after a kill of this process
+# it lives on for as long.
+IDLE_SECONDS = 5
 START_SECONDS = 120
 # A clip may bring these upon its worker, and upon the clips beside it.
 _LOST = (BrokenProcessPool, TimeoutError, MemoryError)
