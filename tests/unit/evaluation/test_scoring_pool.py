@@ -26,7 +26,7 @@ class Pool:
         self.workers, self.shutdowns, self.broken_submits = [], 0, 0
 
     def __call__(self, n_jobs, *, timeout, env):
-        assert timeout == 30
+        assert timeout == scoring.IDLE_SECONDS == 5
         assert env == scoring.ONE_THREAD and set(env.values()) == {"1"}
         self.workers.append(n_jobs)
         return self
