@@ -46,6 +46,14 @@ def test_frames_weigh_by_the_energy_of_the_teacher(pair, exponent):
         assert weights[i, 0][len(expected) :].eq(0).all()
 
 
+def test_weights_of_a_single_frame_and_of_silence():
+    loss = dfkd(energy_exponent=1.0)
+    mag = torch.tensor([[[3.0, 5.0]], [[0.0, 0.0]]])
+    valid = torch.tensor([[True, False], [True, True]])
+    weights = loss.frame_weights(mag, valid)
+    assert weights.tolist() == [[[1.0, 0.0]], [[0.0, 0.0]]]
+
+
 def test_errors_in_weak_frames_vanish_with_the_exponent():
     torch.manual_seed(0)
     teacher = torch.randn(1, 9, 8, dtype=torch.complex64)
