@@ -231,7 +231,7 @@ def _about_the_teacher(configuration):
         ) from error
 
 
-def _start(configuration):
+def _start(configuration, run_opts):
     """Return objects fresh from their seed, and the data sets.
 
     Made just before a training, so that a student's first weights and data
@@ -241,6 +241,12 @@ def _start(configuration):
     datasets = open_splits(hparams)
     folder = hparams["output_folder"]
     run_on_main(refuse_other_data, args=[folder, hparams])
+    # Before anything is kept: a folder is that of a run only once it trains.
+    if run_opts.test_only and not hparams["checkpointer"].list_checkpoints():
+        raise UserError(
+            f"there must be a checkpoint to test in {hparams['save_folder']}, "
+            f"got none; run without --test_only first"
+        )
     sb.create_experiment_directory(folder)
     show_errors()
     if if_main_process():
@@ -267,20 +273,13 @@ def _fit(brain, hparams, datasets):
             },
             valid_loader_kwargs={"batch_size": 1, **options},
         )  # fmt: skip
-    best = brain.checkpointer.recover_if_possible(
-        max_key=hparams["best_metric"]
-    )
-    if best is None:
-        raise UserError(
-            f"there must be a checkpoint to test in {hparams['save_folder']}, "
-            f"got none; run without --test_only first"
-        )
+    brain.checkpointer.recover_if_possible(max_key=hparams["best_metric"])
     require_finite(brain.network, "the trained network")
     brain.correct_polarity(datasets["valid"])
 
 
 def _teach(configuration, run_opts):
-    hparams, datasets = _start(configuration)
+    hparams, datasets = _start(configuration, run_opts)
     brain = EnhancementBrain(
         hparams["modules"],
         hparams["opt_class"],
@@ -310,7 +309,7 @@ def distil(command: Command, brain_class: type = DFKDBrain):
         The leaf's objects and the data sets, both dict, and the Brain.
     """
     configuration = command.configuration
-    hparams, datasets = _start(configuration)
+    hparams, datasets = _start(configuration, command.run_opts)
     teacher = None
     if needs_teacher(hparams):
         settings, train_set = configuration.settings(), datasets["train"]

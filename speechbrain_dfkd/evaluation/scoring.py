@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from joblib import cpu_count
-from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
+from joblib.executor import get_memmapping_executor
+from joblib.externals.loky import BrokenProcessPool
 from tqdm import tqdm
 
 from speechbrain_dfkd.errors import UserError, listing
@@ -199,8 +200,10 @@ def _measure(name, clean, enhanced, sample_rate, metrics):
 def _workers(n_jobs):
     # Workers of loky do not import the script again, as those of multiprocessing
     # would, and a worker that dies breaks the pool instead of being waited for.
-    # The pool is that of the last call, or a new one if that was broken.
-    return get_reusable_executor(n_jobs, timeout=IDLE_SECONDS, env=ONE_THREAD)
+    # The pool is that of the last call, or a new one if that was broken. It is
+    # joblib's own: Parallel, used elsewhere, takes over the process's pool, and
+    # fails with one that loky alone has made.
+    return get_memmapping_executor(n_jobs, timeout=IDLE_SECONDS, env=ONE_THREAD)
 
 
 def _in_workers(clips, shared, n_jobs, timeout_seconds):

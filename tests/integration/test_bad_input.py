@@ -92,11 +92,13 @@ def test_option_given_twice_is_named(call, corpus, tmp_path):
 
 def test_option_can_be_put_right_in_the_same_folder(call, corpus, tmp_path):
     call(dfkd_options(corpus, tmp_path, segment_seconds=9))
-    # The data are good, so this comes as far as looking for a checkpoint.
-    code, _, stderr = call([*dfkd_options(corpus, tmp_path), "--test_only"])
-    assert code == 2
-    assert "other settings" not in stderr
-    assert "there must be a checkpoint to test" in stderr
+    # The data are good, so these come as far as looking for a checkpoint.
+    for options in ({}, {"kd_weight": 0.5}):
+        leaf = dfkd_options(corpus, tmp_path, **options)
+        code, _, stderr = call([*leaf, "--test_only"])
+        assert code == 2
+        assert "other settings" not in stderr
+        assert "there must be a checkpoint to test" in stderr
 
 
 def test_test_only_needs_a_checkpoint(call, corpus, tmp_path):

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from joblib.externals.loky import BrokenProcessPool
 
 from speechbrain_dfkd.errors import UserError
@@ -159,7 +160,7 @@ def test_a_machine_without_processes_is_no_clips_fault(monkeypatch):
             assert kill_workers
 
     monkeypatch.setattr(
-        scoring, "get_reusable_executor", lambda *_, **settings: NoPool()
+        scoring, "get_memmapping_executor", lambda *_, **settings: NoPool()
     )
     with pytest.raises(
         RuntimeError, match="must start, got .*could be started"
@@ -176,6 +177,14 @@ def test_workers_are_kept_for_the_next_call():
         for _ in range(2)
     )
     assert first == second and first["clip0"]["pid"] != os.getpid()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_scoring_and_preparing_share_the_pool_of_a_process(n_jobs):
+    """As where one program scores, prepares data, and scores again."""
+    for _ in range(2):
+        score(numbered_clips(), RATE, {"length": length}, n_jobs, **QUIET)
+        assert Parallel(2)(delayed(abs)(i) for i in (-1, -2)) == [1, 2]
 
 
 def test_a_worker_has_one_thread_and_does_not_load_torch(monkeypatch):

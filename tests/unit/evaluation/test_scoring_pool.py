@@ -53,7 +53,7 @@ class Pool:
 @pytest.fixture
 def pool(monkeypatch):
     pool = Pool()
-    monkeypatch.setattr(scoring, "get_reusable_executor", pool)
+    monkeypatch.setattr(scoring, "get_memmapping_executor", pool)
     return pool
 
 
