@@ -20,15 +20,7 @@ from pathlib import Path
 from statistics import fmean
 
 from speechbrain_dfkd.comparison.analysis import METRICS, all_rows
-from speechbrain_dfkd.comparison.comparison_results import (
-    COMPARISON_FILE,
-    SYSTEMS,
-    SYSTEMS_FILE,
-    ComparisonResults,
-)
-from speechbrain_dfkd.comparison.job_results import JOBS_FOLDER, load_json
-from speechbrain_dfkd.comparison.statistics import choose_setting
-from speechbrain_dfkd.comparison.tables import (
+from speechbrain_dfkd.comparison.report import (
     NOTHING,
     RowIndex,
     heading,
@@ -36,6 +28,15 @@ from speechbrain_dfkd.comparison.tables import (
     number,
     with_interval,
 )
+from speechbrain_dfkd.comparison.results import (
+    COMPARISON_FILE,
+    JOBS_FOLDER,
+    SYSTEMS,
+    SYSTEMS_FILE,
+    ComparisonResults,
+    load_json,
+)
+from speechbrain_dfkd.comparison.statistics import choose_setting
 from speechbrain_dfkd.files import write_atomically
 
 ROOT = Path(__file__).parents[1]

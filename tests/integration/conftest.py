@@ -9,7 +9,7 @@ import pytest
 import recipe_runs
 from recipe_runs import DFKD, ROOT
 
-from speechbrain_dfkd.data.demo_corpus import make_demo_corpus, make_dns_corpus
+from speechbrain_dfkd.demo_corpus import make_demo_corpus, make_dns_corpus
 from speechbrain_dfkd.experiment import train_dfkd
 
 
