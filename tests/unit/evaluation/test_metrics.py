@@ -1,6 +1,8 @@
 """Metrics agree with what is known, and never return a made-up score."""
 
+import csv
 import ctypes
+import json
 import subprocess
 import sys
 
@@ -11,14 +13,15 @@ import pytest
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import (
     METRICS,
-    TEST_METRICS,
     UndefinedMetric,
+    best_metrics,
     correlation,
     output_gain_db,
     pesq_nb,
     pesq_wb,
     si_sdr,
     stoi,
+    validation_metrics,
 )
 
 RATE = 16000
@@ -214,14 +217,64 @@ def test_the_reason_is_pesqs_own(speech, monkeypatch, error, reason):
 
 
 def test_validation_scores_all_but_the_narrow_band():
-    assert METRICS == {
+    functions = {
+        name: metric.function for name, metric in validation_metrics().items()
+    }
+    assert functions == {
         "pesq_wb": pesq_wb,
         "stoi": stoi,
         "si_sdr": si_sdr,
         "gain_db": output_gain_db,
         "correlation": correlation,
     }
-    assert {"pesq_nb": pesq_nb, **METRICS} == TEST_METRICS
+    assert METRICS["pesq_nb"].function is pesq_nb
+    assert {*METRICS} == {"pesq_nb", *functions}
+
+
+def test_level_and_polarity_choose_no_epoch():
+    assert best_metrics() == ["pesq_wb", "stoi", "si_sdr"]
+
+
+NEW_METRIC = """
+import sys
+
+import numpy as np
+
+from speechbrain_dfkd.evaluation import metrics
+
+
+def clipped(clean, enhanced, sample_rate):
+    return 100 * float(np.mean(abs(enhanced) >= 1))
+
+
+definition = "mean share of clipped samples in percent"
+metrics.METRICS["clipped"] = metrics.Metric(clipped, "clip [%]", 1, definition)
+
+from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.run_folder import write_report
+from speechbrain_dfkd.settings.keys import check_values
+
+clips = [("a", np.ones(4), np.array([0.5, 1, 2, -3]))]
+scores = score(clips, 16000, metrics.METRICS, progress=False)
+print(write_report(sys.argv[1], [{"system": "noisy", **scores.summary()}]))
+check_values({"best_metric": "clipped", "sample_rate": 16000})
+"""
+
+
+def test_a_metric_is_added_by_a_row_of_the_table(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", NEW_METRIC, str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    heading, row = done.stdout.splitlines()
+    place = heading.index("clip [%]")
+    assert row[place : place + 8].strip() == "75.0"
+    with open(tmp_path / "results.csv", newline="") as file:
+        assert next(csv.DictReader(file))["clipped"] == "75.0"
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["definitions"]["clipped"].startswith("mean share")
 
 
 def test_pesq_without_memory_says_so(speech, monkeypatch):
