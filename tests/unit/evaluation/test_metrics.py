@@ -1,9 +1,6 @@
 """Metrics agree with what is known, and never return a made-up score."""
 
-import csv
 import ctypes
-import importlib.util
-import json
 import subprocess
 import sys
 
@@ -14,7 +11,6 @@ import pytest
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import (
     METRICS,
-    Metric,
     UndefinedMetric,
     best_metrics,
     correlation,
@@ -25,8 +21,6 @@ from speechbrain_dfkd.evaluation.metrics import (
     stoi,
     validation_metrics,
 )
-from speechbrain_dfkd.evaluation.scoring import score
-from speechbrain_dfkd.settings.keys import check_values
 
 RATE = 16000
 BANDS = ("wb", "nb")
@@ -237,30 +231,6 @@ def test_validation_scores_all_but_the_narrow_band():
 
 def test_level_and_polarity_choose_no_epoch():
     assert best_metrics() == ["pesq_wb", "stoi", "si_sdr"]
-
-
-def test_a_metric_is_added_by_a_row_of_the_table(tmp_path, monkeypatch):
-    def clipped(clean, enhanced, sample_rate):
-        return 100 * float(np.mean(abs(enhanced) >= 1))
-
-    added = Metric(clipped, "clip [%]", 1, "mean share of clipped samples")
-    monkeypatch.setitem(METRICS, "clipped", added)
-    clips = [("a", np.ones(4), np.array([0.5, 1, 2, -3]))]
-    scores = score(clips, RATE, progress=False)
-    assert scores.rows["a"]["clipped"] == 75.0
-    # A copy of the module that makes its columns now.
-    spec = importlib.util.find_spec("speechbrain_dfkd.run_folder")
-    run_folder = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(run_folder)
-    row = {"system": "noisy", **scores.summary()}
-    heading, line = run_folder.write_report(tmp_path, [row]).splitlines()
-    place = heading.index("clip [%]")
-    assert line[place : place + len("clip [%]")].strip() == "75.0"
-    with open(tmp_path / "results.csv", newline="") as file:
-        assert next(csv.DictReader(file))["clipped"] == "75.0"
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["definitions"]["clipped"] == "mean share of clipped samples"
-    check_values({"best_metric": "clipped", "sample_rate": RATE})
 
 
 def test_pesq_without_memory_says_so(speech, monkeypatch):
