@@ -5,7 +5,13 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    TimeoutError,
+    wait,
+)
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -146,7 +152,7 @@ def _measure(
     return values, reasons
 
 
-def _workers(n_jobs: int):
+def _workers(n_jobs: int) -> Executor:
     # The pool of the last call, or a new one if that is broken. It is the one
     # of joblib's Parallel, which itself would run a single job in this process,
     # and cannot tell whether a worker has started.
@@ -184,7 +190,7 @@ def _in_workers(
             pool.shutdown(kill_workers=True)
 
 
-def _submitted(pool, clip: tuple, task: tuple) -> Future:
+def _submitted(pool: Executor, clip: tuple, task: tuple) -> Future:
     try:
         return pool.submit(_measure, *clip, *task)
     except BrokenProcessPool as error:  # by a clip before
@@ -219,7 +225,7 @@ def _alone(
     return values, reasons
 
 
-def _started():
+def _started() -> Executor:
     """Return a pool of one; until it has imported all, no clip is to blame."""
     pool = _workers(1)
     nothing = ("no clip", None, None, 0, {})
