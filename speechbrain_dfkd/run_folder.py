@@ -14,6 +14,7 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain_dfkd.data.manifest import read_manifest
 from speechbrain_dfkd.data.mixtures import is_mixture_manifest, open_tables
 from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.settings.configuration import Configuration
 from speechbrain_dfkd.settings.tree import parse_tree, read_tree
@@ -345,15 +346,7 @@ def _hash(manifest):
 
 DEFINITIONS = {
     "test_set": "the test set, where the data have several",
-    "pesq_wb": "mean wide-band PESQ (ITU-T P.862.2, MOS-LQO), package pesq",
-    "pesq_nb": "mean narrow-band PESQ (ITU-T P.862.1, MOS-LQO), of the signals "
-    "at 16 kHz, package pesq",
-    "stoi": "mean STOI (Taal et al., 2011; not extended), package pystoi",
-    "si_sdr": "mean SI-SDR in dB (Le Roux et al., 2019), means removed",
-    "gain_db": "mean level of the clean speech within the output, in dB "
-    "relative to clean: 20 log10 |<output, clean>| / <clean, clean>",
-    "correlation": "mean cosine between the output and clean, from -1 to 1; "
-    "below 0 the output is the negative of the speech",
+    **{name: metric.definition for name, metric in METRICS.items()},
     "parameters": "all parameters of the network, trainable or not",
     "gmacs_per_second": "10^9 multiply-accumulates for a second of audio at "
     "batch 1, without element-wise operations and FFTs",
@@ -414,19 +407,17 @@ def _significant(value):
 COLUMNS = {
     "system": ("system", str),
     "test_set": ("test set", str),
-    "pesq_wb": ("PESQ-WB", _score(3)),
-    "pesq_nb": ("PESQ-NB", _score(3)),
-    "stoi": ("STOI", _score(4)),
-    "si_sdr": ("SI-SDR [dB]", _score(2)),
-    "gain_db": ("gain [dB]", _score(2)),
-    "correlation": ("corr.", _score(3)),
+    **{
+        name: (metric.heading, _score(metric.decimals))
+        for name, metric in METRICS.items()
+    },
     "parameters": ("params", _count),
     "gmacs_per_second": ("GMAC/s", _significant),
     "utterances": ("clips", str),
     "undefined": ("undefined", str),
 }
 # Not in the table of a run that has none, only in its files.
-_OPTIONAL = ("test_set", "pesq_nb")
+_OPTIONAL = {"test_set", *(METRICS.keys() - validation_metrics().keys())}
 
 
 def _checked(row):

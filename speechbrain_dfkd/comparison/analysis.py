@@ -15,6 +15,7 @@ from speechbrain_dfkd.comparison.statistics import (
     setting_means,
 )
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation.metrics import best_metrics
 from speechbrain_dfkd.run_folder import COLUMNS
 
 
@@ -194,7 +195,7 @@ def _time_rows(results):
                 yield Row(quantity, arm, value=median, seeds=len(of))
 
 
-METRICS = ("pesq_wb", "stoi", "si_sdr")
+METRICS = tuple(best_metrics())
 
 
 def all_rows(results: ComparisonResults) -> list:

@@ -9,6 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError, is_number
+from speechbrain_dfkd.evaluation.metrics import METRICS
 from speechbrain_dfkd.settings.command_line import SHARED_KEYS
 from speechbrain_dfkd.settings.tree import (
     dump_tree,
@@ -18,7 +19,7 @@ from speechbrain_dfkd.settings.tree import (
 )
 
 # Metrics of which a higher value is better.
-_METRICS = ("pesq_wb", "pesq_nb", "stoi", "si_sdr")
+_METRICS = [name for name, metric in METRICS.items() if metric.ranks]
 # The comparison itself decides on these ...
 _DECIDED = {"seed", "output_folder", "save_folder", "run", "experiment"}
 # ... and these must be the same in all arms: data and teacher.

@@ -13,6 +13,7 @@ import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process
 
 from speechbrain_dfkd.errors import UserError, hide_figure_warning
+from speechbrain_dfkd.files import unwritable_is_user_error
 from speechbrain_dfkd.run_folder import (
     adopt_asteroid_teacher,
     adopt_run_options,
@@ -224,7 +225,8 @@ def exit_code(run: Callable, argv: list, recipe_folder) -> int:
     """
     hide_figure_warning()
     try:
-        run(argv, Path(recipe_folder))
+        with unwritable_is_user_error():
+            run(argv, Path(recipe_folder))
     except UserError as error:
         print(f"\nerror: {_message(error)}", file=sys.stderr)
         return 2

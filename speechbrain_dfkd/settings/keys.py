@@ -1,6 +1,7 @@
 """Ranges of a run's settings."""
 
 from speechbrain_dfkd.errors import UserError, is_number
+from speechbrain_dfkd.evaluation.metrics import best_metrics
 
 # A constraint in words, and whether a number keeps it.
 _ABOVE_0 = ("a number above 0", lambda value: value > 0)
@@ -36,8 +37,6 @@ _NUMBERS = {
     "num_workers": _INTEGER_AT_LEAST_0,
 }
 _MAY_BE_NULL = {"kd_gradient_ratio"}
-# Of validation, those of which more is better.
-_BEST_METRICS = ("pesq_wb", "stoi", "si_sdr")
 # YAML reads "no" and "off" as text, which would count as True.
 _FLAGS = {
     "align_polarity", "clean_as_teacher", "init_from_teacher", "save_enhanced",
@@ -71,9 +70,10 @@ def check_values(settings: dict) -> None:
             f"{settings['kd_stop']}, so that kd_weight is never reached; "
             f"pass --kd_ramp or --kd_stop with another share"
         )
-    if settings.get("best_metric", "pesq_wb") not in _BEST_METRICS:
+    best = best_metrics()
+    if settings.get("best_metric", best[0]) not in best:
         raise UserError(
-            f"best_metric must be one of {', '.join(_BEST_METRICS)}, got "
+            f"best_metric must be one of {', '.join(best)}, got "
             f"{settings['best_metric']!r}; pass --best_metric with one of them"
         )
     for key in sorted(_FLAGS & settings.keys()):

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from speechbrain_dfkd.data.audio import fits_16_bits, to_16_bits, wav_bytes
 from speechbrain_dfkd.data.mixtures import UnreadableFiles
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
+from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
 from speechbrain_dfkd.evaluation.scoring import score
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
@@ -223,7 +223,7 @@ class EnhancementBrain(GuardedBrain):
             return {}
         if stage == sb.Stage.TEST and self.hparams.save_enhanced:
             self._write_enhanced(Path(self.hparams.enhanced_folder))
-        metrics = TEST_METRICS if stage == sb.Stage.TEST else METRICS
+        metrics = METRICS if stage == sb.Stage.TEST else validation_metrics()
         self.scores = score(
             self._kept,
             self.hparams.sample_rate,

@@ -10,7 +10,7 @@ from speechbrain_dfkd.evaluation.complexity import (
     count_parameters,
     macs_per_second,
 )
-from speechbrain_dfkd.evaluation.metrics import TEST_METRICS
+from speechbrain_dfkd.evaluation.metrics import METRICS
 from speechbrain_dfkd.evaluation.scoring import Scores
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.teacher.frozen import fingerprint
@@ -97,7 +97,7 @@ class SystemTester:
         saves = saves and self.split == "test"
         kept = Scores.load(path) if path.exists() else None
         # Of before there was a metric: not all that the results name.
-        if saves or kept is None or kept.undefined.keys() != set(TEST_METRICS):
+        if saves or kept is None or kept.undefined.keys() != set(METRICS):
             print(f"Testing: {system}", flush=True)
             kept = self._score(system, model, saves)
             kept.save(path)
