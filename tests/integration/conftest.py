@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import recipe_runs
+import torch
 from recipe_runs import DFKD, ROOT
 
 from speechbrain_dfkd.data.demo_corpus import make_demo_corpus, make_dns_corpus
@@ -83,7 +84,16 @@ def logging_as_before():
 
 
 @pytest.fixture
-def call(capsys, monkeypatch, logging_as_before):
+def one_thread():
+    """Add in the order of the runs that are processes of their own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, logging_as_before, one_thread):
     """Return a function that runs train_dfkd.py within this process."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", list(DFKD))
@@ -91,9 +101,21 @@ def call(capsys, monkeypatch, logging_as_before):
         monkeypatch.syspath_prepend(str(recipe))
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
 
-    def call(arguments, leaf=DFKD[1], recipe="VoiceBank"):
+    def call(arguments, leaf=DFKD[1], recipe="VoiceBank", train=train_dfkd):
         argv = [str(leaf), *map(str, arguments)]
-        code = train_dfkd(argv, ROOT / "recipes" / recipe)
+        code = train(argv, ROOT / "recipes" / recipe)
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture
+def succeed(call):
+    """Return ``call`` for a run that must succeed: it returns the output."""
+
+    def succeed(*arguments, **options):
+        code, stdout, stderr = call(*arguments, **options)
+        assert code == 0, stdout + stderr
+        return stdout
+
+    return succeed
