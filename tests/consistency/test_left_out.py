@@ -8,6 +8,7 @@ import pytest
 pytest_plugins = ["pytester"]
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
+ALONE = ["-p", "no:xdist"]
 LINE = "*{} slow tests were left out; to run all: pytest --all"
 TESTS = """
 import pytest
@@ -35,7 +36,7 @@ def run(pytester):
 
 @pytest.mark.parametrize("words", [[], ["tests"], ["tests/", "-k", "test"]])
 def test_slow_tests_are_left_out_and_that_is_said(run, words):
-    result = run(*words)
+    result = run(*words, *ALONE)
     result.assert_outcomes(passed=2, deselected=4)
     result.stdout.fnmatch_lines([LINE.format(4)])
 
@@ -51,13 +52,13 @@ def test_slow_tests_are_left_out_and_that_is_said(run, words):
     ],
 )
 def test_all_or_what_is_named_is_run(run, words, passed):
-    result = run(*words)
+    result = run(*words, *ALONE)
     result.assert_outcomes(passed=passed)
     result.stdout.no_fnmatch_line("*left out*")
 
 
 def test_other_choices_are_the_users_own(run):
-    run("-m", "slow").assert_outcomes(passed=4, deselected=2)
+    run("-m", "slow", *ALONE).assert_outcomes(passed=4, deselected=2)
     result = run("tests/test_a.py", "tests", "-m", "not slow")
     result.assert_outcomes(passed=2, deselected=4)
     result.stdout.no_fnmatch_line("*left out*")
@@ -67,3 +68,11 @@ def test_a_named_file_beside_a_folder_is_run(run):
     result = run("tests/test_a.py", "tests")
     result.assert_outcomes(passed=4, deselected=2)
     result.stdout.fnmatch_lines([LINE.format(2)])
+
+
+def test_folders_are_run_by_several_processes(run, pytester):
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["created: */* worker*", LINE.format(4)])
+    run("tests/test_a.py").stdout.no_fnmatch_line("*worker*")

@@ -3,15 +3,20 @@
 import logging
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import recipe_runs
-import torch
 from recipe_runs import DFKD, ROOT
+from speechbrain.utils import logger
 
 from speechbrain_dfkd.data.demo_corpus import make_demo_corpus, make_dns_corpus
+from speechbrain_dfkd.evaluation import scoring
 from speechbrain_dfkd.experiment import train_dfkd
+
+# Asks pip, which takes a second, for what stays as it is.
+describe_environment = cache(logger.get_environment_description)
 
 
 @dataclass
@@ -84,22 +89,18 @@ def logging_as_before():
 
 
 @pytest.fixture
-def one_thread():
-    """Add in the order of the runs that are processes of their own."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def call(capsys, monkeypatch, logging_as_before, one_thread):
+def call(capsys, monkeypatch, logging_as_before):
     """Return a function that runs train_dfkd.py within this process."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", list(DFKD))
     for recipe in (ROOT / "recipes").iterdir():
         monkeypatch.syspath_prepend(str(recipe))
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    # The next run and the next test find the worker that scores.
+    monkeypatch.setattr(scoring, "IDLE_SECONDS", 300)
+    monkeypatch.setattr(
+        logger, "get_environment_description", describe_environment
+    )
 
     def call(arguments, leaf=DFKD[1], recipe="VoiceBank", train=train_dfkd):
         argv = [str(leaf), *map(str, arguments)]

@@ -93,9 +93,7 @@ def within(succeed):
         pytest.param(
             *("convtasnet", "conv_tasnet_tiny", True), marks=pytest.mark.slow
         ),
-        pytest.param(
-            *("dptnet", "dptnet_tiny", True), marks=pytest.mark.slow
-        ),
+        pytest.param(*("dptnet", "dptnet_tiny", True), marks=pytest.mark.slow),
     ],
 )
 def test_both_scripts_train_on_dns(

@@ -13,9 +13,7 @@ pytestmark = pytest.mark.slow
         ("mssp_positive", {"clean_as_teacher": True}, "selected_share: "),
     ],
 )
-def test_runs_without_a_teacher(
-    succeed, corpus, tmp_path, kd, changes, term
-):
+def test_runs_without_a_teacher(succeed, corpus, tmp_path, kd, changes, term):
     options = dfkd_options(
         corpus,
         tmp_path,
