@@ -22,8 +22,6 @@ from recipe_runs import (
 from speechbrain_dfkd.evaluation.report import COLUMNS
 from speechbrain_dfkd.models import DCCRN
 
-pytestmark = pytest.mark.slow
-
 
 def rows(folder):
     """Return {system: {column: text}} of results.csv."""
@@ -175,6 +173,7 @@ def test_saved_files_are_what_was_scored(succeed, finished, corpus):
         assert np.mean(ratios) == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.slow
 def test_without_weight_there_is_no_teacher(
     succeed, finished, corpus, tmp_path
 ):
@@ -213,6 +212,7 @@ def test_without_weight_there_is_no_teacher(
         assert torch.equal(value, weights[1][key]), key
 
 
+@pytest.mark.slow
 def test_debug_leaves_nothing_that_looks_real(succeed, corpus, tmp_path):
     stdout = succeed([*dfkd_options(corpus, tmp_path), "--debug"])
     assert "student" in table(stdout)[-1]
