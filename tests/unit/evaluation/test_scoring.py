@@ -133,9 +133,9 @@ def test_a_clip_that_hangs_is_undefined_and_leaves_no_process(tmp_path):
 
     metrics = {"hangs": hangs, "length": length}
     scores = score(
-        numbered_clips(), RATE, metrics, n_jobs=2, timeout_seconds=2, **QUIET
+        numbered_clips(), RATE, metrics, n_jobs=2, timeout_seconds=5, **QUIET
     )
-    reason = "no result within timeout_seconds = 2 s, 1.0 s of audio"
+    reason = "no result within timeout_seconds = 5 s, 1.0 s of audio"
     assert_scored_but(scores, "hangs", {"clip2": reason})
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "worker").read_text()), 0)
