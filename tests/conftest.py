@@ -29,8 +29,8 @@ def pytest_cmdline_main(config):
     """Run folders in a process a core, and what is named in this one."""
     option = config.option
     is_worker = hasattr(config, "workerinput")
-    watched = option.usepdb or option.collectonly or option.capture == "no"
-    if is_worker or watched or _named_files(config):
+    watched = option.usepdb or option.trace or option.capture == "no"
+    if is_worker or watched or option.collectonly or _named_files(config):
         return
     # pytest-xdist adds this option; None: it was not given.
     if getattr(option, "numprocesses", 0) is None:
