@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from teacher_cache import RATE, load_network
 
-from speechbrain_dfkd.configuration import compose
+from speechbrain_dfkd.data.dataset import read_wav
 from speechbrain_dfkd.data.manifest import read_manifest
-from speechbrain_dfkd.data.reading import read_wav
-from speechbrain_dfkd.frequency_adapter import band_masks
+from speechbrain_dfkd.losses.crossover import band_masks
+from speechbrain_dfkd.settings.configuration import compose
 from speechbrain_dfkd.stft import STFT
 
 OBJECTIVES = Path(__file__).parents[1] / "hparams/kd"

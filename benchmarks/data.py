@@ -29,16 +29,19 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
 from speechbrain_dfkd import DFKDLoss, FrequencyAdapter, FrozenTeacher
-from speechbrain_dfkd.command_line import DFKD_KEYS
-from speechbrain_dfkd.configuration import compose
-from speechbrain_dfkd.data.audio_check import WavFile
+from speechbrain_dfkd.data.audio import WavFile
 from speechbrain_dfkd.data.audio_files import recordings_below
 from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.mixture_source import MixtureSource
-from speechbrain_dfkd.data.mixtures import Mixtures
-from speechbrain_dfkd.data.recordings import Recordings, write_recordings
+from speechbrain_dfkd.data.mixtures import (
+    Mixtures,
+    MixtureSource,
+    Recordings,
+    write_recordings,
+)
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
+from speechbrain_dfkd.settings.command_line import DFKD_KEYS
+from speechbrain_dfkd.settings.configuration import compose
 from speechbrain_dfkd.stft import STFT
 
 ROOT = Path(__file__).parents[1]

@@ -34,18 +34,18 @@ from speechbrain_dfkd import (
     FrequencyAdapter,
     FrozenTeacher,
 )
+from speechbrain_dfkd.data.dataset import read_wav
 from speechbrain_dfkd.data.manifest import read_manifest
-from speechbrain_dfkd.data.reading import read_wav
-from speechbrain_dfkd.data.waveform_cache import WaveformCache
-from speechbrain_dfkd.inference.export import SETTINGS
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
 from speechbrain_dfkd.stft import STFT
-from speechbrain_dfkd.teacher import (
+from speechbrain_dfkd.teacher.cache import WaveformCache
+from speechbrain_dfkd.teacher.frozen import (
     CachedTeacher,
     find_teacher_checkpoint,
     load_strictly,
 )
+from speechbrain_dfkd.teacher.trained_network import SETTINGS
 
 EPOCHS = (1, 3, 10, 30, 100)
 # Distances from the nearest edge of the crop, in seconds.

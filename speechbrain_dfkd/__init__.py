@@ -9,10 +9,10 @@ import importlib
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "EnhancementBrain": "enhancement_brain",
-    "DFKDBrain": "dfkd_brain",
-    "FrozenTeacher": "teacher",
-    "FrequencyAdapter": "frequency_adapter",
+    "EnhancementBrain": "training.enhancement_brain",
+    "DFKDBrain": "training.dfkd_brain",
+    "FrozenTeacher": "teacher.frozen",
+    "FrequencyAdapter": "losses.crossover",
     "DFKDLoss": "losses.frequency_adaptive",
 }
 

@@ -15,49 +15,49 @@ from speechbrain.utils.distributed import (
     run_on_main,
 )
 
-from speechbrain_dfkd.command_line import (
-    DFKD_KEYS,
-    TEACHER_KEYS,
-    Command,
-    exit_code,
-    read_command,
-)
-from speechbrain_dfkd.data.loading import (
+from speechbrain_dfkd.data.dataset import (
     loader_options,
     lost_workers_are_user_errors,
+    open_splits,
+    prepare_splits,
     require_shared_memory,
 )
-from speechbrain_dfkd.data.splits import open_splits, prepare_splits
-from speechbrain_dfkd.dfkd_brain import DFKDBrain
-from speechbrain_dfkd.enhancement_brain import EnhancementBrain
-from speechbrain_dfkd.error_output import show_errors
-from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.evaluation.report import write_report
+from speechbrain_dfkd.errors import UserError, show_errors
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.folder_lock import (
     empty_folder,
     hold_folder,
     hold_if_writable,
 )
-from speechbrain_dfkd.inference.export import (
+from speechbrain_dfkd.run_folder import (
+    keep_data,
+    keep_epochs,
+    keep_settings,
+    refuse_other_data,
+    refuse_other_settings,
+    trained_epochs,
+    write_report,
+)
+from speechbrain_dfkd.settings.command_line import (
+    DFKD_KEYS,
+    TEACHER_KEYS,
+    Command,
+    exit_code,
+    read_command,
+)
+from speechbrain_dfkd.settings.run_options import check_objects
+from speechbrain_dfkd.teacher.cache import check_cache, prepare_teacher
+from speechbrain_dfkd.teacher.frozen import load_teacher, needs_teacher
+from speechbrain_dfkd.teacher.trained_network import (
     EXPORT,
     WEIGHTS,
     export_enhancer,
     require_finite,
 )
-from speechbrain_dfkd.results import SystemTester, Unprocessed
-from speechbrain_dfkd.run_checks import check_objects
-from speechbrain_dfkd.run_data import keep_data, refuse_other_data
-from speechbrain_dfkd.run_settings import (
-    keep_epochs,
-    keep_settings,
-    refuse_other_settings,
-    trained_epochs,
-)
-from speechbrain_dfkd.student_initialisation import start_from_teacher
-from speechbrain_dfkd.teacher import load_teacher
-from speechbrain_dfkd.teacher_cache import check_cache, prepare_teacher
-from speechbrain_dfkd.teacher_need import needs_teacher
+from speechbrain_dfkd.training.dfkd_brain import DFKDBrain
+from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
+from speechbrain_dfkd.training.student_start import start_from_teacher
+from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
 
 
 def train_teacher(argv: list, recipe_folder) -> int:

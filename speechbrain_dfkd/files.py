@@ -1,7 +1,8 @@
-"""Files that are either whole or not there, and folders that refuse them."""
+"""Files that are whole or not there, and a hash of content."""
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import uuid
@@ -115,3 +116,21 @@ room, got ...
             f"{error.strerror}; free some space, change its permissions or "
             f"choose another folder: the same command then goes on"
         ) from error
+
+
+def stable_hash(*key) -> int:
+    """Return an integer of 64 bits that is a function of a key alone.
+
+    Arguments
+    ---------
+    key : int, str or Path
+        Parts of the key.
+
+    Example
+    -------
+    >>> stable_hash(1, "a") == stable_hash("1/a") != stable_hash(2, "a")
+    True
+    """
+    # File names need not be UTF-8.
+    text = os.fsencode("/".join(map(str, key)))
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

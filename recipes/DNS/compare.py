@@ -10,7 +10,7 @@ What follows the leaf is what train_dfkd.py takes, and holds for all trainings.
 import sys
 from pathlib import Path
 
-from speechbrain_dfkd.comparison.command import compare
+from speechbrain_dfkd.comparison.comparison import compare
 
 if __name__ == "__main__":
     sys.exit(compare(sys.argv[1:], Path(__file__).parent))

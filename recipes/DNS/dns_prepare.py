@@ -11,29 +11,30 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from speechbrain_dfkd.data.audio import CorpusScan
 from speechbrain_dfkd.data.audio_files import recordings_below
-from speechbrain_dfkd.data.fixed_mixtures import write_fixed_mixtures
 from speechbrain_dfkd.data.hold_out import (
     GROUPS,
     check_groups,
     group_of,
     hold_out,
 )
-from speechbrain_dfkd.data.manifest import write_json, write_manifest
-from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.mixture_source import (
-    MixtureSource,
-    open_tables,
-    tables_exist,
-)
-from speechbrain_dfkd.data.pairs import Pair, by_fileid
-from speechbrain_dfkd.data.preparation import (
+from speechbrain_dfkd.data.manifest import (
     Preparation,
     fingerprint,
     refuse_prepared_within,
+    write_json,
+    write_manifest,
 )
-from speechbrain_dfkd.data.recordings import write_recordings
-from speechbrain_dfkd.data.scan import CorpusScan
+from speechbrain_dfkd.data.mixing import Mixer
+from speechbrain_dfkd.data.mixtures import (
+    MixtureSource,
+    open_tables,
+    tables_exist,
+    write_fixed_mixtures,
+    write_recordings,
+)
+from speechbrain_dfkd.data.pairs import Pair, by_fileid, scanned_pairs
 from speechbrain_dfkd.errors import (
     Faults,
     UserError,
@@ -227,11 +228,11 @@ def _check(corpus, train, tests):
     """
     faults, test, checked = Faults(), None, {}
     with faults.kept():
-        test = corpus.pairs(tests)
+        test = scanned_pairs(corpus, tests)
     if "noisy" in train:
         with faults.kept():
             sides = Pair(*(by_fileid(train[side]) for side in Pair._fields))
-            (checked,) = corpus.pairs([sides])
+            (checked,) = scanned_pairs(corpus, [sides])
     else:
         for name, paths in train.items():
             is_response = name == "impulse_responses"

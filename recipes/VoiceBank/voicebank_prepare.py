@@ -16,14 +16,14 @@ from speechbrain_dfkd.data.audio_files import (
     recordings_below,
     speaker_of,
 )
-from speechbrain_dfkd.data.manifest import write_manifest
-from speechbrain_dfkd.data.pairs import Pair, cache_pairs
-from speechbrain_dfkd.data.plain_folders import find_plain, hold_out_speakers
-from speechbrain_dfkd.data.preparation import (
+from speechbrain_dfkd.data.manifest import (
     Preparation,
     fingerprint,
     refuse_prepared_within,
+    write_manifest,
 )
+from speechbrain_dfkd.data.pairs import Pair, cache_pairs
+from speechbrain_dfkd.data.plain_folders import find_plain, hold_out_speakers
 from speechbrain_dfkd.errors import UserError, listing
 
 logger = logging.getLogger(__name__)

@@ -1,22 +1,198 @@
-"""From a comparison's results to the numbers of its report."""
+"""From scores to means, differences and their intervals."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
-from speechbrain_dfkd.comparison.report_row import Row
-from speechbrain_dfkd.comparison.score_table import ScoreTable, score_table
+from speechbrain_dfkd.comparison.results import SYSTEMS, ComparisonResults
 from speechbrain_dfkd.comparison.statistics import (
     Estimate,
     bootstrap_mean,
     holm,
     mean_over_seeds,
+    setting_means,
 )
-from speechbrain_dfkd.comparison.training_rows import training_rows
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.run_folder import COLUMNS
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """One metric on the clips for which all systems have a score.
+
+    Arguments
+    ---------
+    metric : str
+        Its name.
+    clips : list of str
+        The utterances, U of them.
+    scores : dict
+        ``{system or arm: {seed: np.ndarray [U]}}``; a system that is trained
+        once or not at all has the one seed None.
+    undefined : int
+        How many utterances are left out.
+    """
+
+    metric: str
+    clips: list
+    scores: dict
+    undefined: int
+
+    def only(self, chosen) -> "ScoreTable":
+        """Return the table of the clips that ``chosen``, bool [U], marks."""
+        scores = {
+            system: {seed: values[chosen] for seed, values in of.items()}
+            for system, of in self.scores.items()
+        }
+        marked = zip(self.clips, chosen, strict=True)
+        clips = [clip for clip, keep in marked if keep]
+        return ScoreTable(self.metric, clips, scores, self.undefined)
+
+    def differences(self, arm: str, baseline: str):
+        """Return the common seeds, and arm minus baseline [S, U]."""
+        ours, theirs = self.scores.get(arm, {}), self.scores.get(baseline, {})
+        seeds = [seed for seed in ours if seed in theirs]
+        rows = [ours[seed] - theirs[seed] for seed in seeds]
+        return seeds, np.array(rows).reshape(len(seeds), len(self.clips))
+
+
+def score_table(
+    results: ComparisonResults, metric: str, split: str = "test"
+) -> ScoreTable:
+    """Collect one metric's scores of all systems and arms.
+
+    Arguments
+    ---------
+    results : ComparisonResults
+        What is finished.
+    metric : str
+        A clip for which it is undefined anywhere is left out everywhere.
+    split : str
+        "valid" or "test".
+
+    Returns
+    -------
+    ScoreTable
+    """
+    found = {
+        name: {None: results.systems[name][split]}
+        for name in SYSTEMS
+        if name in results.systems
+    }
+    for arm in results.arms:
+        jobs = results.reported(arm)
+        found[arm] = {seed: getattr(jobs[seed], split) for seed in jobs}
+    everything = [scores for of in found.values() for scores in of.values()]
+    everyone = list(everything[0]) if everything else []
+    clips = [clip for clip in everyone if _has(everything, clip, metric)]
+    values = {
+        system: {
+            seed: np.array([scores[clip][metric] for clip in clips], float)
+            for seed, scores in of.items()
+        }
+        for system, of in found.items()
+    }
+    return ScoreTable(metric, clips, values, len(everyone) - len(clips))
+
+
+def _has(everything, clip, metric):
+    return all(scores[clip].get(metric) is not None for scores in everything)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of the report, and one line of its CSV file.
+
+    Arguments
+    ---------
+    quantity : str
+        What the number is: ``mean``, ``difference`` (to the results' first
+        arm, paired by seed), ``difference_bootstrap``, ``difference_by_seed``,
+        ``snr_mean``, ``snr_difference``, ``gate_difference`` (teacher minus the
+        plan's baseline on validation), ``tuning_mean`` (on validation),
+        ``kd_weight`` (as a job measured it), ``step_seconds`` or ``step_ratio``
+        (to the first arm).
+    system : str
+        An arm, "noisy" or "teacher".
+    metric : str
+        Empty where the quantity has none.
+    condition : str
+        A class of clips, a seed, a setting or a margin.
+    value, low, high, p, p_holm : float, optional
+        The number, its interval, its p value, and that corrected over arms.
+    seeds, clips : int, optional
+        From how many.
+    """
+
+    quantity: str
+    system: str
+    metric: str = ""
+    condition: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    seeds: int | None = None
+    clips: int | None = None
+
+
+def setting_text(setting: dict) -> str:
+    """Return a setting for a reader, as ``kd_gradient_ratio 0.3, lr 0.001``."""
+    return ", ".join(f"{key} {value}" for key, value in sorted(setting.items()))
+
+
+def training_rows(results: ComparisonResults) -> Iterator[Row]:
+    """Yield all numbers about the trainings."""
+    yield from _tuning_rows(results)
+    yield from _weight_rows(results)
+    yield from _time_rows(results)
+
+
+def _tuning_rows(results):
+    """Yield the mean validation score of each setting that was tried."""
+    metric = results.comparison["tune_on"]
+    for arm in results.all_arms:
+        jobs = results.tuning(arm)
+        for setting, mean in setting_means(jobs, metric) if jobs else ():
+            yield Row(
+                "tuning_mean", arm, metric, setting_text(setting), mean, seeds=1
+            )
+
+
+def _weight_rows(results):
+    """Yield the kd_weight of each reported job that measured one."""
+    for arm in results.arms:
+        for seed, job in results.reported(arm).items():
+            if job.kd_weight is not None:
+                yield Row(
+                    "kd_weight", arm, condition=f"seed {seed}",
+                    value=job.kd_weight, seeds=1,
+                )  # fmt: skip
+
+
+def _time_rows(results):
+    """Yield the time of a step, and its ratio to the first arm's.
+
+    Both are medians over seeds. The ratio is taken within a seed: its jobs see
+    the same data in the same order.
+    """
+    baseline = results.reported(results.arms[0])
+    for arm in results.arms:
+        jobs = results.reported(arm)
+        seconds = [job.seconds_per_step for job in jobs.values()]
+        ratios = [
+            job.seconds_per_step / baseline[seed].seconds_per_step
+            for seed, job in jobs.items()
+            if seed in baseline
+        ]
+        for quantity, of in (("step_seconds", seconds), ("step_ratio", ratios)):
+            if of:
+                median = float(np.median(of))
+                yield Row(quantity, arm, value=median, seeds=len(of))
+
 
 METRICS = ("pesq_wb", "stoi", "si_sdr")
 
@@ -180,3 +356,37 @@ def _row(quantity, system, table, condition, estimate, seeds, p_holm=None):
         quantity, system, table.metric, condition, estimate.value, estimate.low,
         estimate.high, estimate.p, p_holm, seeds, len(table.clips),
     )  # fmt: skip
+
+
+class RowIndex:
+    """Finds the rows of a report by what they are.
+
+    Arguments
+    ---------
+    rows : list of Row
+        See ``speechbrain_dfkd.comparison.analysis``.
+    """
+
+    def __init__(self, rows: list):
+        self.rows = rows
+        self._found = {
+            (row.quantity, row.system, row.metric, row.condition): row
+            for row in rows
+        }
+
+    def get(self, quantity, system, metric="", condition=""):
+        """Return the row, or None where the report lacks it."""
+        return self._found.get((quantity, system, metric, condition))
+
+    def all(self, quantity, system=None):
+        """Return the rows of a quantity, of one system or all."""
+        return [
+            row
+            for row in self.rows
+            if row.quantity == quantity and system in (None, row.system)
+        ]
+
+
+def heading(metric: str) -> str:
+    """Return a metric's name with its unit; its key if it has no other."""
+    return COLUMNS[metric][0] if metric in COLUMNS else metric

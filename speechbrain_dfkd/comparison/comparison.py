@@ -1,40 +1,289 @@
-"""The jobs of a comparison in its folder: checked, run, and kept."""
+"""A comparison: its command, its arms, its jobs, its report."""
 
+import os
 import shlex
 import shutil
 import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
-from speechbrain_dfkd.command_line import DFKD_KEYS, read_command
-from speechbrain_dfkd.comparison.arms import (
-    check_arms,
-    held_settings,
-    refuse_changed_arms,
-)
-from speechbrain_dfkd.comparison.base_command import BaseCommand
-from speechbrain_dfkd.comparison.comparison_results import (
-    COMPARISON_FILE,
-    SYSTEMS_FILE,
-    ComparisonResults,
-)
-from speechbrain_dfkd.comparison.job_process import (
+from speechbrain_dfkd.comparison.jobs import (
     DISTIL,
     DISTIL_AND_TEST,
     OUTCOME_FILE,
     TEACH,
+    JobProcess,
+    Progress,
+    run_side_by_side,
 )
-from speechbrain_dfkd.comparison.job_results import (
+from speechbrain_dfkd.comparison.plan import TUNABLE, Plan, read_plan
+from speechbrain_dfkd.comparison.plot import require_matplotlib
+from speechbrain_dfkd.comparison.report import write_comparison_report
+from speechbrain_dfkd.comparison.results import (
+    COMPARISON_FILE,
     JOBS_FOLDER,
     REPORT,
+    SYSTEMS_FILE,
+    ComparisonResults,
     JobResult,
     load_json,
     save_json,
 )
-from speechbrain_dfkd.comparison.jobs import JobProcess, run_side_by_side
-from speechbrain_dfkd.comparison.plan import Plan
-from speechbrain_dfkd.comparison.progress import Progress
 from speechbrain_dfkd.comparison.tuning import Job, known_jobs, number_of_jobs
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.folder_lock import hold_folder
+from speechbrain_dfkd.losses import NoDistillation
+from speechbrain_dfkd.run_folder import TOLERATED, decisive_settings, differing
+from speechbrain_dfkd.settings.command_line import (
+    DFKD_KEYS,
+    exit_code,
+    read_command,
+)
+from speechbrain_dfkd.settings.help_text import asks_for_help, help_text
+from speechbrain_dfkd.settings.run_options import check_objects
+from speechbrain_dfkd.settings.tree import merged, one_line, parse_tree
+from speechbrain_dfkd.settings.words import (
+    find_settings_file,
+    spelled_out,
+    split_command_line,
+)
+from speechbrain_dfkd.teacher.cache import check_cache
+from speechbrain_dfkd.teacher.frozen import needs_teacher
+from speechbrain_dfkd.training.student_start import start_from_teacher
+
+# SpeechBrain's options for a look at a run, which leave no results.
+_UNFIT = ("debug", "test_only")
+
+
+@dataclass(frozen=True)
+class BaseCommand:
+    """A command line of ``train_dfkd.py``, to which an arm adds its own.
+
+    Arguments
+    ---------
+    leaf : str
+        The dfkd leaf.
+    options : list of str
+        Words for options that are SpeechBrain's own.
+    overrides : Mapping
+        Keys of the leaf and their values, as YAML nodes.
+    """
+
+    leaf: str
+    options: list
+    overrides: Mapping
+
+    def argv(self, *changes: Mapping) -> list:
+        """Return the words after the script's name.
+
+        Arguments
+        ---------
+        changes : mappings
+            Keys of the leaf and their values; later ones win, and a mapping
+            changes a mapping key by key.
+
+        Example
+        -------
+        >>> base = BaseCommand("a.yaml", ["--device", "cpu"], {"lr": 1})
+        >>> " ".join(base.argv({"seed": 2}, {"lr": 3}))
+        'a.yaml --device cpu --lr 3 --seed 2'
+        """
+        values, folder = self.overrides, Path(self.leaf).parent
+        for change in changes:
+            values = merged(values, spelled_out(change, folder))
+        words = [self.leaf, *self.options]
+        for key, value in values.items():
+            words += [f"--{key}", one_line(value)]
+        return words
+
+
+def read_base_command(argv: list, recipe_folder) -> BaseCommand:
+    """Read the words after the comparison file.
+
+    Arguments
+    ---------
+    argv : list of str
+        A dfkd leaf and what ``train_dfkd.py`` takes after it.
+    recipe_folder : str or Path
+        Near it the leaf is looked for, too.
+
+    Raises
+    ------
+    UserError
+        For what cannot hold for all arms.
+    """
+    leaf, run_opts, overrides = split_command_line(argv)
+    leaf = find_settings_file(leaf, recipe_folder)
+    overrides = parse_tree(overrides, "the command line")
+    overrides = spelled_out(overrides, leaf.parent)
+    unfit = [f"--{key}" for key in _UNFIT if getattr(run_opts, key)]
+    unfit += [
+        f"--{key}" for key in ("seed", "output_folder") if key in overrides
+    ]
+    if unfit:
+        raise UserError(
+            f"the command line must hold for all trainings of a comparison, "
+            f"got {', '.join(unfit)}; drop it (seeds are in the comparison "
+            f"file, folders below --results_folder)"
+        )
+    if "WORLD_SIZE" in os.environ:
+        raise UserError(
+            "a comparison must be started without torchrun, got WORLD_SIZE in "
+            "the environment; side_by_side in the comparison file says how "
+            "many trainings run at a time"
+        )
+    options = ["--noprogressbar"]  # each training writes to a file
+    for key in sorted(run_opts.overridden_args - {"noprogressbar"}):
+        value = run_opts[key]
+        options.append(f"--{key}")
+        options += [] if value is True else map(str, _as_list(value))
+    return BaseCommand(str(leaf), options, overrides)
+
+
+def _as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+# A resume may change these, a comparison may not.
+_ALSO_DECISIVE = ("number_of_epochs", "teacher_ckpt", "teacher_overrides")
+# Each job has its own.
+_OF_A_JOB = ("seed", "__set_seed")
+
+
+def check_arms(plan: Plan, base: BaseCommand, recipe_folder: Path) -> dict:
+    """Compose the settings of every arm and make its objects once.
+
+    Arguments
+    ---------
+    plan : Plan
+        The comparison.
+    base : BaseCommand
+        What holds for all arms.
+    recipe_folder : Path
+        Holds the data set's settings.
+
+    Returns
+    -------
+    dict
+        ``{arm: settings}``, all that can change its scores but seed and what
+        is tuned.
+
+    Raises
+    ------
+    UserError
+        Names the arm that cannot be used, or two that are the same.
+    """
+    settings = {}
+    for arm, overrides in plan.arms.items():
+        try:
+            settings[arm] = _settings_of(base, overrides, recipe_folder)
+        except UserError as error:
+            raise UserError(f"arm {arm}: {error}") from error
+    for one, other in combinations(settings, 2):
+        if settings[one] == settings[other]:
+            raise UserError(
+                f"arms must differ from each other, got the same settings for "
+                f"{one} and {other}; drop one of them"
+            )
+    return settings
+
+
+def _settings_of(base, overrides, recipe_folder):
+    # Making the objects makes the folders that they write to.
+    with tempfile.TemporaryDirectory() as folder:
+        argv = base.argv(overrides, {"output_folder": folder})
+        command = read_command(argv, recipe_folder, DFKD_KEYS, announce=False)
+        _refuse_misfits(command.configuration.build())
+    configuration = command.configuration
+    plain = configuration.settings()
+    settings = decisive_settings(configuration)
+    settings.update({key: plain[key] for key in _ALSO_DECISIVE})
+    return {k: v for k, v in settings.items() if k not in _OF_A_JOB}
+
+
+def _refuse_misfits(hparams):
+    """Refuse now what a job of the arm would be refused for hours later."""
+    check_objects(hparams)
+    if hparams["kd_weight"] > 0:
+        _require_distillation(hparams)
+    needs_teacher(hparams)
+    check_cache(hparams)
+    start_from_teacher(hparams)
+
+
+def _require_distillation(hparams):
+    # No weight gives its gradient, which is zero, a ratio to another.
+    if isinstance(hparams["kd"]["loss"], NoDistillation):
+        raise UserError(
+            f"kd_weight must be 0 where nothing is distilled, got "
+            f"{hparams['kd_weight']} with the objective "
+            f"{hparams['kd']['name']}; let the arm set kd_weight: 0 in place "
+            f"of kd"
+        )
+
+
+def held_settings(settings: dict, plan: Plan) -> dict:
+    """Return what is the same in all arms, in brief: no nested values.
+
+    Arguments
+    ---------
+    settings : dict
+        As ``check_arms`` returns it.
+    plan : Plan
+        What it tunes is not among them.
+    """
+    tuned = TUNABLE if plan.learning_rates else ()
+    # A file of Asteroid's says in place of the setting which network the
+    # teacher is, but an arm that needs no teacher does not look at it.
+    taught = [
+        one
+        for one in settings.values()
+        if one["kd_weight"] or one["init_from_teacher"]
+    ]
+    teacher = [*taught, *settings.values()][0]["teacher"]
+    first, *others = ({**one, "teacher": teacher} for one in settings.values())
+    brief = {
+        key: value.get("name") if isinstance(value, dict) else value
+        for key, value in first.items()
+        if key not in tuned and all(other.get(key) == value for other in others)
+    }
+    return {
+        key: value
+        for key, value in brief.items()
+        if value is not None and not isinstance(value, list)
+    }
+
+
+def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
+    """Keep jobs of other settings out of a comparison that goes on.
+
+    Arguments
+    ---------
+    before, now : dict
+        ``{arm: settings}`` when the comparison was run last, and now.
+    finished : set of str
+        The arms that have results already.
+
+    Raises
+    ------
+    UserError
+        Names the settings that differ.
+    """
+    changes = [
+        f"{arm}: {line}"
+        for arm in sorted(finished & before.keys() & now.keys())
+        for line in differing(before[arm], now[arm], TOLERATED)
+    ]
+    if changes:
+        raise UserError(
+            f"an arm must keep its settings once it has results, got others:\n"
+            f"{listing(changes)}\ngive them back, call the arm or the "
+            f"comparison by another name, or delete the arm's results"
+        )
+
 
 RUNS_FOLDER = "runs"
 LOG_FILE = "job.log"
@@ -200,3 +449,49 @@ def _refuse_other_teacher(folder, before, own):
         f"where {folder} has results, {found}; give back that teacher, call "
         f"the comparison by another name, or move its jobs/*.json away"
     )
+
+
+def compare(argv: list, recipe_folder) -> int:
+    """Train all arms of a comparison and print its report.
+
+    What is finished is kept and not done again.
+
+    Arguments
+    ---------
+    argv : list of str
+        The command line without the script's name: a comparison file, then
+        what ``train_dfkd.py`` takes.
+    recipe_folder : str or Path
+        Holds ``<dataset>.yaml`` and ``demo.yaml``.
+
+    Returns
+    -------
+    int
+        The exit code: 2 where the user has something to put right.
+    """
+    return exit_code(_compare, argv, recipe_folder)
+
+
+def _compare(argv, recipe_folder):
+    if asks_for_help(argv):
+        script = "compare.py COMPARISON"
+        argv = argv[1:]
+        print(help_text(argv, recipe_folder, "dfkd", DFKD_KEYS, script))
+        raise SystemExit(0)
+    if len(argv) < 2 or argv[1].startswith("-"):
+        raise UserError(
+            "compare.py must be given a comparison file and a dfkd leaf, got "
+            f"{' '.join(argv) or 'nothing'}; for example "
+            "hparams/comparisons/objectives.yaml hparams/dccrn_dfkd.yaml"
+        )
+    require_matplotlib()
+    plan = read_plan(find_settings_file(argv[0], recipe_folder))
+    base = read_base_command(argv[1:], recipe_folder)
+    comparison = Comparison(plan, base, recipe_folder)
+    with hold_folder(comparison.folder, waits=False):
+        comparison.check()
+        if not comparison.is_finished():
+            comparison.teach()
+            comparison.train()
+        print(f"\n{write_comparison_report(comparison.folder)}", flush=True)
+    print(f"Report: {comparison.folder}/report.md, report.csv, report.png")

@@ -3,9 +3,8 @@
 import importlib.util
 import io
 
-from speechbrain_dfkd.comparison.analysis import is_void
-from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
-from speechbrain_dfkd.comparison.tables import RowIndex, heading
+from speechbrain_dfkd.comparison.analysis import RowIndex, heading, is_void
+from speechbrain_dfkd.comparison.results import ComparisonResults
 from speechbrain_dfkd.errors import UserError
 
 PLOTTED = ("pesq_wb", "si_sdr")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from speechbrain_dfkd.comparison.job_results import JobResult
+from speechbrain_dfkd.comparison.results import JobResult
 from speechbrain_dfkd.errors import UserError
 
 

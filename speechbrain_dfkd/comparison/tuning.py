@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechbrain_dfkd.comparison.job_results import (
+from speechbrain_dfkd.comparison.plan import Plan
+from speechbrain_dfkd.comparison.results import (
     REPORT,
     TUNING,
     JobResult,
     job_path,
 )
-from speechbrain_dfkd.comparison.plan import Plan
 from speechbrain_dfkd.comparison.statistics import choose_setting
 from speechbrain_dfkd.errors import UserError
 

@@ -1,14 +1,67 @@
-"""Datasets of noisy and clean waveforms for a Brain."""
+"""The data sets that a Brain trains, validates and tests on."""
 
-from collections.abc import Callable
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+from speechbrain.dataio import audio_io
 from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.epoch_loop import EpochCounter
+from torch import Tensor
 
-from speechbrain_dfkd.data.manifest import read_manifest
-from speechbrain_dfkd.data.reading import read_wav
-from speechbrain_dfkd.data.stable_hash import stable_hash
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.data.manifest import check_manifest, read_manifest
+from speechbrain_dfkd.errors import Faults, UserError, whole_lists_in
+from speechbrain_dfkd.evaluation.metrics import PESQ_MIN_SECONDS
+from speechbrain_dfkd.files import stable_hash
+from speechbrain_dfkd.folder_lock import hold_if_writable
+
+
+def read_wav(path, sample_rate: int, start: int = 0, frames: int = -1):
+    """Read a mono recording, or ``frames`` samples of it from ``start`` on.
+
+    Arguments
+    ---------
+    path : str
+        The file.
+    sample_rate : int
+        What it must have, in Hz.
+    start, frames : int
+        The part to read, in samples; -1 is up to the end.
+
+    Returns
+    -------
+    torch.Tensor
+        [frames].
+
+    Raises
+    ------
+    UserError
+        If the file is gone, unreadable, shorter, or at another rate.
+    """
+    if not Path(path).is_file():
+        raise _changed(path, "exist", "no such file")
+    try:
+        wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
+    except RuntimeError as error:
+        raise _changed(path, "be readable", str(error)) from error
+    if rate != sample_rate:
+        raise _changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
+    if frames >= 0 and wav.shape[-1] != frames:
+        end = start + frames
+        raise _changed(path, f"have {end} samples or more", "fewer")
+    return wav.squeeze(0)
+
+
+def _changed(path, constraint, found):
+    return UserError(
+        f"{path} must {constraint}, got {found}; run the recipe without "
+        "skip_prep, or restore the file that was there at preparation"
+    )
+
 
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
 # Each signal is made by itself from the same three items, so that a dataset
@@ -195,3 +248,182 @@ def _check_segment(segment_seconds, train):
             f"file's {longest:g} s, got {segment_seconds}; choose another "
             "length"
         )
+
+
+REFUSED = "refused_files.txt"
+
+
+def prepare_splits(hparams: dict) -> None:
+    """Make the manifests, and the demo corpus where there is no other.
+
+    A list of files that is too long for an error goes to ``prepared_folder``.
+    Of several commands that share a ``prepared_folder`` one does so; the others
+    wait and find it done.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of a leaf; with ``skip_prep`` its manifests are checked.
+    """
+    with hold_if_writable(hparams["prepared_folder"]):
+        run_on_main(_prepare, args=[hparams])
+
+
+def _prepare(hparams):
+    folder = Path(hparams["prepared_folder"]).expanduser()
+    with whole_lists_in(folder / REFUSED):
+        if hparams["skip_prep"]:
+            _check_manifests(hparams)
+            return
+        dataset = hparams["dataset"]
+        if dataset["demo_corpus"] is not None:
+            dataset["demo_corpus"](hparams["data_folder"])
+        keys = ["data_folder", "prepared_folder", "train_annotation"]
+        keys += ["valid_annotation", "test_annotation", "sample_rate"]
+        dataset["prepare"](**{key: hparams[key] for key in keys})
+
+
+def _check_manifests(hparams):
+    faults = Faults()
+    for split in ("train", "valid", "test"):
+        # Where a training tolerates files that are gone, it replaces them.
+        tolerates = "max_unreadable_share" in hparams["dataset"]
+        if split != "train" or not tolerates:
+            with faults.kept():
+                path = hparams[f"{split}_annotation"]
+                check_manifest(path, hparams["sample_rate"])
+    faults.raise_if_any()
+
+
+def open_splits(hparams: dict) -> dict:
+    """Return the data sets of a leaf's manifests.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of a leaf.
+
+    Returns
+    -------
+    dict
+        ``"train"``, ``"valid"`` and ``"test"``; see ``make_datasets``.
+
+    Raises
+    ------
+    UserError
+        If validation could choose no epoch; and what ``make_datasets`` raises.
+    """
+    datasets = make_datasets(
+        hparams["train_annotation"],
+        hparams["valid_annotation"],
+        hparams["test_annotation"],
+        segment_seconds=hparams["segment_seconds"],
+        sample_rate=hparams["sample_rate"],
+        seed=hparams["seed"],
+        epoch_counter=hparams["epoch_counter"],
+        make_train=hparams["dataset"]["make_train"],
+    )
+    _refuse_short_validation(hparams, datasets["valid"])
+    return datasets
+
+
+def _refuse_short_validation(hparams, valid):
+    longest = max(entry["length"] for entry in valid.data.values())
+    if hparams["best_metric"] == "pesq_wb" and longest < PESQ_MIN_SECONDS:
+        raise UserError(
+            f"{hparams['valid_annotation']} must list a recording of at least "
+            f"{PESQ_MIN_SECONDS} s, which PESQ needs, got {longest:g} s at most; "
+            "hold out longer ones, or pass --best_metric si_sdr"
+        )
+
+
+SHARED_MEMORY = Path("/dev/shm")
+# No batch takes that long; without a limit, a worker that cannot hand on its
+# batch lets a training wait for ever.
+TIMEOUT_SECONDS = 600
+# A DataLoader asks each worker for two batches ahead; besides, there is the
+# batch that is trained on, and the one before it until it is let go.
+_AHEAD, _IN_USE = 2, 2
+# torch's words for workers that died, hang, or could not hand on a batch; what
+# a data set raised begins with "Caught ..." instead.
+_LOST = re.compile(r"DataLoader (timed out|worker \(pid)|shared memory")
+_REMEDY = (
+    "give a container more shared memory (docker run --shm-size), or pass "
+    "--num_workers 0 or a smaller --batch_size"
+)
+
+
+def loader_options(num_workers: int) -> dict:
+    """Return what DataLoaders with workers, or without, have in common."""
+    timeout = TIMEOUT_SECONDS if num_workers else 0
+    return {"num_workers": num_workers, "timeout": timeout}
+
+
+def require_shared_memory(hparams: dict, datasets: dict) -> None:
+    """Refuse a training whose batches do not fit the shared memory.
+
+    Workers hand on their batches in it. Where it is full, they end without a
+    word to the training, which waits; containers often have 64 MB.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of a leaf: ``batch_size`` and ``num_workers``.
+    datasets : dict
+        ``"train"`` and ``"valid"``, as ``open_splits`` returns them.
+
+    Raises
+    ------
+    UserError
+        With what is needed and what is free.
+    """
+    workers = hparams["num_workers"]
+    if not workers or not SHARED_MEMORY.is_dir():
+        return
+    batch = max(_train_bytes(hparams, datasets), _valid_bytes(datasets))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    needed = (_AHEAD * workers + _IN_USE) * batch * processes
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    if needed > free:
+        raise UserError(
+            f"the shared memory {SHARED_MEMORY} must have room for the batches "
+            f"of num_workers {workers}, {needed / 1e6:.0f} MB, got "
+            f"{free / 1e6:.0f} MB free; {_REMEDY}"
+        )
+
+
+def _train_bytes(hparams, datasets):
+    signals = _tensors(datasets["train"][0])
+    segment = hparams["segment_seconds"] * hparams["sample_rate"]
+    # The item may be shorter than others.
+    frames = max(segment, *(len(signal) for signal in signals))
+    return hparams["batch_size"] * sum(
+        frames * signal.element_size() for signal in signals
+    )
+
+
+def _valid_bytes(datasets):
+    """Return the size of the longest item; its length is in the manifest."""
+    valid = datasets["valid"]
+    seconds = [valid.data[name]["length"] for name in valid.data_ids]
+    longest = valid[seconds.index(max(seconds))]
+    return sum(signal.nbytes for signal in _tensors(longest))
+
+
+def _tensors(item):
+    return [value for value in item.values() if isinstance(value, Tensor)]
+
+
+@contextmanager
+def lost_workers_are_user_errors() -> Iterator[None]:
+    """Turn the death or silence of DataLoader workers into a ``UserError``."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        raise UserError(
+            f"the num_workers processes that load data must live and hand on "
+            f"a batch within {TIMEOUT_SECONDS} s, got: {error}\n{_REMEDY}; the "
+            f"same command goes on"
+        ) from error

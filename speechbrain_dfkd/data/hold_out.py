@@ -4,8 +4,8 @@ import logging
 import re
 from pathlib import PurePath
 
-from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
+from speechbrain_dfkd.files import stable_hash
 
 logger = logging.getLogger(__name__)
 

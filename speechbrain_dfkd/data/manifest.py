@@ -6,10 +6,11 @@ path is relative to the folder of the file; ``"test_set"`` may name one of
 several test sets.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
-from speechbrain_dfkd.data.audio_check import BadAudio, read_headers
+from speechbrain_dfkd.data.audio import BadAudio, read_headers
 from speechbrain_dfkd.errors import UserError, is_number, listing
 from speechbrain_dfkd.files import full_disk_is_user_error, write_atomically
 
@@ -55,7 +56,7 @@ def write_manifest(path, pairs, test_set_of: dict | None = None):
 
     Example
     -------
-    >>> from speechbrain_dfkd.data.audio_check import WavFile
+    >>> from speechbrain_dfkd.data.audio import WavFile
     >>> from speechbrain_dfkd.data.pairs import Pair
     >>> path = Path(getfixture("tmpdir")) / "train.json"
     >>> noisy, clean = Path("/noisy/a.wav"), Path("/clean/a.wav")
@@ -187,4 +188,187 @@ def _not_a_manifest(path, found):
         f"{path} must list utterances with {', '.join(KEYS)}, got {found}\n"
         "Put it right as recipes/VoiceBank/README.md says of own manifests, or "
         "run the recipe without skip_prep to write it again"
+    )
+
+
+MARKER = "prepared.json"
+
+
+# Of a folder so many files are looked into, and so much of each.
+_SAMPLED, _SAMPLE_BYTES = 16, 65536
+
+
+def fingerprint(paths, root: Path) -> dict:
+    """Describe files, so that a change of one or another corpus is noticed.
+
+    Arguments
+    ---------
+    paths : iterable of Path
+        Existing files below ``root``; the order does not matter.
+    root : Path
+        The corpus; the description does not depend on where it lies.
+
+    Returns
+    -------
+    dict
+        ``files``, their number; ``content``, a hash of their names, sizes and
+        some of their bytes; ``state``, one of names, sizes and times.
+
+    Raises
+    ------
+    UserError
+        Names the files that are not there, such as links that lead nowhere.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> (folder / "a.wav").touch()
+    >>> fingerprint([folder / "a.wav"], folder)["files"]
+    1
+    """
+    content, state = hashlib.sha256(), hashlib.sha256()
+    paths = sorted(paths)
+    if gone := [str(path) for path in paths if not path.exists()]:
+        raise UserError(
+            f"data_folder must hold files, got {len(gone)} that are not there "
+            f"or links that lead nowhere:\n{listing(gone)}\nput them back, or "
+            "remove the links"
+        )
+    for path in paths:
+        stat, name = path.stat(), path.relative_to(root)
+        content.update(f"{name} {stat.st_size}\n".encode())
+        state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
+        content.update(_sample(path))
+    return {
+        "files": len(paths),
+        "content": content.hexdigest(),
+        "state": state.hexdigest(),
+    }
+
+
+def _sample(path):
+    try:
+        with open(path, "rb") as file:
+            file.seek(path.stat().st_size // 2)
+            return file.read(_SAMPLE_BYTES)
+    except OSError as error:  # the check of all recordings will name it
+        return str(error.errno).encode()
+
+
+def refuse_prepared_within(folders, prepared_folder: Path) -> None:
+    """Refuse to write copies where recordings are looked for."""
+    for folder in folders:
+        if folder in (prepared_folder, *prepared_folder.parents):
+            raise UserError(
+                f"prepared_folder must lie outside of {folder}, got "
+                f"{prepared_folder}; pass another --results_folder"
+            )
+
+
+class Preparation:
+    """The marker ``prepared.json`` in a folder of manifests and cached wavs.
+
+    Arguments
+    ---------
+    folder : Path
+        Where the preparation writes.
+    manifests : list of str or Path
+        The JSON files it makes.
+    source : dict
+        JSON-serializable: ``"data_folder"``, ``"files"`` with fingerprints,
+        and all else that the result depends on.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> source = {"data_folder": "/a", "files": {}}
+    >>> preparation = Preparation(folder, [], source)
+    >>> preparation.is_done()
+    False
+    >>> with preparation:
+    ...     pass  # check, resample, write manifests
+    >>> preparation.is_done()
+    True
+    """
+
+    def __init__(self, folder: Path, manifests, source):
+        self.marker = folder / MARKER
+        self.manifests = [Path(manifest) for manifest in manifests]
+        self.source = source
+        self._refuse_other_data()
+        self._refuse_own_manifests()
+
+    def _stored(self):
+        if not self.marker.exists():
+            return None
+        try:
+            return json.loads(self.marker.read_bytes())
+        except ValueError as error:
+            raise UserError(
+                f"{self.marker} must be JSON, got {error}; delete it to "
+                "prepare again"
+            ) from error
+
+    def _refuse_other_data(self):
+        """Let a corpus that was moved go on, but do not mix two of them."""
+        stored = self._stored()
+        if not stored or stored["data_folder"] == self.source["data_folder"]:
+            return
+        if _content(stored["files"]) != _content(self.source["files"]):
+            raise UserError(
+                f"prepared_folder {self.marker.parent} must hold the "
+                f"preparation of {self.source['data_folder']}, got that of "
+                f"{stored['data_folder']}, which held other files; pass "
+                "another --results_folder, or delete it"
+            )
+
+    def _refuse_own_manifests(self):
+        if self._stored():
+            return
+        folder = self.marker.parent
+        for path in self.manifests:
+            if path.exists() and folder not in path.absolute().parents:
+                raise UserError(
+                    f"{path} must be free to write a manifest to, got one that "
+                    "no preparation wrote; pass --skip_prep True to use it, or "
+                    "another name"
+                )
+
+    def was_done(self) -> bool:
+        """Whether it was done once, perhaps from other files or settings."""
+        return self._stored() is not None
+
+    def is_done(self):
+        """Whether the marker fits, and the manifests and their wavs exist."""
+        return self._stored() == self.source and all(
+            map(_wavs_exist, self.manifests)
+        )
+
+    def __enter__(self):
+        # An old marker must not vouch for a mixture of old and new manifests.
+        if stored := self._stored():
+            write_json(self.marker, stored | {"unfinished": True})
+        return self
+
+    def __exit__(self, error_type, error, traceback):
+        if error_type is None:
+            write_json(self.marker, self.source)
+
+
+def _content(files):
+    if isinstance(files, list):  # of before a corpus could be moved
+        return None
+    return {name: kind.get("content") for name, kind in files.items()}
+
+
+def _wavs_exist(manifest):
+    try:
+        entries = read_manifest(manifest).values()
+    except UserError:  # missing or spoilt
+        return False
+    return all(
+        Path(entry[side]).exists()
+        for entry in entries
+        for side in ("noisy_wav", "clean_wav")
     )

@@ -8,16 +8,133 @@ neither clipped recordings nor mixtures with long pauses are left out.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
+import torchaudio
 from scipy import signal
+from torch import Tensor
 
-from speechbrain_dfkd.data.colour import band_limit, random_filter
-from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
-from speechbrain_dfkd.data.resample_cache import resample
+from speechbrain_dfkd.data.audio import resample
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
+
+
+def rms(wav) -> float:
+    """Return the root of the mean square of a waveform [L]."""
+    return math.sqrt(float(wav @ wav) / len(wav))
+
+
+def from_db(level_db: float) -> float:
+    """Return the ratio of amplitudes that a level in dB means."""
+    return 10 ** (level_db / 20)
+
+
+def mix(speech, noise, snr_db: float):
+    """Return speech plus noise at a signal-to-noise ratio.
+
+    Speech keeps its level.
+
+    Arguments
+    ---------
+    speech, noise : np.ndarray or Tensor
+        Waveforms of equal length, neither of them silent.
+    snr_db : float
+        Ratio of their mean powers, in dB.
+
+    Shape
+    -----
+    speech, noise : [L]
+    output : [L]
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> mix(np.array([2.0, -2.0]), np.array([1.0, 1.0]), 20.0).tolist()
+    [2.2, -1.8]
+    """
+    return speech + noise * (rms(speech) / rms(noise) * from_db(-snr_db))
+
+
+def is_range_db(values) -> bool:
+    """Tell whether a setting is ``[least, most]``, in dB.
+
+    Example
+    -------
+    >>> is_range_db([-5, 15.0]), is_range_db([15, -5]), is_range_db(5)
+    (True, False, False)
+    """
+    return (
+        isinstance(values, list | tuple)
+        and len(values) == 2
+        and all(isinstance(value, int | float) for value in values)
+        and -math.inf < values[0] <= values[1] < math.inf
+    )
+
+
+# Hz: between these lie the edges of a band, drawn on a logarithmic scale below
+# and a linear one above.
+LOWER_EDGES, UPPER_EDGES = (20.0, 150.0), (6500.0, 8000.0)
+
+
+def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
+    """Change the spectrum of a waveform smoothly and at random.
+
+    ``(1 + r1 z^-1 + r2 z^-2) / (1 + r3 z^-1 + r4 z^-2)`` with each r uniform
+    in +-3/8, the filter of Valin, A Hybrid DSP/Deep Learning Approach to
+    Real-Time Full-Band Speech Enhancement, MMSP 2018, arXiv 1709.08243. It is
+    always stable.
+
+    Arguments
+    ---------
+    wav : Tensor
+        A waveform.
+    draw : numpy.random.Generator
+        Gives the four coefficients.
+
+    Shape
+    -----
+    wav : [L]
+    output : [L]
+    """
+    r1, r2, r3, r4 = draw.uniform(-3 / 8, 3 / 8, 4).tolist()
+    poles, zeros = wav.new_tensor([1, r3, r4]), wav.new_tensor([1, r1, r2])
+    return torchaudio.functional.lfilter(wav, poles, zeros, clamp=False)
+
+
+def band_limit(
+    wav: np.ndarray, draw: np.random.Generator, sample_rate: int
+) -> np.ndarray:
+    """Cut off what lies below and above random edges.
+
+    Recordings of one collection often end at one frequency, because they were
+    resampled or coded alike: a network that is trained on speech of one and
+    noise of another learns to tell them by that, which fails elsewhere. The
+    lower edge is drawn from 20 to 150 Hz, the upper one from 6.5 to 8 kHz; what
+    is outside is set to zero.
+
+    Arguments
+    ---------
+    wav : np.ndarray
+        A waveform.
+    draw : numpy.random.Generator
+        Gives the edges.
+    sample_rate : int
+        In Hz.
+
+    Shape
+    -----
+    wav : [L]
+    output : [L]
+    """
+    lower = np.exp(draw.uniform(*np.log(LOWER_EDGES)))
+    upper = draw.uniform(*UPPER_EDGES)
+    spectrum = np.fft.rfft(wav)
+    hertz = np.fft.rfftfreq(len(wav), 1 / sample_rate)
+    spectrum[(hertz < lower) | (hertz > upper)] = 0
+    return np.fft.irfft(spectrum, len(wav)).astype(wav.dtype)
+
 
 # What is below this, -100 dB re full scale, is less than 16 bits can hold.
 _SILENT_RMS = 1e-5

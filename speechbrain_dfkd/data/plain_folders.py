@@ -5,8 +5,8 @@ from pathlib import Path
 
 from speechbrain_dfkd.data.audio_files import has_recordings
 from speechbrain_dfkd.data.pairs import Pair
-from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
+from speechbrain_dfkd.files import stable_hash
 
 _NAMES = {
     "train": ("train",),

@@ -5,16 +5,21 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_dfkd.data.colour import random_filter
 from speechbrain_dfkd.data.dataset import (
     OUTPUT_KEYS,
     RandomCrop,
     crop_recordings,
+    read_wav,
 )
-from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
-from speechbrain_dfkd.data.reading import read_wav
-from speechbrain_dfkd.data.stable_hash import stable_hash
+from speechbrain_dfkd.data.mixing import (
+    from_db,
+    is_range_db,
+    mix,
+    random_filter,
+    rms,
+)
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.files import stable_hash
 
 # Below this level, here -80 dB of full scale, a segment holds no noise.
 SILENCE = 1e-4

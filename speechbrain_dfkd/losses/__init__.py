@@ -1,20 +1,26 @@
 """Training objectives: supervised ones, and those that distil a teacher."""
 
-from speechbrain_dfkd.losses.clean_as_teacher import (
-    CleanAsTeacher,
-    choose_target,
-)
 from speechbrain_dfkd.losses.feature import FrameSimilarity
 from speechbrain_dfkd.losses.frequency_adaptive import DFKDLoss
-from speechbrain_dfkd.losses.kd_loss import KDLoss, NoDistillation
+from speechbrain_dfkd.losses.kd_loss import (
+    CleanAsTeacher,
+    KDLoss,
+    NoDistillation,
+    choose_target,
+)
 from speechbrain_dfkd.losses.response import (
     SpectrumResponse,
     SubbandResponse,
     WaveformResponse,
 )
 from speechbrain_dfkd.losses.selective import SelectivePatches
-from speechbrain_dfkd.losses.si_snr import si_snr, si_snr_loss, snr, snr_loss
 from speechbrain_dfkd.losses.si_snr_spectrum import si_snr_spectrum_loss
+from speechbrain_dfkd.losses.supervised import (
+    si_snr,
+    si_snr_loss,
+    snr,
+    snr_loss,
+)
 
 __all__ = [
     "CleanAsTeacher",

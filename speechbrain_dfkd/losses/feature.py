@@ -7,10 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.losses.kd_loss import KDLoss
-from speechbrain_dfkd.losses.lengths import sample_mask
-from speechbrain_dfkd.models.enhanced import Enhanced
-from speechbrain_dfkd.precision import full_precision
+from speechbrain_dfkd.losses.kd_loss import KDLoss, sample_mask
+from speechbrain_dfkd.models.base import Enhanced
+from speechbrain_dfkd.stft import full_precision
 
 # Mean square of a feature vector below which it has no direction.
 _SILENCE = 1e-8

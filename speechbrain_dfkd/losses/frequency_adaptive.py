@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.frequency_adapter import FrequencyAdapter, band_masks
-from speechbrain_dfkd.losses.patches import (
+from speechbrain_dfkd.losses.crossover import FrequencyAdapter, band_masks
+from speechbrain_dfkd.losses.spectral import (
     Band,
+    SpectralLoss,
     Spectrum,
     patch_mean,
     patch_sum,
 )
-from speechbrain_dfkd.losses.spectral import SpectralLoss
 from speechbrain_dfkd.stft import STFT
 
 

@@ -1,8 +1,72 @@
-"""What every objective that distils a teacher declares, and the one without."""
+"""What an objective of distillation is, and over which samples it averages."""
 
+import torch
 from torch import Tensor, nn
 
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.models.base import Enhanced
+
+
+def sample_mask(lengths: Tensor, n_samples: int) -> Tensor:
+    """Tell which samples lie inside each utterance.
+
+    It rounds as ``STFT.frame_mask`` does.
+
+    Arguments
+    ---------
+    lengths : Tensor
+        SpeechBrain's relative lengths, in (0, 1].
+    n_samples : int
+        Length of the padded waveforms in samples.
+
+    Returns
+    -------
+    Tensor
+        Boolean, True for the samples to count.
+
+    Shape
+    -----
+    lengths : [B]
+    output : [B, n_samples]
+
+    Example
+    -------
+    >>> sample_mask(torch.tensor([0.5, 1.0]), 4).int()
+    tensor([[1, 1, 0, 0],
+            [1, 1, 1, 1]], dtype=torch.int32)
+    """
+    places = torch.arange(n_samples, device=lengths.device)
+    return places < (lengths * n_samples).round()[:, None]
+
+
+def check_same_shape(estimate: Tensor, target: Tensor, lengths: Tensor):
+    """Refuse what would broadcast to a plausible, wrong number.
+
+    Arguments
+    ---------
+    estimate : Tensor
+        Waveforms, [B, L].
+    target : Tensor
+        The waveforms that they are compared with, [B, L].
+    lengths : Tensor
+        Relative lengths, [B].
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ from these.
+    """
+    if estimate.ndim != 2 or estimate.shape != target.shape:
+        raise ValueError(
+            "estimate and target must both be [B, L], got "
+            f"{list(estimate.shape)} and {list(target.shape)}; "
+            "squeeze channels and cut both to one length"
+        )
+    if lengths.shape != estimate.shape[:1]:
+        raise ValueError(
+            f"lengths must be [B] = {list(estimate.shape[:1])}, "
+            f"got {list(lengths.shape)}; give one relative length per item"
+        )
 
 
 class KDLoss(nn.Module):
@@ -94,3 +158,76 @@ class NoDistillation(KDLoss):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return zero and nothing to log; arguments as in ``KDLoss``."""
         return student.wav.new_zeros(()), {}
+
+
+class CleanAsTeacher(KDLoss):
+    """Any objective on outputs, with the clean waveform for the teacher's.
+
+    It tells distillation from a mere extra loss to the clean signal: what a
+    student gains with this too, it does not owe to its teacher. No teacher
+    is trained, loaded or run.
+
+    Arguments
+    ---------
+    objective : KDLoss
+        What to compute.
+
+    Raises
+    ------
+    UserError
+        If the objective asks for features of the teacher, of which a clean
+        waveform has none.
+
+    Example
+    -------
+    >>> import torch
+    >>> from speechbrain_dfkd.losses import WaveformResponse
+    >>> loss = CleanAsTeacher(WaveformResponse())
+    >>> loss.needs_teacher
+    False
+    >>> clean = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    >>> student = Enhanced(clean, {})
+    >>> round(loss(student, None, clean, torch.ones(1))[0].item())
+    -80
+    """
+
+    needs_teacher = False
+
+    def __init__(self, objective: KDLoss):
+        super().__init__()
+        if objective.teacher_features:
+            raise UserError(
+                f"clean_as_teacher must be False for an objective on the "
+                f"teacher's features, got True with "
+                f"{type(objective).__name__}; choose an objective on outputs"
+            )
+        self.objective = objective
+        self.student_features = objective.student_features
+
+    def forward(
+        self,
+        student: Enhanced,
+        teacher: Enhanced | None,
+        clean: Tensor,
+        lengths: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what the objective does; see ``KDLoss``."""
+        return self.objective(student, Enhanced(clean, {}), clean, lengths)
+
+
+def choose_target(objective: KDLoss, clean_as_teacher: bool) -> KDLoss:
+    """Return the objective, or its control: the switch of a leaf.
+
+    Arguments
+    ---------
+    objective : KDLoss
+        What to compute.
+    clean_as_teacher : bool
+        Whether the clean signal takes the teacher's place.
+
+    Raises
+    ------
+    UserError
+        As ``CleanAsTeacher`` does.
+    """
+    return CleanAsTeacher(objective) if clean_as_teacher else objective

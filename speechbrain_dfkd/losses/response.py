@@ -8,10 +8,14 @@ from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses.kd_loss import KDLoss
-from speechbrain_dfkd.losses.patches import Band, Spectrum, patch_mean
-from speechbrain_dfkd.losses.si_snr import si_snr_loss
-from speechbrain_dfkd.losses.spectral import SpectralLoss
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.losses.spectral import (
+    Band,
+    SpectralLoss,
+    Spectrum,
+    patch_mean,
+)
+from speechbrain_dfkd.losses.supervised import si_snr_loss
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
 
 # Power (-80 dB) below which a bin is not compressed further. It is below the

@@ -12,9 +12,13 @@ from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses.kd_loss import KDLoss
-from speechbrain_dfkd.losses.patches import Spectrum, patch_sum, weighted_mean
-from speechbrain_dfkd.losses.spectral import SpectralLoss
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.losses.spectral import (
+    SpectralLoss,
+    Spectrum,
+    patch_sum,
+    weighted_mean,
+)
+from speechbrain_dfkd.models.base import Enhanced
 
 
 class SelectivePatches(KDLoss):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from speechbrain_dfkd.losses.response import SpectrumResponse
-from speechbrain_dfkd.losses.si_snr import si_snr_loss
+from speechbrain_dfkd.losses.supervised import si_snr_loss
 from speechbrain_dfkd.stft import STFT
 
 

@@ -7,19 +7,309 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_dfkd.models.arguments import check_choice
-from speechbrain_dfkd.models.channel_axes import ChannelAxes
-from speechbrain_dfkd.models.dccrn_channels import dccrn_channels
-from speechbrain_dfkd.models.enhanced import Enhanced
-from speechbrain_dfkd.models.mask_net import MaskNet
-from speechbrain_dfkd.models.spectral_input import (
-    at_unit_level,
-    compress,
-    scale_first_bin,
+from speechbrain_dfkd.models.base import (
+    Enhanced,
+    check_choice,
+    check_sizes,
+    check_waveform,
+    pad_to_frames,
 )
-from speechbrain_dfkd.models.spectral_masks import MASKS
-from speechbrain_dfkd.models.waveform import check_waveform, pad_to_frames
+from speechbrain_dfkd.models.channel_axes import (
+    ChannelAxes,
+    WeightAxes,
+    channels,
+    norm_axes,
+    within,
+)
+from speechbrain_dfkd.models.complex_layers import (
+    ComplexBlock,
+    ComplexConv2d,
+    ComplexRecurrence,
+    RealRecurrence,
+)
 from speechbrain_dfkd.stft import STFT
+
+
+def dccrn_channels(mask_net: nn.Module, settings: dict) -> ChannelAxes:
+    """Return the channels of a DCCRN.
+
+    Each layer has its own complex channels. A decoder layer reads those of
+    the layer before it and of the encoder layer on its level.
+
+    Arguments
+    ---------
+    mask_net : MaskNet
+        Holds all of the network's weights.
+    settings : dict
+        The network's arguments that are no numbers of channels or units.
+    """
+    layers, skips, x = {}, [], ()
+    for i, block in enumerate(mask_net.encoder):
+        role = f"encoder.{i}"
+        skips.append(channels(role, block.norm.num_features // 2))
+        layers[role] = block, _block_axes(WeightAxes((skips[-1], x)))
+        x = skips[-1]
+    x, layers_of_rnn = mask_net.rnn.channel_layers(x)
+    layers |= layers_of_rnn
+    for i, block in enumerate(mask_net.decoder[:-1]):
+        role = f"decoder.{i}"
+        out = channels(role, block.norm.num_features // 2)
+        # A transposed convolution keeps its weights as [in, out].
+        layers[role] = block, _block_axes(WeightAxes((x + skips.pop(), out), 1))
+        x = out
+    mask = WeightAxes((x + skips.pop(), ()), 1)
+    weights = {"weight_real": mask, "weight_imag": mask}
+    layers["mask"] = mask_net.decoder[-1], weights
+    return ChannelAxes(settings, layers)
+
+
+def _block_axes(weight):
+    produced = weight.axes[weight.produced]
+    return {
+        "conv.weight_real": weight,
+        "conv.weight_imag": weight,
+        # Real parts first, then imaginary ones.
+        **within("norm", norm_axes(produced * 2)),
+    }
+
+
+# -100 dB of full scale: the level that a silent waveform counts with.
+LOWEST_LEVEL = 1e-5
+# Keeps the gain of an empty bin finite.
+LOWEST_MAGNITUDE = 1e-6
+
+
+def at_unit_level(spec: Tensor, wav: Tensor) -> Tensor:
+    """Scale spectra as if their waveforms had an RMS of 1.
+
+    Arguments
+    ---------
+    spec : Tensor
+        Spectra.
+    wav : Tensor
+        Their waveforms, whose level is that of all samples, zeros padded to
+        them included.
+
+    Shape
+    -----
+    spec : [B, F, T]
+    wav : [B, L]
+    output : [B, F, T]
+
+    Example
+    -------
+    >>> wav = torch.tensor([[3.0, -3.0], [0.5, 0.5]])
+    >>> at_unit_level(torch.ones(2, 1, 1), wav).flatten()
+    tensor([0.3333, 2.0000])
+    """
+    # Sums of squares are not for half precision.
+    rms = wav.float().square().mean(1).sqrt()
+    return spec / rms.clamp_min(LOWEST_LEVEL)[:, None, None]
+
+
+def compress(spec: Tensor, exponent: float) -> Tensor:
+    """Raise the magnitudes of spectra to a power; phases stay.
+
+    Arguments
+    ---------
+    spec : Tensor
+        Spectra, complex.
+    exponent : float
+        The power; 1 returns them as they are.
+
+    Shape
+    -----
+    spec : [B, F, T]
+    output : [B, F, T]
+
+    Example
+    -------
+    >>> compress(torch.tensor([[[-4.0 + 0.0j, 9.0j]]]), 0.5)
+    tensor([[[-2.+0.j,  0.+3.j]]])
+    """
+    if exponent == 1:
+        return spec
+    magnitude = spec.abs().clamp_min(LOWEST_MAGNITUDE)
+    return spec * magnitude.pow(exponent - 1)
+
+
+def scale_first_bin(stacked: Tensor, gain: float) -> Tensor:
+    """Multiply bin 0 of stacked spectra.
+
+    Arguments
+    ---------
+    stacked : Tensor
+        Spectra, real and imaginary parts as channels.
+    gain : float
+        The factor.
+
+    Shape
+    -----
+    stacked : [B, 2, F, T]
+    output : [B, 2, F, T]
+
+    Example
+    -------
+    >>> scale_first_bin(torch.ones(1, 1, 3, 1), 0.5).flatten()
+    tensor([0.5000, 1.0000, 1.0000])
+    """
+    if gain == 1:  # nearly always: spare the copy
+        return stacked
+    return torch.cat((gain * stacked[:, :, :1], stacked[:, :, 1:]), 2)
+
+
+def mask_polar(spec: Tensor, mask: Tensor) -> Tensor:
+    """Bound the mask's magnitude by tanh, then multiply (mask "E").
+
+    Arguments
+    ---------
+    spec : Tensor
+        Complex spectrum.
+    mask : Tensor
+        Real and imaginary part of the mask.
+
+    Returns
+    -------
+    Tensor
+        The masked spectrum.
+
+    Shape
+    -----
+    spec : [B, F, T]
+    mask : [B, 2, F, T]
+    output : [B, F, T]
+    """
+    # The small number keeps the root's gradient finite where the mask is 0.
+    magnitude = (mask.square().sum(1, keepdim=True) + 1e-12).sqrt()
+    return mask_complex(spec, mask * (magnitude.tanh() / magnitude))
+
+
+def mask_complex(spec: Tensor, mask: Tensor) -> Tensor:
+    """Multiply by the mask (mask "C"); arguments as in ``mask_polar``."""
+    return spec * torch.complex(mask[:, 0], mask[:, 1])
+
+
+def mask_parts(spec: Tensor, mask: Tensor) -> Tensor:
+    """Scale both parts by themselves (mask "R"); see ``mask_polar``."""
+    return torch.complex(spec.real * mask[:, 0], spec.imag * mask[:, 1])
+
+
+MASKS = {"E": mask_polar, "C": mask_complex, "R": mask_parts}
+
+
+RNNS = {"complex": ComplexRecurrence, "real": RealRecurrence}
+
+
+class MaskNet(nn.Module):
+    """The network of DCCRN, from a spectrum to an unbounded complex mask.
+
+    Arguments
+    ---------
+    n_bins : int
+        Frequency bins, a multiple of 2 to the number of layers.
+    channels, lstm_units, lstm_layers, kernel_size, rnn, time_padding
+        As in ``DCCRN``.
+
+    Shape
+    -----
+    stacked : [B, 2, n_bins, T], real part first
+    output : [B, 2, n_bins, T]
+
+    Example
+    -------
+    >>> net = MaskNet(8, (2, 4), lstm_units=3)
+    >>> mask, features = net(torch.randn(1, 2, 8, 5), ["rnn"])
+    >>> mask.shape, features["rnn"].shape
+    (torch.Size([1, 2, 8, 5]), torch.Size([1, 8, 2, 5]))
+    """
+
+    def __init__(
+        self,
+        n_bins: int,
+        channels: Sequence[int],
+        lstm_units: int = 128,
+        lstm_layers: int = 2,
+        kernel_size: tuple[int, int] = (5, 2),
+        rnn: str = "complex",
+        time_padding: str = "left",
+    ):
+        super().__init__()
+        check_choice("rnn", rnn, RNNS)
+        check_choice("time_padding", time_padding, ("left", "none"))
+        _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size)
+        self.look_ahead_frames = len(channels) * (kernel_size[1] - 1)
+        shrinks = time_padding == "none"
+        self.min_frames = 1 + self.look_ahead_frames * shrinks
+        widths = [1, *channels]
+        self.encoder = nn.ModuleList(
+            ComplexBlock(n_in, n_out, kernel_size, time_padding)
+            for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
+        )
+        n_features = widths[-1] * (n_bins >> len(channels))
+        self.rnn = RNNS[rnn](n_features, lstm_units, lstm_layers)
+        self.decoder = nn.ModuleList(
+            ComplexBlock(2 * n_in, n_out, kernel_size, time_padding, True)
+            for n_in, n_out in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
+        )
+        self.decoder.append(
+            ComplexConv2d(
+                2 * widths[1], 1, kernel_size, time_padding, True, bias=True
+            )
+        )
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What can be asked for, in the order of computation."""
+        layers = range(len(self.encoder))
+        return [
+            *(f"encoder.{i}" for i in layers),
+            "rnn",
+            *(f"decoder.{i}" for i in layers),
+        ]
+
+    def forward(
+        self, stacked: Tensor, features: Collection[str] = ()
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mask and the features asked for."""
+        for name in features:
+            check_choice("a feature's name", name, self.feature_names)
+        kept = {name: None for name in self.feature_names if name in features}
+        # Channels last spares the convolutions a copy of each input.
+        x = stacked.contiguous(memory_format=torch.channels_last)
+        skips = []
+        for i, layer in enumerate(self.encoder):
+            x = _keep(layer(x), f"encoder.{i}", kept)
+            skips.append(x)
+        x = _keep(self.rnn(x), "rnn", kept)
+        for i, layer in enumerate(self.decoder):
+            x = _keep(layer(x, skips.pop()), f"decoder.{i}", kept)
+        return x, kept
+
+
+def _keep(x: Tensor, name: str, kept: dict) -> Tensor:
+    """Pass ``x`` on, and hold it only if its name was asked for."""
+    if name in kept:
+        kept[name] = x
+    return x
+
+
+def _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size):
+    """Refuse sizes with which the layers do not fit together."""
+    sizes = {"lstm_units": lstm_units, "lstm_layers": lstm_layers}
+    sizes |= {f"channels[{i}]": n for i, n in enumerate(channels)}
+    sizes["kernel_size[1]"] = kernel_size[1]
+    check_sizes(sizes)
+    if kernel_size[0] % 2 == 0:
+        raise ValueError(
+            f"kernel_size[0] must be odd, got {kernel_size[0]}; "
+            "the published kernel is (5, 2)"
+        )
+    if not channels or n_bins % 2 ** len(channels):
+        raise ValueError(
+            "channels must have between 1 and as many entries as n_fft // 2 "
+            f"can be halved, got {len(channels)} for {n_bins} bins; take "
+            "fewer layers, or a power of two for n_fft"
+        )
 
 
 class DCCRN(nn.Module):

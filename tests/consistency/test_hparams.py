@@ -10,11 +10,11 @@ import ruamel.yaml
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
-from speechbrain_dfkd.command_line import DFKD_KEYS, SHARED_KEYS
-from speechbrain_dfkd.configuration import compose
 from speechbrain_dfkd.models import Enhanced
-from speechbrain_dfkd.run_settings import keep_settings, refuse_other_settings
-from speechbrain_dfkd.value_checks import check_values
+from speechbrain_dfkd.run_folder import keep_settings, refuse_other_settings
+from speechbrain_dfkd.settings.command_line import DFKD_KEYS, SHARED_KEYS
+from speechbrain_dfkd.settings.configuration import compose
+from speechbrain_dfkd.settings.keys import check_values
 
 ROOT = Path(__file__).parents[2]
 LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))

@@ -11,7 +11,7 @@ import recipe_runs
 from recipe_runs import DFKD, ROOT
 from speechbrain.utils import logger
 
-from speechbrain_dfkd.data.demo_corpus import make_demo_corpus, make_dns_corpus
+from speechbrain_dfkd.demo_corpus import make_demo_corpus, make_dns_corpus
 from speechbrain_dfkd.evaluation import scoring
 from speechbrain_dfkd.experiment import train_dfkd
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from speechbrain_dfkd import experiment
-from speechbrain_dfkd.dfkd_brain import DFKDBrain
-from speechbrain_dfkd.enhancement_brain import EnhancementBrain
-from speechbrain_dfkd.teacher import fingerprint
+from speechbrain_dfkd.teacher.frozen import fingerprint
+from speechbrain_dfkd.training.dfkd_brain import DFKDBrain
+from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
 
 
 def observe(dies, bad, notes):

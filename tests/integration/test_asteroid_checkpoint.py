@@ -16,12 +16,12 @@ from asteroid_weights import (
 )
 from recipe_runs import assert_refused, dfkd_options
 
-from speechbrain_dfkd.configuration import Configuration
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.models import DCCRN
-from speechbrain_dfkd.run_settings import adopt_asteroid_teacher
-from speechbrain_dfkd.settings_tree import parse_tree
-from speechbrain_dfkd.teacher import load_strictly, load_teacher
+from speechbrain_dfkd.run_folder import adopt_asteroid_teacher
+from speechbrain_dfkd.settings.configuration import Configuration
+from speechbrain_dfkd.settings.tree import parse_tree
+from speechbrain_dfkd.teacher.frozen import load_strictly, load_teacher
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 models = pytest.importorskip("asteroid.models")

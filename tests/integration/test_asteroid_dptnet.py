@@ -12,7 +12,7 @@ import pytest
 import torch
 from asteroid_weights import count, ours_of, relative, speech_like, unsettle
 
-from speechbrain_dfkd.asteroid_checkpoint import dptnet
+from speechbrain_dfkd.teacher.asteroid import dptnet
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 models = pytest.importorskip("asteroid.models")

@@ -26,7 +26,7 @@ from asteroid_weights import (
 )
 from torch.nn import functional as F
 
-from speechbrain_dfkd.asteroid_checkpoint import conv_tasnet, dccrn
+from speechbrain_dfkd.teacher.asteroid import conv_tasnet, dccrn
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 models = pytest.importorskip("asteroid.models")

@@ -19,8 +19,8 @@ from recipe_runs import (
     trained_files,
 )
 
-from speechbrain_dfkd.evaluation.report import COLUMNS
 from speechbrain_dfkd.models import DCCRN
+from speechbrain_dfkd.run_folder import COLUMNS
 
 
 def rows(folder):

@@ -5,7 +5,7 @@ import torch
 from recipe_runs import WEIGHTS
 
 from speechbrain_dfkd.models import DCCRN
-from speechbrain_dfkd.student_initialisation import initialise_from_teacher
+from speechbrain_dfkd.training.student_start import initialise_from_teacher
 
 pytestmark = pytest.mark.slow
 

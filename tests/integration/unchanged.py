@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from recipe_runs import MIXTURES, dfkd_options, finish
 
-from speechbrain_dfkd.data.demo_corpus import make_demo_corpus, make_dns_corpus
-from speechbrain_dfkd.inference.export import WEIGHTS
-from speechbrain_dfkd.teacher import fingerprint
+from speechbrain_dfkd.demo_corpus import make_demo_corpus, make_dns_corpus
+from speechbrain_dfkd.teacher.frozen import fingerprint
+from speechbrain_dfkd.teacher.trained_network import WEIGHTS
 
 TINY = {"number_of_epochs": 1, "batch_size": 4, "segment_seconds": 0.5}
 CLIPS = {"test_utterances": 2, "progress": False}

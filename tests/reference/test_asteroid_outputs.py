@@ -4,7 +4,7 @@ import asteroid_outputs
 import pytest
 import torch
 
-from speechbrain_dfkd.asteroid_checkpoint import conv_tasnet, dccrn, dptnet
+from speechbrain_dfkd.teacher.asteroid import conv_tasnet, dccrn, dptnet
 
 FAMILIES = {"conv_tasnet": conv_tasnet, "dptnet": dptnet, "dccrn": dccrn}
 

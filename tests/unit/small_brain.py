@@ -10,9 +10,9 @@ from speechbrain.utils.train_logger import FileTrainLogger
 from torch import nn
 
 from speechbrain_dfkd import DFKDBrain
-from speechbrain_dfkd.checkpointer import AtomicCheckpointer
 from speechbrain_dfkd.losses import KDLoss, si_snr_loss
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.base import Enhanced
+from speechbrain_dfkd.training.checkpointer import AtomicCheckpointer
 
 RATE = 16000
 

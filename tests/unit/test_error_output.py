@@ -29,7 +29,7 @@ def test_a_bug_is_shown_on_standard_error_and_logged(tmp_path):
 
 
 def test_other_warnings_of_the_same_module_are_shown(caplog):
-    from speechbrain_dfkd.error_output import hide_figure_warning
+    from speechbrain_dfkd.errors import hide_figure_warning
 
     logger = logging.getLogger("speechbrain.utils.train_logger")
     before = logger.filters[:]

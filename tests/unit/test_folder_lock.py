@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from speechbrain_dfkd import folder_lock
-from speechbrain_dfkd.comparison import command
+from speechbrain_dfkd.comparison import comparison
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.folder_lock import (
     empty_folder,
@@ -128,15 +128,15 @@ def test_a_command_holds_its_folder_from_the_first_check_on(
         def check(self):
             assert not codes, "the second command went on"
             codes.append(None)
-            codes.append(command.compare(["a.yaml", "b.yaml"], tmp_path))
+            codes.append(comparison.compare(["a.yaml", "b.yaml"], tmp_path))
 
         def is_finished(self):
             return True
 
     for name in ("read_plan", "read_base_command", "write_comparison_report"):
-        monkeypatch.setattr(command, name, print)
-    monkeypatch.setattr(command, "Comparison", Stub)
-    assert command.compare(["a.yaml", "b.yaml"], tmp_path) == 0
+        monkeypatch.setattr(comparison, name, print)
+    monkeypatch.setattr(comparison, "Comparison", Stub)
+    assert comparison.compare(["a.yaml", "b.yaml"], tmp_path) == 0
     assert codes == [None, 2]
     assert (
         "error: a folder must be used by one command" in capsys.readouterr().err

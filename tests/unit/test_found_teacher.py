@@ -5,9 +5,8 @@ import pytest
 from speechbrain_dfkd import experiment
 from speechbrain_dfkd.data.manifest import write_json
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS
-from speechbrain_dfkd.run_data import DATA_FILE
-from speechbrain_dfkd.run_settings import EPOCHS_FILE
+from speechbrain_dfkd.run_folder import DATA_FILE, EPOCHS_FILE
+from speechbrain_dfkd.teacher.trained_network import EXPORT, WEIGHTS
 
 
 class Settings:

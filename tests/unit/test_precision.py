@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechbrain_dfkd.precision import full_precision, to_autocast
+from speechbrain_dfkd.stft import full_precision, to_autocast
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from speechbrain_dfkd.data.audio_check import WavFile
+from speechbrain_dfkd.data.audio import WavFile
 from speechbrain_dfkd.data.manifest import write_json
-from speechbrain_dfkd.data.recordings import write_recordings
+from speechbrain_dfkd.data.mixtures import write_recordings
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.run_data import keep_data, refuse_other_data
+from speechbrain_dfkd.run_folder import keep_data, refuse_other_data
 
 
 def pairs(folder, lengths, root="/here"):

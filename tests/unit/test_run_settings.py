@@ -6,8 +6,7 @@ import pytest
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.inference.export import EXPORT, WEIGHTS
-from speechbrain_dfkd.run_settings import (
+from speechbrain_dfkd.run_folder import (
     FREE_OPTIONS,
     TOLERATED,
     keep_epochs,
@@ -15,6 +14,7 @@ from speechbrain_dfkd.run_settings import (
     refuse_other_settings,
     trained_epochs,
 )
+from speechbrain_dfkd.teacher.trained_network import EXPORT, WEIGHTS
 
 SETTINGS = {
     "lr": 0.1,

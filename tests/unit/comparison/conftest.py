@@ -2,12 +2,13 @@
 
 import pytest
 
-from speechbrain_dfkd.comparison.comparison_results import (
+from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
     SYSTEMS_FILE,
     ComparisonResults,
+    JobResult,
+    save_json,
 )
-from speechbrain_dfkd.comparison.job_results import JobResult, save_json
 
 PLAN = {
     "name": "objectives",

@@ -7,11 +7,11 @@ from speechbrain_dfkd.comparison.analysis import (
     all_rows,
     gate_rows,
     is_void,
+    score_table,
     snr_classes,
 )
-from speechbrain_dfkd.comparison.score_table import score_table
+from speechbrain_dfkd.comparison.report import RowIndex
 from speechbrain_dfkd.comparison.statistics import bootstrap_mean
-from speechbrain_dfkd.comparison.tables import RowIndex
 from speechbrain_dfkd.errors import UserError
 
 BASE = [1.0, 1.5, 2.0]  # mean 1.5

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from speechbrain_dfkd.command_line import DFKD_KEYS, read_command
-from speechbrain_dfkd.comparison.arms import (
+from speechbrain_dfkd.comparison.comparison import (
     check_arms,
     held_settings,
+    read_base_command,
     refuse_changed_arms,
 )
-from speechbrain_dfkd.comparison.base_command import read_base_command
 from speechbrain_dfkd.comparison.plan import read_plan
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.settings_tree import parse_tree
+from speechbrain_dfkd.settings.command_line import DFKD_KEYS, read_command
+from speechbrain_dfkd.settings.tree import parse_tree
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "recipes/VoiceBank"

@@ -6,7 +6,7 @@ import pytest
 
 from speechbrain_dfkd.comparison import plot
 from speechbrain_dfkd.comparison.analysis import all_rows
-from speechbrain_dfkd.comparison.tables import RowIndex
+from speechbrain_dfkd.comparison.report import RowIndex
 from speechbrain_dfkd.errors import UserError
 
 

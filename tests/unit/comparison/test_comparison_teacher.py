@@ -3,8 +3,11 @@
 import pytest
 
 from speechbrain_dfkd.comparison.comparison import Comparison
-from speechbrain_dfkd.comparison.comparison_results import COMPARISON_FILE
-from speechbrain_dfkd.comparison.job_results import load_json, save_json
+from speechbrain_dfkd.comparison.results import (
+    COMPARISON_FILE,
+    load_json,
+    save_json,
+)
 from speechbrain_dfkd.errors import UserError
 
 FIRST, OTHER = "a" * 64, "b" * 64

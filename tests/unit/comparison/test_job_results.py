@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from speechbrain_dfkd.comparison.comparison_results import ComparisonResults
-from speechbrain_dfkd.comparison.job_results import JobResult
+from speechbrain_dfkd.comparison.results import ComparisonResults, JobResult
 from speechbrain_dfkd.errors import UserError
 
 

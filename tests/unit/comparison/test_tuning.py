@@ -3,8 +3,8 @@
 import pytest
 from ruamel.yaml.comments import CommentedMap
 
-from speechbrain_dfkd.comparison.job_results import REPORT, TUNING, JobResult
 from speechbrain_dfkd.comparison.plan import Plan
+from speechbrain_dfkd.comparison.results import REPORT, TUNING, JobResult
 from speechbrain_dfkd.comparison.tuning import Job, known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_dfkd.data import audio_check
-from speechbrain_dfkd.data.audio_check import check_headers, read_samples
+from speechbrain_dfkd.data import audio
+from speechbrain_dfkd.data.audio import check_headers, read_samples
 from speechbrain_dfkd.errors import UserError
 
 
@@ -15,8 +15,8 @@ def _check(path):
     [wav] = check_headers([path], 16000)
     try:
         read_samples(wav)
-    except audio_check.BadAudio as bad:
-        audio_check.raise_if_bad([bad])
+    except audio.BadAudio as bad:
+        audio.raise_if_bad([bad])
 
 
 def _cut(path):
@@ -43,16 +43,16 @@ def _slow(path):
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda path: path.write_bytes(b"no audio"), audio_check.UNREADABLE),
-        (lambda path: path.write_bytes(b""), audio_check.UNREADABLE),
-        (_cut, audio_check.TRUNCATED),
-        (lambda path: soundfile.write(path, [], 48000), audio_check.EMPTY),
-        (_stereo, audio_check.MULTICHANNEL),
-        (_slow, audio_check.LOW_RATE),
-        (_hold(np.nan, 7), audio_check.NOT_FINITE),
-        (_hold(np.inf, 7), audio_check.NOT_FINITE),
-        (_hold(0.0), audio_check.SILENT),
-        (_hold(0.5), audio_check.SILENT),
+        (lambda path: path.write_bytes(b"no audio"), audio.UNREADABLE),
+        (lambda path: path.write_bytes(b""), audio.UNREADABLE),
+        (_cut, audio.TRUNCATED),
+        (lambda path: soundfile.write(path, [], 48000), audio.EMPTY),
+        (_stereo, audio.MULTICHANNEL),
+        (_slow, audio.LOW_RATE),
+        (_hold(np.nan, 7), audio.NOT_FINITE),
+        (_hold(np.inf, 7), audio.NOT_FINITE),
+        (_hold(0.0), audio.SILENT),
+        (_hold(0.5), audio.SILENT),
     ],
 )
 def test_bad_audio_is_named_with_its_problem(

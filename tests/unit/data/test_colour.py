@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from speechbrain_dfkd.data.colour import band_limit, random_filter
+from speechbrain_dfkd.data.mixing import band_limit, random_filter
 
 
 def test_filter_is_the_published_one():

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from mixer_settings import MIXER
 
-from speechbrain_dfkd.data import scan
+from speechbrain_dfkd.data import audio
 from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.recordings import Recordings
+from speechbrain_dfkd.data.mixtures import Recordings
 from speechbrain_dfkd.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -65,13 +65,13 @@ def prepare(dns_prepare, tmp_path):
 @pytest.fixture
 def checked(monkeypatch):
     """Return the list of the recordings that are checked from now on."""
-    names, check = [], scan._check_recording
+    names, check = [], audio._check_recording
 
     def spy(path, **settings):
         names.append(path.name)
         return check(path, **settings)
 
-    monkeypatch.setattr(scan, "_check_recording", spy)
+    monkeypatch.setattr(audio, "_check_recording", spy)
     return names
 
 
@@ -254,7 +254,7 @@ def test_validation_mixtures_are_fixed(corpus, prepare):
 
 
 def test_an_interrupted_scan_goes_on(corpus, prepare, checked, monkeypatch):
-    check, done = scan._check_recording, []
+    check, done = audio._check_recording, []
 
     def interrupted(path, **settings):
         done.append(path)
@@ -263,7 +263,7 @@ def test_an_interrupted_scan_goes_on(corpus, prepare, checked, monkeypatch):
         return check(path, **settings)
 
     with monkeypatch.context() as context:
-        context.setattr(scan, "_check_recording", interrupted)
+        context.setattr(audio, "_check_recording", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(corpus)
     checked.clear()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import soundfile
 
-from speechbrain_dfkd.data.fixed_mixtures import write_fixed_mixtures
+from speechbrain_dfkd.data.mixtures import write_fixed_mixtures
 from speechbrain_dfkd.data.pairs import Pair
 
 RATE, FRAMES = 8000, 400

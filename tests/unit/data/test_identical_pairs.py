@@ -5,9 +5,8 @@ import logging
 import pytest
 import soundfile
 
-from speechbrain_dfkd.data.audio_check import WavFile
-from speechbrain_dfkd.data.identical_pairs import refuse_identical
-from speechbrain_dfkd.data.pairs import Pair
+from speechbrain_dfkd.data.audio import WavFile
+from speechbrain_dfkd.data.pairs import Pair, refuse_identical
 from speechbrain_dfkd.errors import UserError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechbrain_dfkd.data.levels import from_db, is_range_db, mix, rms
+from speechbrain_dfkd.data.mixing import from_db, is_range_db, mix, rms
 
 
 @pytest.mark.parametrize("kind", [torch.tensor, np.float32])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from speechbrain_dfkd.data import loading
+from speechbrain_dfkd.data import dataset
 from speechbrain_dfkd.errors import UserError
 
 
@@ -14,7 +14,7 @@ def signal(length):
     return torch.zeros(round(length * 16000))
 
 
-def dataset(lengths):
+def data_set(lengths):
     data = {f"u{i}": {"length": length} for i, length in enumerate(lengths)}
     items = [
         {"func": signal, "takes": ["length"], "provides": name}
@@ -28,9 +28,9 @@ def shm(monkeypatch, tmp_path):
     """Return a function that sets the free bytes of the shared memory."""
 
     def set_free(size):
-        monkeypatch.setattr(loading, "SHARED_MEMORY", tmp_path)
+        monkeypatch.setattr(dataset, "SHARED_MEMORY", tmp_path)
         monkeypatch.setattr(
-            loading.shutil,
+            dataset.shutil,
             "disk_usage",
             lambda path: SimpleNamespace(free=size),
         )
@@ -45,8 +45,8 @@ def check(workers=4, batch_size=12, valid=(2.0,)):
         "segment_seconds": 4.0,
         "sample_rate": 16000,
     }
-    datasets = {"train": dataset([1.0]), "valid": dataset(valid)}
-    loading.require_shared_memory(hparams, datasets)
+    datasets = {"train": data_set([1.0]), "valid": data_set(valid)}
+    dataset.require_shared_memory(hparams, datasets)
 
 
 # Ten batches of 12 pairs of 4 s in float32: 61.4 MB.
@@ -76,7 +76,7 @@ def test_long_validation_files_count(shm):
 def test_without_workers_or_shared_memory_nothing_is_checked(shm, monkeypatch):
     shm(0)
     check(workers=0)
-    monkeypatch.setattr(loading, "SHARED_MEMORY", loading.Path("/no/such"))
+    monkeypatch.setattr(dataset, "SHARED_MEMORY", dataset.Path("/no/such"))
     check()
 
 
@@ -90,7 +90,7 @@ class Hangs(torch.utils.data.Dataset):
 
 class Dies(Hangs):
     def __getitem__(self, index):
-        loading.os._exit(1)
+        dataset.os._exit(1)
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ class Dies(Hangs):
     [(Hangs(), "timed out after 1 seconds"), (Dies(), "exited unexpectedly")],
 )
 def test_lost_workers_end_the_training(data, message, monkeypatch):
-    monkeypatch.setattr(loading, "TIMEOUT_SECONDS", 1)
-    options = loading.loader_options(num_workers=1)
+    monkeypatch.setattr(dataset, "TIMEOUT_SECONDS", 1)
+    options = dataset.loader_options(num_workers=1)
     loader = torch.utils.data.DataLoader(data, **options)
     with pytest.raises(UserError, match=f"{message}[^$]*--num_workers 0"):
-        with loading.lost_workers_are_user_errors():
+        with dataset.lost_workers_are_user_errors():
             list(loader)
 
 
 def test_an_error_of_the_data_keeps_its_traceback():
     with pytest.raises(RuntimeError, match="Caught"):
-        with loading.lost_workers_are_user_errors():
+        with dataset.lost_workers_are_user_errors():
             raise RuntimeError("Caught RuntimeError in DataLoader worker 0.")

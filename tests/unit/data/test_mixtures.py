@@ -12,11 +12,14 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
-from speechbrain_dfkd.data.audio_check import WavFile
+from speechbrain_dfkd.data.audio import WavFile
 from speechbrain_dfkd.data.manifest import write_json
 from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.mixtures import mix_recordings
-from speechbrain_dfkd.data.recordings import Recordings, write_recordings
+from speechbrain_dfkd.data.mixtures import (
+    Recordings,
+    mix_recordings,
+    write_recordings,
+)
 from speechbrain_dfkd.errors import UserError
 
 RATE = 16000

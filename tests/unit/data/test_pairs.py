@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from speechbrain_dfkd.data.audio_check import WavFile
+from speechbrain_dfkd.data.audio import WavFile
 from speechbrain_dfkd.data.pairs import Pair, check_pairs, match_pairs
 from speechbrain_dfkd.errors import UserError
 

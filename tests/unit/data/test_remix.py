@@ -10,11 +10,11 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.dataset import RandomCrop
-from speechbrain_dfkd.data.levels import rms
 from speechbrain_dfkd.data.manifest import read_json, write_json
+from speechbrain_dfkd.data.mixing import rms
 from speechbrain_dfkd.data.remix import Remix, remix_recordings
-from speechbrain_dfkd.data.stable_hash import stable_hash
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.files import stable_hash
 
 RATE, SEGMENT = 1000, 0.4
 # Cycles in a segment: each recording's noise is a tone, the last has none.

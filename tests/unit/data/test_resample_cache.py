@@ -11,10 +11,9 @@ import pytest
 import soundfile
 
 from speechbrain_dfkd import files
-from speechbrain_dfkd.data import resample_cache
-from speechbrain_dfkd.data.audio_check import check_headers
-from speechbrain_dfkd.data.reading import read_wav
-from speechbrain_dfkd.data.resample_cache import cache_wavs, resample
+from speechbrain_dfkd.data import audio
+from speechbrain_dfkd.data.audio import cache_wavs, check_headers, resample
+from speechbrain_dfkd.data.dataset import read_wav
 from speechbrain_dfkd.errors import UserError
 
 
@@ -66,7 +65,7 @@ def written(monkeypatch):
         names.append(path.name)
         files.write_atomically(path, data)
 
-    monkeypatch.setattr(resample_cache, "write_atomically", spy)
+    monkeypatch.setattr(audio, "write_atomically", spy)
     return names
 
 
@@ -216,7 +215,7 @@ def test_other_errors_of_the_disk_are_not_hidden(tmp_path):
 
 def test_workers_do_not_load_torch():
     code = (
-        "import sys, speechbrain_dfkd.data.resample_cache;"
+        "import sys, speechbrain_dfkd.data.audio;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,8 +3,11 @@
 import pytest
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_dfkd.data.dataset import crop_recordings
-from speechbrain_dfkd.data.splits import open_splits, prepare_splits
+from speechbrain_dfkd.data.dataset import (
+    crop_recordings,
+    open_splits,
+    prepare_splits,
+)
 from speechbrain_dfkd.errors import UserError
 
 

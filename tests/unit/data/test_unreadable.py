@@ -2,7 +2,7 @@
 
 import pytest
 
-from speechbrain_dfkd.data.unreadable import UnreadableFiles
+from speechbrain_dfkd.data.mixtures import UnreadableFiles
 from speechbrain_dfkd.errors import UserError
 
 

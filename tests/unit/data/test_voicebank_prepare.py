@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from speechbrain_dfkd.data import resample_cache
+from speechbrain_dfkd.data import audio
 from speechbrain_dfkd.errors import UserError
 
 NAMES = {
@@ -61,8 +61,8 @@ def reads(monkeypatch):
         names.append(wav.path.stem)
         return read_samples(wav)
 
-    read_samples = resample_cache.read_samples
-    monkeypatch.setattr(resample_cache, "read_samples", spy)
+    read_samples = audio.read_samples
+    monkeypatch.setattr(audio, "read_samples", spy)
     return names
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import (
     CleanAsTeacher,
     DFKDLoss,
@@ -15,7 +14,8 @@ from speechbrain_dfkd.losses import (
     WaveformResponse,
     choose_target,
 )
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.losses.crossover import FrequencyAdapter
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
 
 DFKD = DFKDLoss(STFT(), FrequencyAdapter())

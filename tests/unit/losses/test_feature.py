@@ -8,7 +8,7 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses import FrameSimilarity
 from speechbrain_dfkd.losses.feature import frame_similarity
 from speechbrain_dfkd.models import DCCRN, ConvTasNet
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.base import Enhanced
 
 LENGTHS = torch.tensor([1.0, 0.5, 0.75])
 CLEAN = torch.zeros(3, 800)  # 8 common frames of 100 samples

@@ -9,9 +9,9 @@ from hyperpyyaml import load_hyperpyyaml
 from torch import nn
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.losses.crossover import FrequencyAdapter
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
 
 ROOT = Path(__file__).parents[3]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechbrain_dfkd.configuration import compose
 from speechbrain_dfkd.losses import KDLoss, NoDistillation, WaveformResponse
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.base import Enhanced
+from speechbrain_dfkd.settings.configuration import compose
 
 FILES = sorted((Path(__file__).parents[3] / "hparams/kd").glob("*.yaml"))
 LENGTHS = torch.tensor([1.0, 0.5, 0.75])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechbrain_dfkd.losses.lengths import check_same_shape, sample_mask
+from speechbrain_dfkd.losses.kd_loss import check_same_shape, sample_mask
 
 
 def test_every_length_survives_the_way_through_float32():

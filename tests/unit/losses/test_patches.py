@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from speechbrain_dfkd.losses.patches import patch_mean, patch_sum, weighted_mean
+from speechbrain_dfkd.losses.spectral import (
+    patch_mean,
+    patch_sum,
+    weighted_mean,
+)
 
 
 @pytest.mark.parametrize("patch_bins", [1, 3, 4, 10, 40])

@@ -12,7 +12,7 @@ from speechbrain_dfkd.losses import (
     si_snr_loss,
     si_snr_spectrum_loss,
 )
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
 
 N_VALID = [6000, 3000, 4500]

@@ -4,12 +4,11 @@ import kd_numpy
 import pytest
 import torch
 
-from speechbrain_dfkd.control_splits import FixedSplit
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches, SpectrumResponse
+from speechbrain_dfkd.losses.crossover import FixedSplit, FrequencyAdapter
 from speechbrain_dfkd.losses.selective import choose_patches
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
 
 N_VALID = [2000, 1000, 1500]

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.frequency_adapter import FrequencyAdapter
 from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches
+from speechbrain_dfkd.losses.crossover import FrequencyAdapter
 from speechbrain_dfkd.losses.spectral import SpectralLoss
-from speechbrain_dfkd.models.enhanced import Enhanced
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
 
 

@@ -5,11 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from speechbrain_dfkd.models.complex_convolution import (
+from speechbrain_dfkd.models.complex_layers import (
     MIN_WEIGHTS_FOR_THREE_PRODUCTS,
     ComplexConv2d,
+    ComplexLinear,
+    ComplexLSTM,
 )
-from speechbrain_dfkd.models.recurrence import ComplexLinear, ComplexLSTM
 
 NARROW, WIDE = (4, 3), (32, 34)
 

@@ -7,7 +7,7 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 from speechbrain_dfkd.models import DCCRN, Enhanced
-from speechbrain_dfkd.models.spectral_masks import MASKS
+from speechbrain_dfkd.models.dccrn import MASKS
 
 SIZES = Path(__file__).parents[3] / "hparams/models"
 

@@ -8,7 +8,7 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 from speechbrain_dfkd.evaluation.complexity import macs_per_second
-from speechbrain_dfkd.models import DPTNet, Enhanced, dual_path
+from speechbrain_dfkd.models import DPTNet, Enhanced, dptnet
 
 HPARAMS = Path(__file__).parents[3] / "hparams/models"
 TINY = {"n_filters": 8, "chunk_size": 10, "blocks": 2, "heads": 2}
@@ -71,7 +71,7 @@ def test_end_of_an_odd_length_is_enhanced_too():
 def test_groups_of_sequences_change_nothing(monkeypatch):
     model, noisy = tiny(), torch.randn(2, 2001)
     grouped = model(noisy).wav
-    monkeypatch.setattr(dual_path, "SEQUENCES_AT_ONCE", 7)
+    monkeypatch.setattr(dptnet, "SEQUENCES_AT_ONCE", 7)
     torch.testing.assert_close(model(noisy).wav, grouped)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechbrain_dfkd.models.dual_path import (
+from speechbrain_dfkd.models.dptnet import (
     DualPathBlock,
     ImprovedTransformer,
     SequenceNorm,

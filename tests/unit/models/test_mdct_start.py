@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechbrain_dfkd.models import ConvTasNet, DPTNet
-from speechbrain_dfkd.models.mdct_start import mdct_filters
+from speechbrain_dfkd.models.filterbank import mdct_filters
 
 CONV_TASNET = {"bottleneck_channels": 4, "hidden_channels": 6}
 CONV_TASNET |= {"skip_channels": 5, "blocks": 2, "repeats": 1}

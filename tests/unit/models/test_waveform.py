@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechbrain_dfkd.models.waveform import check_waveform
+from speechbrain_dfkd.models.base import check_waveform
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,294 @@
+"""Synthetic speech: espeak's voices, and who says what."""
+
+import ctypes
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from speechbrain_dfkd.demo_corpus.noise import RATE
+from speechbrain_dfkd.demo_corpus.sentences import shuffled_sentences
+from speechbrain_dfkd.errors import UserError
+
+NATIVE_RATE = 22050
+
+# The values of espeak-ng/speak_lib.h that are used here.
+_SYNCHRONOUS = 2
+_DONT_EXIT = 0x8000
+_RATE, _VOLUME, _PITCH = 1, 2, 3
+_UTF8 = 1
+# Of 200. Some voices clip at the default of 100.
+_SAFE_VOLUME = 40
+
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p
+)
+
+
+class ESpeak:
+    """One talker: an eSpeak NG engine of its own, with one voice.
+
+    Its output is a function of the voice, the seed and everything that it said
+    before, on one machine type and library version.
+
+    Arguments
+    ---------
+    voice : str
+        An eSpeak NG voice, with its variant: "en-us+f3".
+    seed : int
+        Seeds the noise in fricatives and breath.
+
+    Raises
+    ------
+    UserError
+        If the library is missing, cannot start, or lacks the voice.
+    """
+
+    def __init__(self, voice: str, seed: int):
+        self._chunks = []
+        # ctypes keeps no reference to a callback: it must live on the object.
+        self._callback = _CALLBACK(self._collect)
+        self._library = _start_library()
+        self._library.espeak_SetSynthCallback(self._callback)
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+        if self._library.espeak_SetVoiceByName(voice.encode()):
+            raise UserError(
+                f"voice must be known to eSpeak NG, got {voice!r}; "
+                "pip install --upgrade espeakng-loader"
+            )
+
+    def say(
+        self, text: str, words_per_minute: int = 160, pitch: int = 50
+    ) -> np.ndarray:
+        """Speak ``text``.
+
+        Arguments
+        ---------
+        text : str
+            One sentence.
+        words_per_minute : int
+            80 to 450.
+        pitch : int
+            0 to 99; 50 is the voice's own.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 [samples] in (-1, 1) at ``NATIVE_RATE``.
+
+        Raises
+        ------
+        UserError
+            If no sound comes back.
+        """
+        settings = (_RATE, words_per_minute), (_VOLUME, _SAFE_VOLUME)
+        for parameter, value in (*settings, (_PITCH, pitch)):
+            self._library.espeak_SetParameter(parameter, int(value), 0)
+        self._chunks.clear()
+        data = text.encode()
+        self._library.espeak_Synth(
+            data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None
+        )
+        self._library.espeak_Synchronize()
+        wav = np.frombuffer(b"".join(self._chunks), np.int16)
+        if not wav.any():
+            raise UserError(
+                f"eSpeak NG must give sound, got none for {text!r}; "
+                "pip install --force-reinstall espeakng-loader"
+            )
+        return wav.astype(np.float32) / 32768
+
+    def close(self):
+        """Free the voice data."""
+        self._library.espeak_Terminate()
+
+    def _collect(self, samples, count, events):
+        if samples and count > 0:
+            self._chunks.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+
+def _start_library():
+    loader = _loader()
+    library = _load_copy(loader.get_library_path())
+    data = str(loader.get_data_path())
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
+    if rate != NATIVE_RATE:
+        raise UserError(
+            f"eSpeak NG must start at {NATIVE_RATE} Hz, got {rate} with its "
+            f"data in {data}; pip install --force-reinstall espeakng-loader, "
+            "in a folder with a path of less than 140 characters"
+        )
+    return library
+
+
+def _loader():
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise UserError(
+            "the demo corpus needs the package espeakng-loader, which is not "
+            'installed; run: pip install -e ".[demo]"'
+        ) from error
+    return espeakng_loader
+
+
+def _load_copy(path):
+    try:
+        # A loaded library can be unlinked, except on Windows: leave it there.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            return ctypes.CDLL(str(shutil.copy(path, folder)))
+    except OSError as error:
+        raise UserError(
+            "eSpeak NG must load from the folder for temporary files, got: "
+            f"{error}; set TMPDIR to a folder that has room and from which "
+            "libraries may be loaded"
+        ) from error
+
+
+_AUDIBLE = 0.003
+_PAUSE_SECONDS = (0.05, 0.2)
+
+
+class Voice(NamedTuple):
+    """An eSpeak NG voice with its habitual pitch and rate."""
+
+    name: str
+    pitch: int
+    words_per_minute: int
+
+
+# The speaker ids of VoiceBank, so that a recipe's selection by id works.
+TRAIN_SPEAKERS = {
+    "p226": Voice("en-us+m3", 50, 165),
+    "p287": Voice("fr+f2", 52, 165),
+    "p227": Voice("en-gb-x-rp+m1", 45, 170),
+    "p228": Voice("en-us+f3", 50, 175),
+    "p230": Voice("de+f1", 48, 175),
+    "p231": Voice("es+f4", 55, 180),
+    "p233": Voice("it+f5", 50, 185),
+    "p236": Voice("en-gb-scotland+Annie", 45, 165),
+    "p239": Voice("en-us+aunty", 55, 160),
+    "p243": Voice("de+m2", 40, 180),
+    "p244": Voice("fr-be+Alicia", 45, 175),
+    "p250": Voice("en-029+Andrea", 40, 150),
+    "p254": Voice("es-419+m4", 50, 185),
+    "p256": Voice("it+Alex", 50, 190),
+    "p258": Voice("fr+Nguyen", 45, 165),
+    "p259": Voice("en-gb-x-rp+m8", 60, 170),
+    "p267": Voice("de+grandma", 50, 165),
+    "p268": Voice("en-us+shelby", 55, 175),
+    "p269": Voice("es+steph", 60, 180),
+    "p270": Voice("it+Gene", 35, 180),
+    "p273": Voice("en-us-nyc+ed", 60, 170),
+    "p274": Voice("fr-ch+quincy", 60, 160),
+    "p276": Voice("de+anika", 45, 160),
+    "p277": Voice("en-us+zac", 30, 165),
+    "p278": Voice("en-gb-scotland+m7", 60, 170),
+    "p279": Voice("es+paul", 70, 185),
+    "p282": Voice("it+linda", 40, 180),
+    "p286": Voice("de+Lee", 65, 180),
+}
+TEST_SPEAKERS = {
+    "p232": Voice("en-us+travis", 60, 165),
+    "p257": Voice("de+belinda", 40, 175),
+}
+TRAIN_BACKGROUND = (
+    Voice("en-us+Andy", 55, 170),
+    Voice("fr+m5", 50, 165),
+    Voice("es+grandpa", 60, 180),
+    Voice("de+steph2", 50, 170),
+    Voice("it+norbert", 45, 180),
+    Voice("en-gb-x-rp+Diogo", 60, 160),
+)
+TEST_BACKGROUND = (
+    Voice("en-us+pablo", 55, 165),
+    Voice("fr+michel", 50, 165),
+    Voice("es+m6", 40, 185),
+    Voice("it+sandro", 60, 180),
+)
+
+
+def named_rng(seed: int, name: str) -> np.random.Generator:
+    """Return a random generator of its own for ``name``."""
+    return np.random.default_rng([seed, *name.encode()])
+
+
+class Talker:
+    """A voice that says one utterance after another, with small changes.
+
+    Arguments
+    ---------
+    voice : Voice
+        Who speaks.
+    split : str
+        "train" or "test": whose sentences are spoken.
+    seed : int
+        What the talker says is a function of voice, split and seed.
+    """
+
+    def __init__(self, voice: Voice, split: str, seed: int):
+        self._voice = voice
+        self._rng = named_rng(seed, f"{split} {voice.name}")
+        language = voice.name.split("+")[0].split("-")[0]
+        self._texts = shuffled_sentences(language, split, self._rng)
+        self._engine = ESpeak(voice.name, int(self._rng.integers(2**31)))
+
+    def utterance(self, min_seconds: float, max_seconds: float) -> np.ndarray:
+        """Speak sentences until there are ``min_seconds`` of sound.
+
+        Arguments
+        ---------
+        min_seconds, max_seconds : float
+            What is longer than the latter is cut there, and faded out.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 [samples] at 16 kHz.
+        """
+        wav = self._pause()
+        while len(wav) < min_seconds * RATE:
+            wav = np.r_[wav, self._sentence(), self._pause()]
+        return _cut(wav, round(max_seconds * RATE))
+
+    def close(self):
+        """Stop the engine."""
+        self._engine.close()
+
+    def _sentence(self):
+        _, pitch, words_per_minute = self._voice
+        wav = self._engine.say(
+            next(self._texts),
+            round(words_per_minute * self._rng.uniform(0.95, 1.25)),
+            pitch + self._rng.integers(-4, 5),
+        )
+        spoken = np.flatnonzero(np.abs(wav) > _AUDIBLE)
+        wav = wav[spoken[0] : spoken[-1] + 1]
+        return resample_poly(wav, RATE // 50, NATIVE_RATE // 50)
+
+    def _pause(self):
+        seconds = self._rng.uniform(*_PAUSE_SECONDS)
+        return np.zeros(round(seconds * RATE), np.float32)
+
+
+def background(
+    voices: tuple[Voice, ...], split: str, seed: int
+) -> Iterator[np.ndarray]:
+    """Yield ten to twelve seconds of each of the background ``voices``."""
+    for voice in voices:
+        talker = Talker(voice, split, seed)
+        yield talker.utterance(10, 12)
+        talker.close()
+
+
+def _cut(wav, length):
+    if len(wav) <= length:
+        return wav
+    fade = np.linspace(1, 0, RATE // 100, dtype=np.float32)
+    wav = wav[:length].copy()
+    wav[-len(fade) :] *= fade
+    return wav

@@ -1,0 +1,1 @@
+"""Trained networks that teach, and where they come from."""

@@ -1,0 +1,1 @@
+"""Brains, and what they need to train and to resume."""

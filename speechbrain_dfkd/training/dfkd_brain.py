@@ -1,0 +1,279 @@
+"""Trains a student to follow a teacher."""
+
+import speechbrain as sb
+import torch
+from speechbrain.utils.distributed import main_process_only
+from torch.utils.data import Dataset
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.teacher.frozen import (
+    CachedTeacher,
+    FrozenTeacher,
+    fingerprint,
+)
+from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
+from speechbrain_dfkd.training.kd_weight import (
+    KDSchedule,
+    measure_weight,
+    training_progress,
+)
+from speechbrain_dfkd.training.student_start import (
+    fixed_batches,
+    level_of_speech,
+    teacher_scale,
+)
+
+
+class DFKDBrain(EnhancementBrain):
+    """Trains ``modules["student"]`` on L = L_SE + kd_weight * L_KD.
+
+    L_SE is the supervised loss to the clean waveform and L_KD what
+    ``modules["kd_loss"]`` makes of the outputs of student and teacher; with
+    ``DFKDLoss`` this is Dynamic Frequency-Adaptive Knowledge Distillation
+    (arXiv 2502.04711). The sum and its weight are [inferred]. The teacher
+    runs in training only, in evaluation mode and without gradient. It is in
+    no optimizer and no checkpoint; a checkpoint holds its fingerprint and what
+    its output is multiplied by, and training does not resume with another.
+
+    Arguments
+    ---------
+    modules, opt_class, hparams, run_opts, checkpointer
+        As for ``EnhancementBrain``; ``hparams`` also gives ``kd_weight``,
+        ``kd_ramp`` and ``kd_stop`` (see ``KDSchedule``), ``scale_teacher``,
+        and ``kd_gradient_ratio``, with which the weight is measured on
+        ``kd_gradient_batches`` batches of ``batch_size``. A weight that
+        varies or was measured is logged, as the mean over an epoch.
+        ``modules["kd_loss"]`` is a ``KDLoss``.
+    teacher : FrozenTeacher or CachedTeacher, optional
+        Not run where the weight is 0 or the objective needs none. None:
+        the student is trained alone, unless the objective needs no teacher.
+
+    Attributes
+    ----------
+    schedule : KDSchedule
+        Gives the weight of each step.
+    """
+
+    trained = "student"
+
+    def __init__(
+        self,
+        modules=None,
+        opt_class=None,
+        hparams=None,
+        run_opts=None,
+        checkpointer=None,
+        teacher: FrozenTeacher | CachedTeacher | None = None,
+    ):
+        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        # An attribute, not one of self.modules: those are given to the
+        # optimizer, put in training mode and wrapped for several devices.
+        self.teacher = teacher.to(self.device) if teacher else None
+        # Read now: a module wrapped for several devices hides them.
+        objective = self.modules.kd_loss
+        self.student_features = objective.student_features
+        self.teacher_features = objective.teacher_features
+        # A teacher can also be there for the student's first weights alone.
+        weighs = self.hparams.kd_weight > 0
+        self.follows = (
+            weighs and teacher is not None and objective.needs_teacher
+        )
+        self.distils = self.follows or (weighs and not objective.needs_teacher)
+        self._set_schedule(checkpointer)
+        if checkpointer is not None:
+            checkpointer.add_recoverable(
+                "teacher_fingerprint",
+                fingerprint(teacher.model) if teacher else "none",
+                custom_save_hook=_save_fingerprint,
+                custom_load_hook=_check_fingerprint,
+            )
+        if checkpointer is not None and self.follows:
+            checkpointer.add_recoverable(
+                "teacher_scale",
+                self.teacher,
+                custom_save_hook=_save_scale,
+                custom_load_hook=_load_scale,
+            )
+
+    def _set_schedule(self, checkpointer):
+        """Set how the weight changes, and whether it is to be measured."""
+        self.schedule = KDSchedule(
+            self.hparams.kd_weight, self.hparams.kd_ramp, self.hparams.kd_stop
+        )
+        # A kd_weight of 0 is no distillation, whatever the ratio.
+        has_ratio = self.hparams.kd_gradient_ratio is not None
+        self.measures_weight = self.distils and has_ratio
+        varies = self.distils and not self.schedule.is_constant
+        self.logs_weight = self.measures_weight or varies
+        if checkpointer is not None and self.measures_weight:
+            checkpointer.add_recoverable("kd_schedule", self.schedule)
+
+    def scale_teacher(self, dataset: Dataset):
+        """Bring the teacher's output to sign and level of the clean speech.
+
+        See ``speechbrain_dfkd.training.student_start``; only the waveform is scaled, not
+        features, and with ``init_from_teacher`` the output of a student that
+        has ``scale_output()``. Batches are those of ``align_polarity``.
+        Nothing happens where no teacher is followed, nor where a training goes
+        on: its checkpoint holds the factor. Where ``hparams`` has
+        ``scale_teacher`` False, a line tells of an inverted teacher.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            As for ``align_polarity``, and to be called before it.
+
+        Raises
+        ------
+        UserError
+            Where the output is not finite.
+        """
+        if not self.follows or self._has_begun():
+            return
+        batches = fixed_batches(dataset, self.hparams.batch_size)
+        level = level_of_speech(self._teach, batches)
+        self.teacher.scale = teacher_scale(*level, self.hparams.scale_teacher)
+        # A student that starts from its teacher has the teacher's level.
+        scalable = hasattr(self.network, "scale_output")
+        if self.hparams.init_from_teacher and scalable:
+            self.network.scale_output(self.teacher.scale)
+
+    def _teach(self, batch):
+        """Return the teacher's output, the clean speech and its lengths."""
+        batch = batch.to(self.device)
+        with self.training_ctx:
+            wav = self.teacher.estimate(batch).wav
+        return wav, *batch.clean_sig
+
+    def measure_kd_weight(self, dataset: Dataset):
+        """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
+
+        The batches are as those of ``align_polarity``. Nothing happens without
+        a ratio, nor where there is a checkpoint: it holds the weight that
+        ``fit`` goes on with.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            The training set, its epoch counter at 0. ``hparams`` gives
+            ``batch_size`` and ``kd_gradient_batches``.
+
+        Raises
+        ------
+        UserError
+            Where one of the gradients is 0 or not finite.
+        """
+        if not self.measures_weight or self._has_begun():
+            return
+        self.schedule.weight = measure_weight(
+            self.hparams.kd_gradient_ratio,
+            self._losses,
+            self.modules,
+            self.trained,
+            fixed_batches(
+                dataset,
+                self.hparams.batch_size,
+                self.hparams.kd_gradient_batches,
+            ),
+        )
+
+    def _losses(self, modules, batch):
+        """Return L_SE and L_KD of a batch, apart from each other."""
+        with self.training_ctx:
+            student, teacher = self._follow(modules, batch)
+            clean_wav, lengths = batch.clean_sig
+            loss = self.hparams.supervised_loss(student.wav, clean_wav, lengths)
+            kd_loss, _ = modules.kd_loss(student, teacher, clean_wav, lengths)
+        return loss, kd_loss
+
+    def _fit_train(self, train_set, epoch, enable):
+        # Brain.fit tells this to nobody, and the schedule needs it.
+        self.steps_per_epoch = len(train_set)
+        super()._fit_train(train_set, epoch, enable)
+
+    def kd_weight(self) -> float:
+        """Return the weight of L_KD in this step; at 0 no teacher is run."""
+        if not self.distils:
+            return 0.0
+        if self.schedule.is_constant:
+            return self.schedule.weight
+        # Batches whose gradients are accumulated have one weight.
+        done = self.step - 1
+        done -= done % self.grad_accumulation_factor
+        counter = self.hparams.epoch_counter
+        return self.schedule.weight_at(
+            training_progress(
+                counter.current, done, counter.limit, self.steps_per_epoch
+            )
+        )
+
+    def compute_forward(self, batch, stage):
+        """Return the ``Enhanced`` of the student and, to train, the teacher."""
+        if stage != sb.Stage.TRAIN or self.kd_weight() == 0:
+            return super().compute_forward(batch, stage), None
+        return self._follow(self.modules, batch)
+
+    def _follow(self, modules, batch):
+        noisy_wav = batch.to(self.device).noisy_sig.data
+        teacher = None
+        if self.follows:
+            # First: what it needs is freed before the student's graph grows.
+            teacher = self.teacher.estimate(batch, self.teacher_features)
+        return modules.student(noisy_wav, self.student_features), teacher
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""
+        student, teacher = predictions
+        loss = super().compute_objectives(student, batch, stage)
+        if stage != sb.Stage.TRAIN:
+            return loss
+        weight = self.kd_weight()
+        if self.logs_weight:
+            self.terms.append({"kd_weight": torch.tensor(weight)})
+        if weight == 0:
+            return loss
+        clean_wav, lengths = batch.clean_sig
+        kd_loss, terms = self.modules.kd_loss(
+            student, teacher, clean_wav, lengths
+        )
+        self.terms.append({"l_kd": kd_loss, **terms})
+        return loss + weight * kd_loss
+
+    def _remedy(self, batch):
+        if self.follows and torch.isfinite(batch.noisy_sig.data).all():
+            with torch.no_grad(), self.training_ctx:
+                wav = self.teacher.estimate(batch, self.teacher_features).wav
+            if not torch.isfinite(wav).all():
+                return (
+                    "the teacher's output is not finite there: choose another "
+                    "--teacher_ckpt, or train the teacher anew"
+                )
+        return super()._remedy(batch)
+
+
+@main_process_only
+def _save_fingerprint(own, path):
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(own)
+
+
+def _check_fingerprint(own, path, end_of_epoch):
+    with open(path, encoding="utf-8") as stream:
+        saved = stream.read()
+    if saved != own:
+        raise UserError(
+            f"the teacher must stay the same within a training, got "
+            f"{own[:12]} where {path} was trained with {saved[:12]}; "
+            f"give back that teacher or choose another --output_folder"
+        )
+
+
+@main_process_only
+def _save_scale(teacher, path):
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(repr(teacher.scale))
+
+
+def _load_scale(teacher, path, end_of_epoch):
+    with open(path, encoding="utf-8") as stream:
+        teacher.scale = float(stream.read())

@@ -1,0 +1,282 @@
+"""Supervised training and evaluation of an enhancement network."""
+
+import csv
+import io
+from functools import partial
+from pathlib import Path
+
+import speechbrain as sb
+import torch
+from speechbrain.nnet.schedulers import update_learning_rate
+from speechbrain.utils.distributed import if_main_process
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
+
+from speechbrain_dfkd.data.audio import fits_16_bits, to_16_bits, wav_bytes
+from speechbrain_dfkd.data.mixtures import UnreadableFiles
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
+from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.training.guarded_brain import GuardedBrain
+from speechbrain_dfkd.training.student_start import (
+    align,
+    fixed_batches,
+    mean_correlation,
+    trial_copies,
+)
+from speechbrain_dfkd.training.training_terms import histogram_quantiles
+
+
+class EnhancementBrain(GuardedBrain):
+    """Trains ``modules["model"]`` to turn noisy into clean speech.
+
+    Batches carry ``id``, ``noisy_sig`` and ``clean_sig``. Validation and test
+    sets are enhanced one utterance at a time, because padding changes what a
+    network puts out near it, and scored by PESQ-WB, STOI, SI-SDR and output
+    gain in all CPU cores. The best checkpoint is the one of highest
+    ``best_metric`` on validation.
+
+    Arguments
+    ---------
+    modules, opt_class, hparams, run_opts, checkpointer
+        As for ``GuardedBrain``. Of ``hparams`` it reads ``sample_rate``,
+        ``supervised_loss``, ``lr_annealing``, ``epoch_counter``,
+        ``best_metric``, ``train_logger``, ``output_folder`` and
+        ``save_enhanced``. With that, a test writes its wavs to
+        ``enhanced_folder``. ``align_polarity`` and ``batch_size`` are read by
+        the methods about the polarity.
+
+    Attributes
+    ----------
+    network : nn.Module
+        What is trained, never wrapped for several devices.
+    scores : speechbrain_dfkd.evaluation.scoring.Scores
+        Of the last validation or test, one row an utterance.
+    """
+
+    trained = "model"
+
+    def __init__(
+        self,
+        modules=None,
+        opt_class=None,
+        hparams=None,
+        run_opts=None,
+        checkpointer=None,
+    ):
+        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        self.network = self.modules[self.trained]
+        self.train_stats = {}
+        self.scores = None
+
+    def align_polarity(self, dataset: Dataset):
+        """Negate the network if its first output is the inverse of the speech.
+
+        See ``speechbrain_dfkd.training.student_start``. To be called before ``fit``; the
+        batches are crops that no epoch trains on, and the same in every
+        process. Nothing happens where ``hparams`` has ``align_polarity``
+        False, nor where a training goes on.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            The training set, its epoch counter at 0.
+        """
+        if not self.hparams.align_polarity or self._has_begun():
+            return
+        with trial_copies(self.modules) as copies:
+            value = mean_correlation(
+                partial(self._enhance, copies[self.trained]),
+                fixed_batches(dataset, self.hparams.batch_size),
+            )
+        align(self.network, value, f"the {self.trained}'s first output")
+
+    def correct_polarity(self, dataset: Dataset):
+        """Negate the trained network if it puts out the inverse of the speech.
+
+        Arguments
+        ---------
+        dataset : torch.utils.data.Dataset
+            The validation set, of which fixed utterances are looked at, so
+            that the same weights always end with the same sign.
+        """
+        value = mean_correlation(
+            partial(self._enhance, self.network.eval()),
+            fixed_batches(dataset, batch_size=1, n_batches=16),
+        )
+        wanted = self.hparams.align_polarity
+        align(self.network, value, f"the trained {self.trained}", wanted)
+
+    def _enhance(self, network, batch):
+        """Return a network's output, the clean speech and its lengths."""
+        batch = batch.to(self.device)
+        with self.training_ctx:
+            wav = network(batch.noisy_sig.data).wav
+        return wav, *batch.clean_sig
+
+    def _has_begun(self):
+        """Tell whether there is no start of a training to prepare."""
+        return self.test_only or (
+            self.checkpointer is not None
+            and self.checkpointer.find_checkpoint() is not None
+        )
+
+    def on_fit_batch_start(self, batch, should_step):
+        """Count the recordings that could not be read."""
+        if "unreadable" in vars(batch):
+            self.unreadable.append(batch.unreadable)
+
+    def compute_forward(self, batch, stage):
+        """Return the network's ``Enhanced`` for a batch."""
+        batch = batch.to(self.device)
+        return self.modules[self.trained](batch.noisy_sig.data)
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Return the supervised loss; keep the waveforms to be scored."""
+        clean_wav, lengths = batch.clean_sig
+        loss = self.hparams.supervised_loss(predictions.wav, clean_wav, lengths)
+        if stage == sb.Stage.TRAIN:
+            self.terms.append({"l_se": loss})
+        elif if_main_process():
+            self._keep(batch, predictions.wav)
+        return loss
+
+    def _keep(self, batch, enhanced_wav):
+        clean_wav, lengths = batch.clean_sig
+        samples = (lengths * clean_wav.shape[1]).round().int().tolist()
+        for i, utterance in enumerate(batch.id):
+            pair = torch.stack((clean_wav[i], enhanced_wav[i].float()))
+            pair = pair[:, : samples[i]].cpu().numpy()
+            self._kept.append((utterance, pair[0], pair[1]))
+
+    def on_stage_start(self, stage, epoch=None):
+        """Forget the waveforms and, in a new epoch, the terms of the last."""
+        super().on_stage_start(stage, epoch)
+        self._kept = []
+        if stage == sb.Stage.TRAIN:
+            self._reset_unreadable()
+
+    def _reset_unreadable(self):
+        dataset = getattr(self.hparams, "dataset", {})
+        share = dataset.get("max_unreadable_share", 0.0)
+        self.unreadable = UnreadableFiles(share)
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Score, log, and keep the last and the best checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            self._finish_train(stage_loss, epoch)
+            return
+        stats = {"loss": stage_loss, **self._score(stage)}
+        self._kept = []
+        if stage == sb.Stage.VALID:
+            self._finish_valid(stats, stage_loss, epoch)
+        elif self.hparams.train_logger is not None:
+            epoch = self.hparams.epoch_counter.current
+            self.hparams.train_logger.log_stats(
+                {"epoch loaded": epoch}, test_stats=stats
+            )
+
+    def _finish_train(self, stage_loss, epoch):
+        self.refuse_epoch_without_steps()
+        self.terms.collect()
+        means = self.terms.means()
+        self.train_stats = {
+            "loss": means.pop("loss", stage_loss),
+            **means,
+            **self.terms.events,
+            **self.unreadable.finish(epoch),
+        }
+        for name, counts in self.terms.histograms().items():
+            quantiles = histogram_quantiles(counts, self.hparams.sample_rate)
+            for quantile, value in quantiles.items():
+                self.train_stats[f"{name}_{quantile}"] = value
+            self._write_histogram(name, counts, epoch)
+        # A run killed during validation need not train this epoch again.
+        if self.checkpointer is not None:
+            self._save_intra_epoch_ckpt()
+
+    def _finish_valid(self, stats, stage_loss, epoch):
+        if not self.finite_losses:
+            raise UserError(
+                f"the validation loss must be finite, got NaN or infinity for "
+                f"all utterances after epoch {epoch}: the training diverges; "
+                f"lower --lr, or look at the validation recordings"
+            )
+        lr, next_lr = self.hparams.lr_annealing(
+            [self.optimizer], epoch, stage_loss
+        )
+        update_learning_rate(self.optimizer, next_lr)
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch, "lr": lr}, self.train_stats, stats
+        )
+        if self.checkpointer is not None:
+            metric = self.hparams.best_metric
+            best = stats.get(metric, float("-inf"))
+            self.checkpointer.save_and_keep_only(
+                meta={"epoch": epoch, metric: best}, max_keys=[metric]
+            )
+
+    def _score(self, stage):
+        """Score the kept waveforms; the means of defined scores by name."""
+        if not if_main_process():
+            return {}
+        if stage == sb.Stage.TEST and self.hparams.save_enhanced:
+            self._write_enhanced(Path(self.hparams.enhanced_folder))
+        metrics = TEST_METRICS if stage == sb.Stage.TEST else METRICS
+        self.scores = score(
+            self._kept,
+            self.hparams.sample_rate,
+            metrics,
+            progress=not self.noprogressbar,
+        )
+        means = {name: self.scores.mean(name) for name in metrics}
+        return {name: mean for name, mean in means.items() if mean is not None}
+
+    def _write_enhanced(self, folder):
+        """Write wavs, in float32 those that 16 bits would spoil."""
+        n_float = 0
+        for utterance, _, enhanced in self._kept:
+            fits = fits_16_bits(enhanced)
+            n_float += not fits
+            samples = to_16_bits(enhanced) if fits else enhanced
+            content = wav_bytes(samples, self.hparams.sample_rate)
+            write_atomically(folder / f"{utterance}.wav", content)
+        if n_float:
+            print(
+                f"{folder}: {n_float} of {len(self._kept)} files are float32, "
+                f"as 16 bits would clip them or round them away; other "
+                f"programs may clip them",
+                flush=True,
+            )
+
+    def _write_histogram(self, name, counts, epoch):
+        """Write one row an epoch, one column a bin, headed by its Hz."""
+        if not if_main_process():
+            return
+        path = Path(self.hparams.output_folder, f"{name}.csv")
+        bin_hz = self.hparams.sample_rate / 2 / (len(counts) - 1)
+        header = ["epoch", *(f"{i * bin_hz:g}" for i in range(len(counts)))]
+        rows = {}
+        if path.exists():
+            with path.open(newline="") as stream:
+                rows = {row[0]: row for row in list(csv.reader(stream))[1:]}
+        rows[str(epoch)] = [epoch, *(int(count) for count in counts)]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([header, *rows.values()])
+        write_atomically(path, text.getvalue().encode())
+
+    def _wrap_distributed(self):
+        """Wrap for several processes; batch norms stay local on a CPU.
+
+        SpeechBrain makes them SyncBatchNorm, which no CPU can train.
+        """
+        if not self.distributed_launch or self.distributed_backend != "gloo":
+            super()._wrap_distributed()
+            return
+        for name, module in self.modules.items():
+            if any(weight.requires_grad for weight in module.parameters()):
+                self.modules[name] = DistributedDataParallel(
+                    module, find_unused_parameters=self.find_unused_parameters
+                )

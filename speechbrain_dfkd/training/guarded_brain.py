@@ -1,0 +1,167 @@
+"""A Brain that skips the steps it could not make with finite numbers."""
+
+import math
+
+import speechbrain as sb
+import torch
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.training.training_terms import TrainingTerms
+
+
+class GuardedBrain(sb.Brain):
+    """Leaves out each step of which the loss or a gradient is not finite.
+
+    Such a step changes neither weights nor running statistics nor the terms
+    in the log; it is counted, and no checkpoint is made before the next good
+    one. After more than ``nonfinite_patience`` of them in a row, an option of
+    SpeechBrain, the training ends with a ``UserError``.
+
+    SpeechBrain's own ``skip_nonfinite_grads`` looks at gradients alone: the
+    running statistics keep what a NaN left there, the optimizer steps by its
+    momentum, and the processes of one training may count differently. Here all
+    decide by the gradients, which they share.
+
+    Arguments
+    ---------
+    modules, opt_class, hparams, run_opts, checkpointer
+        As for ``speechbrain.Brain``.
+
+    Attributes
+    ----------
+    terms : TrainingTerms
+        Of the epoch so far: ``loss``, and what subclasses append.
+    skipped_in_row : int
+        Steps since the last that was made.
+    finite_losses : int
+        Batches of this stage so far that had a finite loss.
+    """
+
+    def __init__(
+        self,
+        modules=None,
+        opt_class=None,
+        hparams=None,
+        run_opts=None,
+        checkpointer=None,
+    ):
+        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        self.terms = TrainingTerms()
+        self.skipped_in_row = 0
+        self._suspects = []
+        if checkpointer is not None:
+            checkpointer.add_recoverable("terms", self.terms)
+
+    def fit_batch(self, batch):
+        """Train on a batch, and undo what a loss that is not finite left."""
+        buffers = [buffer.clone() for buffer in self.modules.buffers()]
+        terms, skipped = self.terms.snapshot(), self.skipped_in_row
+        loss = super().fit_batch(batch)
+        if torch.isfinite(loss):
+            self.terms.append({"loss": loss})
+        else:
+            self.terms.restore(terms)
+            self._restore_buffers(buffers)
+        if self.skipped_in_row > skipped:
+            self._note_skipped(batch)
+        if self.skipped_in_row > self.nonfinite_patience:
+            raise self._too_many_skipped()
+        return loss
+
+    @torch.no_grad()
+    def _restore_buffers(self, values):
+        for buffer, value in zip(self.modules.buffers(), values, strict=True):
+            buffer.copy_(value)
+
+    def _note_skipped(self, batch):
+        if sb.utils.distributed.if_main_process():
+            self.terms.count("skipped_steps")
+        found = ", ".join(self._suspects) or "the gradients"
+        epoch = self.hparams.epoch_counter.current
+        self._last_skipped = (
+            f"the last one was step {self.step} of epoch {epoch}, in {found}, "
+            f"with {', '.join(batch.id)}; {self._remedy(batch)}"
+        )
+        self._suspects = []
+
+    def check_loss_isfinite(self, loss):
+        """Let all processes know of a loss that is not finite."""
+        if torch.isfinite(loss):
+            return
+        sums = self.terms.sums.items()
+        self._suspects = [k for k, v in sums if not torch.isfinite(v).all()]
+        # A finite gradient of such a loss would go unnoticed by the others.
+        loss.register_hook(lambda gradient: gradient * math.nan)
+
+    def optimizers_step(self):
+        """Make a step, unless a gradient is not finite."""
+        gradients = [
+            weight.grad
+            for weight in self.modules.parameters()
+            if weight.grad is not None
+        ]
+        finite = torch.nn.utils.get_total_norm(gradients).isfinite()
+        self.skipped_in_row = 0 if finite else self.skipped_in_row + 1
+        # The scaler of fp16 skips such steps itself, and lowers its scale.
+        if finite or self.scaler.is_enabled():
+            super().optimizers_step()
+        else:
+            self.zero_grad(set_to_none=True)
+
+    def _too_many_skipped(self):
+        return UserError(
+            f"losses and gradients must be finite, got NaN or infinity in "
+            f"{self.skipped_in_row} steps in a row: {self._last_skipped}. None "
+            f"of these steps changed the weights; the same command goes on "
+            f"from the last checkpoint"
+        )
+
+    def refuse_epoch_without_steps(self):
+        """Raise a ``UserError`` where all steps of an epoch were skipped.
+
+        Called at its end: a small training has fewer steps than the patience.
+        """
+        steps = self.step // self.grad_accumulation_factor
+        if 0 < steps <= self.skipped_in_row and not self.scaler.is_enabled():
+            raise self._too_many_skipped()
+
+    def _remedy(self, batch):
+        """Return what may help against a loss that is not finite."""
+        signals = (batch.noisy_sig.data, batch.clean_sig.data)
+        if all(torch.isfinite(signal).all() for signal in signals):
+            return "lower --lr, or look at these recordings"
+        return "make these recordings anew: they are not finite"
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        # Accumulated gradients are not saved: wait until they are used. And
+        # weights that may have diverged must not replace good ones.
+        accumulating = self.step % self.grad_accumulation_factor != 0
+        return (
+            not accumulating
+            and self.skipped_in_row == 0
+            and super()._should_save_intra_epoch_ckpt(
+                last_ckpt_time, steps_since_ckpt
+            )
+        )
+
+    def _save_intra_epoch_ckpt(self):
+        self.terms.collect()
+        super()._save_intra_epoch_ckpt()
+
+    def on_stage_start(self, stage, epoch=None):
+        """Begin the averages of an epoch, unless it goes on."""
+        # A step above 0: the epoch goes on from a checkpoint.
+        self.finite_losses = self.step
+        if stage == sb.Stage.TRAIN and self.step == 0:
+            self.terms.reset()
+
+    def update_average(self, loss, avg_loss):
+        """Return the mean of a stage's finite losses, this one included.
+
+        SpeechBrain takes the average so far in place of one that is not
+        finite, and that is 0 before the first.
+        """
+        if not torch.isfinite(loss):
+            return avg_loss
+        self.finite_losses += 1
+        return avg_loss + (float(loss) - avg_loss) / self.finite_losses

@@ -1,0 +1,261 @@
+"""The weight of distillation: its schedule, and one measured by gradients."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import torch
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.distributed import ddp_broadcast, if_main_process
+from torch import Tensor, nn
+
+from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.training.student_start import trial_copies
+
+
+@register_checkpoint_hooks
+class KDSchedule:
+    """A weight that rises linearly at the start and ends before the training.
+
+    With the progress p, the share of a training that is done,
+
+        weight(p) = weight * min(1, p / ramp)  if p < stop, else 0.
+
+    Ramps of a second loss' weight are common where its targets are useless to
+    a network that knows nothing yet: Laine and Aila, Temporal Ensembling, ICLR
+    2017, arXiv 1610.02242, raise theirs as a Gaussian; the line is [ours].
+    Stopping early is the early-stopped distillation of Cho and Hariharan, On
+    the Efficacy of Knowledge Distillation, ICCV 2019, arXiv 1910.01348: a
+    small student that cannot be like its teacher is, late in the training,
+    kept from its own optimum.
+
+    A checkpoint holds the weight, so that one that was measured is kept.
+
+    Arguments
+    ---------
+    weight : float
+        The full weight.
+    ramp : float
+        Share of the training over which it rises from 0, in [0, 1].
+    stop : float
+        Share of the training after which it is 0, in (0, 1].
+
+    Example
+    -------
+    >>> schedule = KDSchedule(weight=2.0, ramp=0.5, stop=0.75)
+    >>> [schedule.weight_at(p) for p in (0.0, 0.25, 0.5, 0.75)]
+    [0.0, 1.0, 2.0, 0.0]
+    """
+
+    def __init__(self, weight: float, ramp: float = 0.0, stop: float = 1.0):
+        self.weight = weight
+        self.ramp = ramp
+        self.stop = stop
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the weight is the same from beginning to end."""
+        return self.ramp == 0 and self.stop == 1
+
+    def weight_at(self, progress: float) -> float:
+        """Return the weight when a share of the training, in [0, 1), is done."""
+        if progress >= self.stop:
+            return 0.0
+        rising = progress < self.ramp
+        return self.weight * progress / self.ramp if rising else self.weight
+
+    @mark_as_saver
+    def _save(self, path):
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(repr(self.weight))
+
+    @mark_as_loader
+    def _load(self, path, end_of_epoch):
+        with open(path, encoding="utf-8") as stream:
+            self.weight = float(stream.read())
+
+
+def training_progress(
+    epoch: int, steps_done: int, n_epochs: int, steps_per_epoch: int
+) -> float:
+    """Return the share of a training that is done, a function of its position.
+
+    So a resume, also within an epoch, goes on as the training would have. One
+    with another ``n_epochs`` follows the new length from there on: what is
+    done is then a smaller or larger share.
+
+    Arguments
+    ---------
+    epoch : int
+        The epoch that is going on, from 1.
+    steps_done : int
+        Its batches before this one.
+    n_epochs : int
+        Of the whole training.
+    steps_per_epoch : int
+        Batches of an epoch, of one process.
+
+    Example
+    -------
+    >>> training_progress(epoch=1, steps_done=0, n_epochs=2, steps_per_epoch=5)
+    0.0
+    >>> training_progress(epoch=2, steps_done=3, n_epochs=2, steps_per_epoch=5)
+    0.8
+    """
+    done = (epoch - 1) * steps_per_epoch + steps_done
+    return done / (n_epochs * steps_per_epoch)
+
+
+# Below this share of the other gradient, one is lost in float32's rounding.
+_RESOLUTION = torch.finfo(torch.float32).eps
+
+
+def gradient_norms(
+    losses: Callable, batches: Iterable, parameters: Sequence[Tensor]
+) -> list[float]:
+    """Return the norm of the mean gradient of each of several losses.
+
+    The gradient is averaged over the batches before its norm is taken: it is
+    what a training follows, while the part that differs from batch to batch,
+    unequal among losses, averages out. ``grad`` attributes are not touched.
+
+    Arguments
+    ---------
+    losses : callable
+        Takes a batch and returns a tuple of scalars.
+    batches : iterable
+        What ``losses`` is called with, at least one.
+    parameters : sequence of Tensor
+        What gradients are taken with respect to, all together.
+
+    Returns
+    -------
+    list of float
+        Euclidean norms in the order of the losses; 0 for one that does not
+        depend on the parameters.
+
+    Example
+    -------
+    >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
+    >>> def losses(x):  # gradients (x, x) and (2, 0)
+    ...     return x * w.sum(), (w[0] + 3) * 2
+    >>> norms = gradient_norms(losses, [4.0, 2.0], [w])
+    >>> [round(norm, 4) for norm in norms]
+    [4.2426, 2.0]
+    """
+    total, count = 0.0, 0
+    for batch in batches:
+        # In a call of its own: a batch's graph is freed before the next one.
+        total = total + _gradients(losses(batch), parameters)
+        count += 1
+    return torch.linalg.vector_norm(total / count, dim=1).tolist()
+
+
+def _gradients(losses, parameters):
+    """Return the gradient of each loss as a row, [losses, weights]."""
+    return torch.stack([_gradient(loss, parameters) for loss in losses])
+
+
+def _gradient(loss, parameters):
+    gradients = [torch.zeros_like(weight) for weight in parameters]
+    if loss.requires_grad:
+        gradients = torch.autograd.grad(
+            loss, parameters, retain_graph=True, materialize_grads=True
+        )
+    return torch.cat([gradient.flatten().float() for gradient in gradients])
+
+
+def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
+    """Return the kd_weight at which gradients have a given ratio of norms.
+
+        kd_weight = ratio * ||grad L_SE|| / ||grad L_KD||,
+
+    so that ||kd_weight * grad L_KD|| is ``ratio`` times ||grad L_SE||, and
+    objectives of different scale meet on equal terms. Balancing losses by the
+    norms of their gradients is the idea of GradNorm (Chen et al., ICML 2018,
+    arXiv 1711.02257), the ratio that of Esser et al., Taming Transformers,
+    CVPR 2021, arXiv 2012.09841, Eq. 7. Both follow the gradients of one layer
+    throughout a training; here [ours] those of all weights are compared once,
+    at the start, and the weight stays a constant that can be reported.
+
+    Arguments
+    ---------
+    ratio : float
+        Above 0.
+    se_norm, kd_norm : float
+        Norms of the gradients of L_SE and of L_KD.
+
+    Raises
+    ------
+    UserError
+        Where there is no such weight, because a norm is 0 or not finite.
+
+    Example
+    -------
+    >>> weight_for_ratio(0.5, se_norm=6.0, kd_norm=2.0)
+    1.5
+    """
+    weight = float("inf")
+    if kd_norm > _RESOLUTION * se_norm:
+        weight = ratio * se_norm / kd_norm
+    if 0 < weight < float("inf"):
+        return weight
+    raise UserError(
+        f"kd_gradient_ratio must be null unless both losses have a gradient "
+        f"at the student's first weights, got {ratio} where ||grad L_SE|| is "
+        f"{se_norm:.3g} and ||grad L_KD|| is {kd_norm:.3g}; pass --kd_weight "
+        f"with a number instead (0: no distillation), or let the student "
+        f"start elsewhere than at its teacher"
+    )
+
+
+def measure_weight(
+    ratio: float,
+    losses: Callable,
+    modules: nn.ModuleDict,
+    trained: str,
+    batches: Iterable,
+) -> float:
+    """Return the kd_weight of a ratio at the weights that networks have now.
+
+    Copies of the modules are run, see ``trial_copies``.
+
+    Arguments
+    ---------
+    ratio : float
+        See ``weight_for_ratio``.
+    losses : callable
+        Takes modules and a batch and returns L_SE and L_KD.
+    modules : nn.ModuleDict
+        What ``losses`` is called with a copy of.
+    trained : str
+        Key of the network whose gradients count.
+    batches : iterable
+        What ``losses`` is called with.
+
+    Returns
+    -------
+    float
+        The same in all processes.
+
+    Raises
+    ------
+    UserError
+        As ``weight_for_ratio``.
+    """
+    with trial_copies(modules) as copies:
+        weights = [w for w in copies[trained].parameters() if w.requires_grad]
+        norms = gradient_norms(partial(losses, copies), batches, weights)
+    # That of the first process, where others round differently.
+    weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
+    if if_main_process():
+        print(
+            f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
+            f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD at "
+            f"the student's first weights",
+            flush=True,
+        )
+    return weight

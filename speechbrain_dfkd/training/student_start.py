@@ -1,0 +1,485 @@
+"""Where a student starts: the teacher's weights, and the right polarity."""
+
+import copy
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import ddp_broadcast, if_main_process
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.losses.kd_loss import sample_mask
+from speechbrain_dfkd.models.channel_axes import ChannelAxes
+from speechbrain_dfkd.teacher.trained_network import non_finite
+
+
+def fixed_batches(
+    dataset: Dataset, batch_size: int, n_batches: int = 8
+) -> Iterator[PaddedBatch]:
+    """Yield the same batches in any run, spread evenly over a data set.
+
+    Manifests are sorted, so that the first items would all be one speaker's;
+    each of these batches spans the whole data set. Nothing random is drawn.
+
+    Arguments
+    ---------
+    dataset : torch.utils.data.Dataset
+        Of a length, its items dicts.
+    batch_size : int
+        The most items in a batch; sizes differ by at most one.
+    n_batches : int
+        The most batches; fewer where the data set is smaller.
+
+    Example
+    -------
+    >>> data = [{"id": name} for name in "abcdefgh"]
+    >>> [batch.id for batch in fixed_batches(data, batch_size=2, n_batches=2)]
+    [['a', 'e'], ['c', 'g']]
+    """
+    size = len(dataset)
+    count = min(size, batch_size * n_batches)
+    chosen = [i * size // count for i in range(count)]
+    n_batches = -(-count // batch_size)
+    for i in range(n_batches):
+        yield PaddedBatch([dataset[j] for j in chosen[i::n_batches]])
+
+
+@contextmanager
+def trial_copies(modules: nn.ModuleDict) -> Iterator[nn.ModuleDict]:
+    """Give copies of networks in training mode to the body of a ``with``.
+
+    So neither running statistics nor anything else of the networks changes;
+    nor does the state of the global random generators.
+
+    Arguments
+    ---------
+    modules : nn.ModuleDict
+        What is copied, with at least one parameter.
+
+    Example
+    -------
+    >>> modules = nn.ModuleDict({"student": nn.BatchNorm1d(1)})
+    >>> with trial_copies(modules) as copies:
+    ...     normed = copies["student"](torch.randn(4, 1))
+    >>> modules["student"].num_batches_tracked.item()
+    0
+    """
+    device = next(modules.parameters()).device
+    devices = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices, device_type=device.type):
+        yield copy.deepcopy(modules).train()
+
+
+def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
+    """Give a student the teacher's channels of largest norm.
+
+    A channel's importance is the L1 norm of all parameters that produce or
+    hold it: rows of the matrices, filters and gates that put it out, their
+    biases, and the gains and shifts of its norm. This is the criterion of Li
+    et al., Pruning Filters for Efficient ConvNets, ICLR 2017, arXiv
+    1608.08710, section 3.1 (who found no clear difference to the L2 norm),
+    summed where layers share channels, as those that add to one residual
+    path do [inferred]. In each group of channels the student gets as many as
+    it has, in the teacher's order; every parameter and buffer is cut on all
+    of its axes. That a student starts from its teacher is also a part of
+    RT-SEMamba, Interspeech 2026, arXiv 2608.12099.
+
+    Nothing is rescaled. So a student does what its teacher does where the
+    channels left out are zero and the norms are each channel's own (DCCRN);
+    norms over channels (Conv-TasNet, DPTNet), and an attention's scale, which
+    is by the size of its heads, change with the number of channels.
+
+    A student with fewer residual blocks gets the teacher's first ones in the
+    same roles (see the network's ``channel_axes``); blocks left out do not
+    count towards the importance.
+
+    Arguments
+    ---------
+    student : nn.Module
+        Receives the weights. It has ``channel_axes()``, which returns a
+        ``speechbrain_dfkd.models.channel_axes.ChannelAxes``.
+    teacher : nn.Module
+        A network of the same class, nowhere smaller; it is left as it is.
+
+    Raises
+    ------
+    UserError
+        Where the student cannot be cut out of the teacher, with all reasons,
+        or the teacher's weights are not finite.
+
+    Example
+    -------
+    >>> from speechbrain_dfkd.models import DCCRN
+    >>> teacher, student = DCCRN((2, 2), 2), DCCRN((1, 2), 1)
+    >>> weight = teacher.mask_net.encoder[0].conv.weight_real
+    >>> weight.data = (
+    ...     torch.tensor([1.0, 2.0]).view(2, 1, 1, 1).expand(2, 1, 5, 2)
+    ... )
+    >>> initialise_from_teacher(student, teacher)
+    >>> student.mask_net.encoder[0].conv.weight_real[0, 0, 0]
+    tensor([2., 2.], grad_fn=<SelectBackward0>)
+    """
+    ours, theirs = _channels_of_both(student, teacher)
+    damaged = non_finite(teacher.state_dict(), teacher)
+    if damaged:
+        raise UserError(
+            f"a teacher that a student starts from must have finite weights, "
+            f"got NaN or infinity in\n{listing(damaged, 5)}\ntrain the "
+            f"teacher anew, or set init_from_teacher to False"
+        )
+    # In this order: what differs first may be why the next ones do.
+    _refuse(_other_settings(ours, theirs))
+    _refuse(_larger_parts(ours, theirs))
+    own, source = ours.tensors(), theirs.tensors()
+    inherited = {role: source[role] for role in own}
+    kept = strongest_channels(inherited, ours.sizes())
+    cut = {role: take(*inherited[role], kept) for role in own}
+    _refuse(_other_shapes(own, cut))
+    with torch.no_grad():
+        for role, (tensor, _) in own.items():
+            tensor.copy_(cut[role])
+
+
+def start_from_teacher(hparams: dict) -> None:
+    """Initialise the student of a dfkd leaf that asks for it.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of the leaf; with ``init_from_teacher`` its networks are used.
+
+    Raises
+    ------
+    UserError
+        As ``initialise_from_teacher`` does.
+    """
+    if hparams["init_from_teacher"]:
+        networks = [hparams[key]["model"] for key in ("student", "teacher")]
+        initialise_from_teacher(*networks)
+
+
+def strongest_channels(tensors: dict, sizes: dict) -> dict[str, Tensor]:
+    """Return which channels of each group have the largest L1 norm.
+
+    Arguments
+    ---------
+    tensors : dict
+        {role: (tensor, WeightAxes)}; buffers among them do not count.
+    sizes : dict
+        {group: how many channels to choose}.
+
+    Returns
+    -------
+    dict
+        {group: indices, ascending}; of equal channels the first are chosen.
+    """
+    importance = defaultdict(float)
+    for tensor, (axes, produced) in tensors.values():
+        if axes and axes[produced] and isinstance(tensor, nn.Parameter):
+            rows = tensor.detach().movedim(produced, 0).abs().double()
+            norms = rows.reshape(len(rows), -1).sum(1)
+            for group, places in _places(axes[produced], norms):
+                importance[group.name] += norms[places].sum(1)
+    order = {
+        name: norms.argsort(descending=True, stable=True)
+        for name, norms in importance.items()
+    }
+    return {
+        name: order[name][:size].sort().values for name, size in sizes.items()
+    }
+
+
+def take(tensor: Tensor, weight_axes, kept: dict[str, Tensor]) -> Tensor:
+    """Return a copy of some channels of a tensor.
+
+    Arguments
+    ---------
+    tensor : Tensor
+        A parameter or buffer.
+    weight_axes : WeightAxes
+        What its axes are.
+    kept : dict
+        {group: indices of the channels to take}.
+
+    Example
+    -------
+    >>> from speechbrain_dfkd.models.channel_axes import WeightAxes, channels
+    >>> axes = WeightAxes((channels("a", 3) * 2,))  # each a in two places
+    >>> take(torch.arange(12), axes, {"a": torch.tensor([0, 2])})
+    tensor([ 0,  1,  4,  5,  6,  7, 10, 11])
+    """
+    tensor = tensor.detach().clone()
+    for axis, groups in enumerate(weight_axes.axes):
+        if groups:
+            moved = tensor.movedim(axis, 0)
+            indices = [
+                places[kept[group.name]].flatten()
+                for group, places in _places(groups, moved)
+            ]
+            tensor = moved[torch.cat(indices)].movedim(0, axis)
+    return tensor
+
+
+def _places(groups, tensor):
+    """Return (group, [channels, places in a row] on axis 0) in order."""
+    sizes = [group.size for group in groups]
+    indices = torch.arange(len(tensor), device=tensor.device)
+    indices = indices.view(sum(sizes), -1).split(sizes)
+    return zip(groups, indices, strict=True)
+
+
+def _channels_of_both(student, teacher) -> tuple[ChannelAxes, ChannelAxes]:
+    names = [type(model).__name__ for model in (student, teacher)]
+    advice = "choose another student, or set init_from_teacher to False"
+    if type(student) is not type(teacher):
+        raise UserError(
+            f"a student that starts from its teacher must be a network of "
+            f"its class, got {names[0]} from {names[1]}; {advice}"
+        )
+    if not hasattr(student, "channel_axes"):
+        raise UserError(
+            f"a student that starts from its teacher must have "
+            f"channel_axes(), got {names[0]} without; {advice}"
+        )
+    return student.channel_axes(), teacher.channel_axes()
+
+
+def _other_settings(ours, theirs):
+    return [
+        f"{name}: {value} in the student, {theirs.settings[name]} in the teacher"
+        for name, value in ours.settings.items()
+        if value != theirs.settings[name]
+    ]
+
+
+def _larger_parts(ours, theirs):
+    surplus = [role for role in ours.layers if role not in theirs.layers]
+    sizes = theirs.sizes()
+    return [f"{role}: only in the student" for role in surplus] + [
+        f"channels of {name}: {size} in the student, {sizes[name]} in the teacher"
+        for name, size in ours.sizes().items()
+        if size > sizes.get(name, size)
+    ]
+
+
+def _other_shapes(own, cut):
+    return [
+        f"shape of {role}: {list(tensor.shape)} in the student, "
+        f"{list(cut[role].shape)} from the teacher"
+        for role, (tensor, _) in own.items()
+        if tensor.shape != cut[role].shape
+    ]
+
+
+def _refuse(problems):
+    if problems:
+        raise UserError(
+            f"a student that starts from its teacher must be a part of it, "
+            f"got\n{listing(problems, 8)}\nchoose a student that is nowhere "
+            f"larger and otherwise has the teacher's settings, e.g. "
+            f"models/dccrn_eighth.yaml from models/dccrn_half.yaml, or set "
+            f"init_from_teacher to False"
+        )
+
+
+# Below this an output holds too little of the speech to tell its level.
+NEGLIGIBLE = 0.1
+
+
+def correlation(wav: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
+    """Return the cosine between waveforms and clean ones, means removed.
+
+    Arguments
+    ---------
+    wav, clean : Tensor
+        Waveforms.
+    lengths : Tensor
+        SpeechBrain's relative lengths, in (0, 1]; what lies beyond them does
+        not matter.
+
+    Returns
+    -------
+    Tensor
+        From -1 to 1; 0 where one of the two is silent.
+
+    Shape
+    -----
+    wav, clean : [B, L]
+    lengths : [B]
+    output : [B]
+
+    Example
+    -------
+    >>> wav = torch.tensor([[1.0, -1.0, 7.0]])
+    >>> clean = torch.tensor([[-2.0, 2.0, 7.0]])
+    >>> correlation(wav, clean, torch.tensor([2 / 3])).round(decimals=4)
+    tensor([-1.], dtype=torch.float64)
+    """
+    wav, clean = (_centred(x, lengths) for x in (wav, clean))
+    return torch.cosine_similarity(wav, clean, dim=1, eps=1e-30)
+
+
+def _centred(wav, lengths):
+    # In float64, whose squares hold any level that float32 has.
+    mask = sample_mask(lengths, wav.shape[1]).cpu()
+    wav = wav.detach().cpu().double().masked_fill(~mask, 0.0)
+    mean = wav.sum(1, keepdim=True) / mask.sum(1, keepdim=True)
+    return (wav - mean).masked_fill(~mask, 0.0)
+
+
+@torch.no_grad()
+def mean_correlation(enhance: Callable, batches: Iterable) -> float:
+    """Return the mean of ``correlation`` over the items of batches.
+
+    Arguments
+    ---------
+    enhance : callable
+        Takes a batch; returns waveforms, the clean ones and their relative
+        lengths.
+    batches : iterable
+        At least one.
+
+    Returns
+    -------
+    float
+        The same in all processes.
+    """
+    values = torch.cat([correlation(*enhance(batch)) for batch in batches])
+    # That of the first process, where others round differently.
+    return ddp_broadcast(values.mean().item())
+
+
+@torch.no_grad()
+def level_of_speech(enhance: Callable, batches: Iterable) -> tuple:
+    """Return how, and how loud, the clean speech is in a network's outputs.
+
+    Both are of all batches at once, <w, c> / (|w| |c|) and <w, c> / <c, c>
+    for outputs w and clean waveforms c with the mean of each item removed.
+
+    Arguments
+    ---------
+    enhance, batches
+        As for ``mean_correlation``.
+
+    Returns
+    -------
+    tuple of float
+        The correlation, from -1 to 1 and 0 for silence, and the gain, of the
+        same sign. The same in all processes.
+
+    Example
+    -------
+    >>> clean = torch.tensor([[1.0, -1.0]])
+    >>> level_of_speech(lambda gain: (gain * clean, clean, torch.ones(1)), [-2])
+    (-1.0, -2.0)
+    """
+    sums = torch.zeros(3, dtype=torch.float64)
+    for batch in batches:
+        wav, clean, lengths = enhance(batch)
+        wav, clean = (_centred(x, lengths) for x in (wav, clean))
+        pairs = ((wav, clean), (wav, wav), (clean, clean))
+        sums += torch.stack([(x * y).sum() for x, y in pairs])
+    both, own, speech = sums.tolist()
+    if own == 0 or speech == 0:
+        return ddp_broadcast((0.0, 0.0))
+    return ddp_broadcast((both / math.sqrt(own * speech), both / speech))
+
+
+def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
+    """Return what a teacher's output is multiplied by, and print it.
+
+    That is 1 / gain, with which the speech in it has the sign and the level of
+    the clean speech.
+
+    Arguments
+    ---------
+    correlation, gain : float
+        What ``level_of_speech`` found.
+    wanted : bool
+        False: the output stays as it is, and a line says so only where it is
+        the negative.
+
+    Raises
+    ------
+    UserError
+        Where the output is not finite.
+
+    Example
+    -------
+    >>> teacher_scale(-0.9, -4.0, wanted=True)
+    teacher: its output has a correlation of -0.9 with the clean speech, which \
+is at +12.04 dB in it; it is multiplied by -0.25
+    -0.25
+    """
+    if not (math.isfinite(correlation) and math.isfinite(gain)):
+        raise UserError(
+            "the teacher's output must be finite, got NaN or infinity for "
+            "recordings of the training set; choose another --teacher_ckpt, "
+            "or train the teacher anew"
+        )
+    scale = 1.0
+    if abs(correlation) < NEGLIGIBLE:
+        done = (
+            "it is left as it is, for it holds hardly any speech to tell its "
+            "sign and level by; is it the right one, and trained?"
+        )
+    elif wanted:
+        scale = 1 / gain
+        done = f"it is multiplied by {scale:.4g}"
+    elif correlation > 0:
+        return scale
+    else:
+        done = (
+            "it is left as it is, for scale_teacher is False, and pulls the "
+            "student to the negative of the speech"
+        )
+    level = f"{20 * math.log10(abs(gain)):+.2f} dB" if gain else "no level"
+    if if_main_process():
+        print(
+            f"teacher: its output has a correlation of {correlation:.3g} with "
+            f"the clean speech, which is at {level} in it; {done}",
+            flush=True,
+        )
+    return scale
+
+
+def align(
+    network: nn.Module, value: float, output: str, wanted: bool = True
+) -> None:
+    """Negate a network whose correlation with the clean speech is below 0.
+
+    Arguments
+    ---------
+    network : nn.Module
+        Has ``negate()``, after which its output is the negative of what it
+        was; one that has none stays as it is, and a line says so.
+    value : float
+        What ``mean_correlation`` found for it.
+    output : str
+        Which output that was, for the line.
+    wanted : bool
+        False: the network stays as it is, and a line says so.
+    """
+    if not value < 0:
+        return
+    done = "negated"
+    if not wanted:
+        done = "left as it is, for align_polarity is False"
+    elif hasattr(network, "negate"):
+        network.negate()
+    else:
+        done = (
+            "left as it is, for lack of a method negate(); if the training "
+            "does badly, give it one, or set supervised_loss to snr_loss"
+        )
+    if if_main_process():
+        print(
+            f"polarity: the correlation of {output} with the clean speech is "
+            f"{value:.3g}; the network was {done}",
+            flush=True,
+        )

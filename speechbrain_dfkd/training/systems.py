@@ -1,0 +1,137 @@
+"""Scores systems on a test or validation set, each once."""
+
+import hashlib
+from pathlib import Path
+
+from torch import nn
+
+from speechbrain_dfkd.data.manifest import read_manifest
+from speechbrain_dfkd.evaluation.complexity import (
+    count_parameters,
+    macs_per_second,
+)
+from speechbrain_dfkd.evaluation.metrics import TEST_METRICS
+from speechbrain_dfkd.evaluation.scoring import Scores
+from speechbrain_dfkd.models.base import Enhanced
+from speechbrain_dfkd.teacher.frozen import fingerprint
+from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
+
+
+class Unprocessed(nn.Module):
+    """The network of the row "noisy": it returns its input."""
+
+    def forward(self, noisy, features=()):
+        """Return ``noisy`` [B, L] as the enhanced waveforms."""
+        return Enhanced(noisy, {})
+
+
+class _TestBrain(EnhancementBrain):
+    """Tests a network that was counted when it was trained."""
+
+    def print_trainable_parameters(self):
+        """Print nothing: the results table names the parameters."""
+
+
+class SystemTester:
+    """Scores systems on one set of whole utterances.
+
+    Scores are kept in files named after what they depend on, so that a run
+    that goes on after a kill does not repeat them.
+
+    Arguments
+    ---------
+    hparams : dict
+        As for ``EnhancementBrain``, with the split's annotation.
+    run_opts : speechbrain.utils.run_opts.RunOptions
+        Device and precision.
+    test_set : speechbrain.dataio.dataset.DynamicItemDataset
+        Whole utterances.
+    split : str
+        "test" or "valid".
+    """
+
+    def __init__(self, hparams: dict, run_opts, test_set, split: str = "test"):
+        # Tests do not belong in the log of a training.
+        self.hparams = {**hparams, "train_logger": None}
+        self.run_opts = run_opts
+        self.test_set = test_set
+        self.split = split
+        manifest = Path(hparams[f"{split}_annotation"])
+        self.test_hash = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        self.test_set_of = {
+            name: entry.get("test_set")
+            for name, entry in read_manifest(manifest).items()
+        }
+
+    def rows(self, system: str, model: nn.Module, folder) -> list:
+        """Return a system's rows of the results table, one a test set.
+
+        Arguments
+        ---------
+        system : str
+            "noisy", "teacher" or "student".
+        model : nn.Module
+            Its network.
+        folder : str or Path
+            Keeps the scores of each utterance, as JSON.
+
+        Returns
+        -------
+        list of dict
+            See ``speechbrain_dfkd.run_folder.write_report``.
+        """
+        scores = self.scores(system, model, folder)
+        size = self._size(model)
+        return [
+            {"system": system, "test_set": name, **part.summary(), **size}
+            for name, part in _parts(scores, self.test_set_of)
+        ]
+
+    def scores(self, system: str, model: nn.Module, folder) -> Scores:
+        """Return a system's scores of each utterance; arguments as ``rows``."""
+        key = f"{fingerprint(model)[:12]}-{self.test_hash[:12]}"
+        if self.run_opts.debug:  # few utterances: no scores of the test set
+            key += "-debug"
+        path = Path(folder, f"{self.split}_scores-{system}-{key}.json")
+        saves = self.hparams["save_enhanced"] and system != "noisy"
+        saves = saves and self.split == "test"
+        kept = Scores.load(path) if path.exists() else None
+        # Of before there was a metric: not all that the results name.
+        if saves or kept is None or kept.undefined.keys() != set(TEST_METRICS):
+            print(f"Testing: {system}", flush=True)
+            kept = self._score(system, model, saves)
+            kept.save(path)
+        return kept
+
+    def _size(self, model) -> dict:
+        if not count_parameters(model):
+            return {}
+        rate = self.hparams["sample_rate"]
+        return {
+            "parameters": count_parameters(model),
+            "gmacs_per_second": macs_per_second(model, rate) / 1e9,
+        }
+
+    def _score(self, system, model, saves) -> Scores:
+        brain = _TestBrain(
+            modules={"model": model},
+            hparams={
+                **self.hparams,
+                "save_enhanced": saves,
+                "enhanced_folder": f"{self.hparams['output_folder']}/{system}",
+            },
+            run_opts=self.run_opts,
+        )
+        brain.evaluate(self.test_set, test_loader_kwargs={"batch_size": 1})
+        return brain.scores
+
+
+def _parts(scores, part_of):
+    """Yield the name and the Scores of each part of the utterances."""
+    for part in dict.fromkeys(map(part_of.get, scores.rows)):
+        rows = {n: r for n, r in scores.rows.items() if part_of[n] == part}
+        undefined = {
+            metric: {n: why for n, why in reasons.items() if n in rows}
+            for metric, reasons in scores.undefined.items()
+        }
+        yield part, Scores(rows, undefined)
