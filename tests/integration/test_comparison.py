@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from recipe_runs import STUDENT_NETWORK, dfkd_options, finish, start
 
-from speechbrain_dfkd.comparison.command import compare
+from speechbrain_dfkd.comparison.comparison import compare
 
 pytestmark = pytest.mark.slow
 
