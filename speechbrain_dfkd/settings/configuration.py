@@ -65,9 +65,27 @@ class Configuration:
     tree: Mapping
     sources: list = field(default_factory=list)
 
+    def __post_init__(self):
+        # Resolving takes half a second, and a run asks ten times.
+        self._resolved = {}
+
     def text(self) -> str:
         """Return the settings as YAML with all references resolved."""
-        stream = _NamedText(dump_tree(self.tree), name=str(self.leaf))
+        return self._resolve()[0]
+
+    def settings(self) -> dict:
+        """Return the resolved settings as plain values, tags as text."""
+        return copy.deepcopy(self._resolve()[1])
+
+    def _resolve(self):
+        unresolved = dump_tree(self.tree)
+        if unresolved not in self._resolved:
+            text = self._text_of(unresolved)
+            self._resolved = {unresolved: (text, plain_settings(text))}
+        return self._resolved[unresolved]
+
+    def _text_of(self, unresolved):
+        stream = _NamedText(unresolved, name=str(self.leaf))
         try:
             text = resolve_references(stream).getvalue()
         except (ValueError, OSError) as error:
@@ -77,10 +95,6 @@ class Configuration:
         tree = parse_tree(text, str(self.leaf))
         expand_home(tree)
         return dump_tree(tree)
-
-    def settings(self) -> dict:
-        """Return the resolved settings as plain values, tags as text."""
-        return plain_settings(self.text())
 
     def build(self) -> dict:
         """Make the objects that the settings describe.

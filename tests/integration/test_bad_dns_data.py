@@ -127,6 +127,7 @@ def test_files_that_vanish_are_counted_and_end_a_run_above_the_threshold(
     train, data, dns_corpus, tmp_path, workers
 ):
     options = {"skip_prep": True, "num_workers": workers}
+    options["number_of_epochs"] = 1
     prepare(train, data)
     spoil_training(data)
     code, stdout, stderr = train(data, **options)
