@@ -14,10 +14,10 @@ from speechbrain_dfkd.losses.response import (
     WaveformResponse,
 )
 from speechbrain_dfkd.losses.selective import SelectivePatches
-from speechbrain_dfkd.losses.si_snr_spectrum import si_snr_spectrum_loss
 from speechbrain_dfkd.losses.supervised import (
     si_snr,
     si_snr_loss,
+    si_snr_spectrum_loss,
     snr,
     snr_loss,
 )
