@@ -473,23 +473,23 @@ def _speech(arguments):
 def _noises(arguments):
     kinds = list(TRAIN.kinds.items())
     length = round(arguments["max_seconds"] * noise.RATE)
-    talkers = _background(TRAIN, arguments)
+    voices = _background(TRAIN, arguments)
     for number in range(arguments["noises"]):
         kind, make = kinds[number % len(kinds)]
         rng = talkers.named_rng(arguments["seed"], f"dns noise {number}")
-        wav = make(length, talkers, rng)[: odd_length(length, rng)]
+        wav = make(length, voices, rng)[: odd_length(length, rng)]
         yield f"noise/{kind}_{number:03d}", _at_level(wav, LEVEL_DB[0])
 
 
 def _tests(arguments):
-    count, talkers = arguments["test_utterances"], _background(TEST, arguments)
+    count, voices = arguments["test_utterances"], _background(TEST, arguments)
     for index, speaker in enumerate(TEST.speakers):
         places = range(index, count, len(TEST.speakers))
         utterances = spoken(TEST, speaker, len(places), arguments)
         for number, wav in zip(places, utterances, strict=True):
             rng = talkers.named_rng(arguments["seed"], f"dns test {number}")
             kind, snr_db = turn(TEST, number)
-            sound = TEST.kinds[kind](len(wav), talkers, rng)
+            sound = TEST.kinds[kind](len(wav), voices, rng)
             level_db = rng.uniform(*LEVEL_DB)
             end = odd_length(len(wav), rng)
             clean, noisy = mix(wav[:end], sound[:end], snr_db, level_db)
