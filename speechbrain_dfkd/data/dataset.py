@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechbrain.dataio import audio_io
+import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import Tensor
+from torch.utils.data import Dataset
 
+from speechbrain_dfkd.data.audio import changed, read_part
 from speechbrain_dfkd.data.manifest import check_manifest, read_manifest
 from speechbrain_dfkd.errors import Faults, UserError, whole_lists_in
 from speechbrain_dfkd.evaluation.metrics import PESQ_MIN_SECONDS
@@ -20,47 +22,21 @@ from speechbrain_dfkd.files import stable_hash
 from speechbrain_dfkd.folder_lock import hold_if_writable
 
 
-def read_wav(path, sample_rate: int, start: int = 0, frames: int = -1):
-    """Read a mono recording, or ``frames`` samples of it from ``start`` on.
+def read_wav(
+    path: str | Path, sample_rate: int, start: int = 0, frames: int = -1
+) -> Tensor:
+    """Read a recording, or ``frames`` samples of it from ``start`` on.
 
-    Arguments
-    ---------
-    path : str
-        The file.
-    sample_rate : int
-        What it must have, in Hz.
-    start, frames : int
-        The part to read, in samples; -1 is up to the end.
+    One that is gone, unreadable, shorter or at another rate is named.
 
-    Returns
-    -------
-    torch.Tensor
-        [frames].
-
-    Raises
-    ------
-    UserError
-        If the file is gone, unreadable, shorter, or at another rate.
+    Shape
+    -----
+    output : [frames]
     """
-    if not Path(path).is_file():
-        raise _changed(path, "exist", "no such file")
-    try:
-        wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
-    except RuntimeError as error:
-        raise _changed(path, "be readable", str(error)) from error
+    wav, rate = read_part(path, start, frames)
     if rate != sample_rate:
-        raise _changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
-    if frames >= 0 and wav.shape[-1] != frames:
-        end = start + frames
-        raise _changed(path, f"have {end} samples or more", "fewer")
-    return wav.squeeze(0)
-
-
-def _changed(path, constraint, found):
-    return UserError(
-        f"{path} must {constraint}, got {found}; run the recipe without "
-        "skip_prep, or restore the file that was there at preparation"
-    )
+        raise changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
+    return torch.from_numpy(wav)
 
 
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
@@ -70,18 +46,13 @@ SIGNALS = {"noisy_sig": "noisy_wav", "clean_sig": "clean_wav"}
 
 
 class WholeSignal:
-    """Reads a recording from beginning to end.
-
-    Arguments
-    ---------
-    sample_rate : int
-        In Hz.
-    """
+    """Reads a recording from beginning to end."""
 
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
 
-    def __call__(self, path, utterance_id, length):
+    def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
+        """Return [frames]."""
         return read_wav(path, self.sample_rate)
 
 
@@ -91,18 +62,6 @@ class RandomCrop:
     The offset is a function of (seed, epoch, utterance id) only: the order of
     the batches, the number of workers and other users of random numbers do
     not change it. An utterance that is shorter than the segment is read whole.
-
-    Arguments
-    ---------
-    segment_seconds : float
-        Length of the segment.
-    sample_rate : int
-        In Hz.
-    seed : int
-        Any; another one gives other segments.
-    epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
-        That of the training. The workers of a DataLoader are started anew
-        each epoch and get a copy with the epoch of that moment.
 
     Example
     -------
@@ -127,33 +86,30 @@ class RandomCrop:
         self.segment = round(segment_seconds * sample_rate)
         self.sample_rate = sample_rate
         self.seed = seed
+        # Workers are started anew each epoch, with a copy of that moment.
         self.epoch_counter = epoch_counter
 
-    def start(self, utterance_id: str, frames: int):
+    def start(self, utterance_id: str, frames: int) -> int:
         """Return the first sample of the segment of ``frames`` samples."""
         key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
         return key % max(frames - self.segment + 1, 1)
 
-    def span(self, utterance_id: str, length: float):
+    def span(self, utterance_id: str, length: float) -> tuple[int, int]:
         """Return first sample and number of samples; ``length`` in seconds."""
         frames = round(length * self.sample_rate)
         start = self.start(utterance_id, frames)
         return start, min(self.segment, frames)
 
-    def __call__(self, path, utterance_id, length):
+    def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
+        """Return [segment], or less of a short utterance."""
         span = self.span(utterance_id, length)
         return read_wav(path, self.sample_rate, *span)
 
 
 class CroppedRecordings(DynamicItemDataset):
-    """Random segments of fixed recordings; items as in ``make_datasets``.
+    """Random segments of a manifest's recordings, by ``crop``.
 
-    Arguments
-    ---------
-    manifest : dict
-        Of the recordings.
-    crop : RandomCrop
-        Cuts them; it can cut other signals of an utterance alike.
+    Items are as in ``make_datasets``; it can cut other signals alike.
     """
 
     def __init__(self, manifest: dict, crop: RandomCrop):
@@ -162,7 +118,7 @@ class CroppedRecordings(DynamicItemDataset):
 
 
 def crop_recordings(
-    train_annotation,
+    train_annotation: str | Path,
     segment_seconds: float,
     sample_rate: int,
     seed: int,
@@ -179,15 +135,15 @@ def crop_recordings(
 
 
 def make_datasets(
-    train_annotation,
-    valid_annotation,
-    test_annotation,
+    train_annotation: str | Path,
+    valid_annotation: str | Path,
+    test_annotation: str | Path,
     segment_seconds: float,
     sample_rate: int,
     seed: int,
     epoch_counter: EpochCounter,
     make_train: Callable = crop_recordings,
-):
+) -> dict[str, Dataset]:
     """Make the three datasets from their manifests.
 
     Items are ``id``, ``noisy_sig`` [frames] and ``clean_sig`` [frames]:
@@ -208,16 +164,6 @@ def make_datasets(
         Every epoch has other segments.
     make_train : callable
         Makes the training set; takes the arguments of ``crop_recordings``.
-
-    Returns
-    -------
-    dict
-        ``"train"``, ``"valid"`` and ``"test"``.
-
-    Raises
-    ------
-    UserError
-        If a manifest cannot be used or the segment does not fit the data.
     """
     whole = WholeSignal(sample_rate)
     return {
@@ -254,16 +200,11 @@ REFUSED = "refused_files.txt"
 
 
 def prepare_splits(hparams: dict) -> None:
-    """Make the manifests, and the demo corpus where there is no other.
+    """Make a leaf's manifests, and the demo corpus where there is no other.
 
-    A list of files that is too long for an error goes to ``prepared_folder``.
-    Of several commands that share a ``prepared_folder`` one does so; the others
-    wait and find it done.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a leaf; with ``skip_prep`` its manifests are checked.
+    With ``skip_prep`` its manifests are checked. A list of files that is too
+    long for an error goes to ``prepared_folder``. Of several commands that
+    share this folder one does so; the others wait and find it done.
     """
     with hold_if_writable(hparams["prepared_folder"]):
         run_on_main(_prepare, args=[hparams])
@@ -286,32 +227,16 @@ def _prepare(hparams):
 def _check_manifests(hparams):
     faults = Faults()
     for split in ("train", "valid", "test"):
-        # Where a training tolerates files that are gone, it replaces them.
-        tolerates = "max_unreadable_share" in hparams["dataset"]
-        if split != "train" or not tolerates:
-            with faults.kept():
-                path = hparams[f"{split}_annotation"]
-                check_manifest(path, hparams["sample_rate"])
+        with faults.kept():
+            path = hparams[f"{split}_annotation"]
+            check_manifest(path, hparams["sample_rate"])
     faults.raise_if_any()
 
 
-def open_splits(hparams: dict) -> dict:
-    """Return the data sets of a leaf's manifests.
+def open_splits(hparams: dict) -> dict[str, Dataset]:
+    """Return the data sets of a leaf's manifests, as ``make_datasets`` does.
 
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a leaf.
-
-    Returns
-    -------
-    dict
-        ``"train"``, ``"valid"`` and ``"test"``; see ``make_datasets``.
-
-    Raises
-    ------
-    UserError
-        If validation could choose no epoch; and what ``make_datasets`` raises.
+    Those by whose validation no epoch could be chosen are refused.
     """
     datasets = make_datasets(
         hparams["train_annotation"],
@@ -364,18 +289,6 @@ def require_shared_memory(hparams: dict, datasets: dict) -> None:
 
     Workers hand on their batches in it. Where it is full, they end without a
     word to the training, which waits; containers often have 64 MB.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a leaf: ``batch_size`` and ``num_workers``.
-    datasets : dict
-        ``"train"`` and ``"valid"``, as ``open_splits`` returns them.
-
-    Raises
-    ------
-    UserError
-        With what is needed and what is free.
     """
     workers = hparams["num_workers"]
     if not workers or not SHARED_MEMORY.is_dir():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_dfkd.data.plain_folders import hold_out_speakers
+from speechbrain_dfkd.data.hold_out import hold_out_speakers
 from speechbrain_dfkd.errors import UserError
 
 SPEAKERS = [f"s{i}" for i in range(12)]
