@@ -29,22 +29,11 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class ESpeak:
-    """One talker: an eSpeak NG engine of its own, with one voice.
+    """An eSpeak NG engine with one voice, such as "en-us+f3".
 
-    Its output is a function of the voice, the seed and everything that it said
-    before, on one machine type and library version.
-
-    Arguments
-    ---------
-    voice : str
-        An eSpeak NG voice, with its variant: "en-us+f3".
-    seed : int
-        Seeds the noise in fricatives and breath.
-
-    Raises
-    ------
-    UserError
-        If the library is missing, cannot start, or lacks the voice.
+    Its output is a function of the voice, the seed (of the noise in fricatives
+    and breath) and all that it said before, on one type of machine and version
+    of the library.
     """
 
     def __init__(self, voice: str, seed: int):
@@ -63,29 +52,13 @@ class ESpeak:
     def say(
         self, text: str, words_per_minute: int = 160, pitch: int = 50
     ) -> np.ndarray:
-        """Speak ``text``.
-
-        Arguments
-        ---------
-        text : str
-            One sentence.
-        words_per_minute : int
-            80 to 450.
-        pitch : int
-            0 to 99; 50 is the voice's own.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 [samples] in (-1, 1) at ``NATIVE_RATE``.
-
-        Raises
-        ------
-        UserError
-            If no sound comes back.
-        """
-        settings = (_RATE, words_per_minute), (_VOLUME, _SAFE_VOLUME)
-        for parameter, value in (*settings, (_PITCH, pitch)):
+        """Return [samples] at ``NATIVE_RATE``; pitch 50 is the voice's own."""
+        settings = {
+            _RATE: words_per_minute,
+            _VOLUME: _SAFE_VOLUME,
+            _PITCH: pitch,
+        }
+        for parameter, value in settings.items():
             self._library.espeak_SetParameter(parameter, int(value), 0)
         self._chunks.clear()
         data = text.encode()
@@ -101,7 +74,7 @@ class ESpeak:
             )
         return wav.astype(np.float32) / 32768
 
-    def close(self):
+    def close(self) -> None:
         """Free the voice data."""
         self._library.espeak_Terminate()
 
@@ -112,8 +85,25 @@ class ESpeak:
 
 
 def _start_library():
-    loader = _loader()
-    library = _load_copy(loader.get_library_path())
+    try:
+        import espeakng_loader as loader
+    except ImportError as error:
+        raise UserError(
+            "the demo corpus needs the package espeakng-loader, which is not "
+            'installed; run: pip install -e ".[demo]"'
+        ) from error
+    try:
+        # A library has one voice at a time, so that each talker loads a copy.
+        # It can be unlinked then, except on Windows: leave it there.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            copy = shutil.copy(loader.get_library_path(), folder)
+            library = ctypes.CDLL(str(copy))
+    except OSError as error:
+        raise UserError(
+            "eSpeak NG must load from the folder for temporary files, got: "
+            f"{error}; set TMPDIR to a folder that has room and from which "
+            "libraries may be loaded"
+        ) from error
     data = str(loader.get_data_path())
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
     if rate != NATIVE_RATE:
@@ -123,30 +113,6 @@ def _start_library():
             "in a folder with a path of less than 140 characters"
         )
     return library
-
-
-def _loader():
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise UserError(
-            "the demo corpus needs the package espeakng-loader, which is not "
-            'installed; run: pip install -e ".[demo]"'
-        ) from error
-    return espeakng_loader
-
-
-def _load_copy(path):
-    try:
-        # A loaded library can be unlinked, except on Windows: leave it there.
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            return ctypes.CDLL(str(shutil.copy(path, folder)))
-    except OSError as error:
-        raise UserError(
-            "eSpeak NG must load from the folder for temporary files, got: "
-            f"{error}; set TMPDIR to a folder that has room and from which "
-            "libraries may be loaded"
-        ) from error
 
 
 _AUDIBLE = 0.003
@@ -220,14 +186,7 @@ def named_rng(seed: int, name: str) -> np.random.Generator:
 class Talker:
     """A voice that says one utterance after another, with small changes.
 
-    Arguments
-    ---------
-    voice : Voice
-        Who speaks.
-    split : str
-        "train" or "test": whose sentences are spoken.
-    seed : int
-        What the talker says is a function of voice, split and seed.
+    What it says is a function of voice, split ("train" or "test") and seed.
     """
 
     def __init__(self, voice: Voice, split: str, seed: int):
@@ -240,22 +199,24 @@ class Talker:
     def utterance(self, min_seconds: float, max_seconds: float) -> np.ndarray:
         """Speak sentences until there are ``min_seconds`` of sound.
 
-        Arguments
-        ---------
-        min_seconds, max_seconds : float
-            What is longer than the latter is cut there, and faded out.
+        What is longer than ``max_seconds`` is cut there, and faded out.
 
-        Returns
-        -------
-        numpy.ndarray
-            float32 [samples] at 16 kHz.
+        Shape
+        -----
+        output : [L], float32 at 16 kHz
         """
         wav = self._pause()
         while len(wav) < min_seconds * RATE:
             wav = np.r_[wav, self._sentence(), self._pause()]
-        return _cut(wav, round(max_seconds * RATE))
+        length = round(max_seconds * RATE)
+        if len(wav) <= length:
+            return wav
+        fade = np.linspace(1, 0, RATE // 100, dtype=np.float32)
+        wav = wav[:length].copy()
+        wav[-len(fade) :] *= fade
+        return wav
 
-    def close(self):
+    def close(self) -> None:
         """Stop the engine."""
         self._engine.close()
 
@@ -283,12 +244,3 @@ def background(
         talker = Talker(voice, split, seed)
         yield talker.utterance(10, 12)
         talker.close()
-
-
-def _cut(wav, length):
-    if len(wav) <= length:
-        return wav
-    fade = np.linspace(1, 0, RATE // 100, dtype=np.float32)
-    wav = wav[:length].copy()
-    wav[-len(fade) :] *= fade
-    return wav
