@@ -311,19 +311,9 @@ def to_16_bits(samples: np.ndarray) -> np.ndarray:
 class Scan:
     """Checks the recordings of a corpus and resamples those that need it.
 
-    What was found is kept in ``cache``, so that a scan which was interrupted
-    goes on where it stopped, and a later one reads only what is new.
-
-    Arguments
-    ---------
-    root : Path
-        The corpus.
-    cache : Path
-        Holds the resampled copies, under the names of their sources.
-    sample_rate : int
-        In Hz. Recordings at this rate are used in place.
-    n_jobs : int, optional
-        Worker processes; by default one for each processor.
+    ``cache`` gets copies at ``sample_rate`` of those at another one, and what
+    was found: a scan that was interrupted goes on where it stopped, and a
+    later one reads only what is new.
     """
 
     root: Path
@@ -331,7 +321,7 @@ class Scan:
     sample_rate: int
     n_jobs: int | None = None
 
-    def find(self, paths: Iterable[Path], mono: bool = True) -> list:
+    def find(self, paths: list[Path], mono: bool = True) -> list:
         """Return the ``WavFile`` or ``BadAudio`` of each recording itself.
 
         Where it need not be ``mono`` it is used as it is: no copy is made.
@@ -359,13 +349,13 @@ class Scan:
                     stream.flush()
         return [found[path] for path in paths]
 
-    def recordings(self, paths: Iterable[Path]) -> list[WavFile]:
+    def recordings(self, paths: list[Path]) -> list[WavFile]:
         """Return what to train on of each path; raise for all bad ones."""
         found = self.find(paths)
         raise_if_bad(found)
         return [self.used(wav) for wav in found]
 
-    def responses(self, paths: Iterable[Path]) -> list[WavFile]:
+    def responses(self, paths: list[Path]) -> list[WavFile]:
         """Return impulse responses, at any rate from ``sample_rate`` on."""
         found = self.find(paths, mono=False)
         raise_if_bad(found)

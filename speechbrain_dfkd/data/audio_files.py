@@ -7,34 +7,19 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import soundfile
-
 from speechbrain_dfkd.errors import UserError, listing
 
 logger = logging.getLogger(__name__)
 
-_SUFFIXES_OF = {
-    "WAV": (".wav",),
-    "FLAC": (".flac",),
-    "OGG": (".ogg", ".oga", ".opus"),
-    "MP3": (".mp3",),
-    "AIFF": (".aiff", ".aif", ".aifc"),
-    "AU": (".au", ".snd"),
-    "CAF": (".caf",),
-    "W64": (".w64",),
-    "RF64": (".rf64",),
-    "NIST": (".sph",),
-}
-_AUDIO = sum(_SUFFIXES_OF.values(), ())
-# What the libsndfile of this machine reads.
-SUFFIXES = sum(
-    (_SUFFIXES_OF.get(kind, ()) for kind in soundfile.available_formats()), ()
+# What libsndfile reads, and what it does not.
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"),
+    *(".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".sph"),
 )
 _OTHER_AUDIO = (
     *(".m4a", ".mp4", ".m4b", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp"),
     *(".ape", ".wv", ".tta", ".mpc", ".ac3", ".dsf", ".ra", ".spx", ".mp2"),
     *(".shn", ".g722", ".gsm"),
-    *(suffix for suffix in _AUDIO if suffix not in SUFFIXES),
 )
 _FILEID = re.compile(r"fileid_(\d+)$")
 

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,10 +107,7 @@ class RandomCrop:
 
 
 class CroppedRecordings(DynamicItemDataset):
-    """Random segments of a manifest's recordings, by ``crop``.
-
-    Items are as in ``make_datasets``; it can cut other signals alike.
-    """
+    """Random segments of a manifest's recordings, as ``crop`` takes them."""
 
     def __init__(self, manifest: dict, crop: RandomCrop):
         super().__init__(manifest, _items(crop), OUTPUT_KEYS)
@@ -126,67 +123,20 @@ def crop_recordings(
 ) -> CroppedRecordings:
     """Make a training set of random segments of noisy and clean recordings.
 
-    Arguments, items and errors are those of ``make_datasets``.
-    """
-    train = read_manifest(train_annotation)
-    _check_segment(segment_seconds, train)
-    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
-    return CroppedRecordings(train, crop)
-
-
-def make_datasets(
-    train_annotation: str | Path,
-    valid_annotation: str | Path,
-    test_annotation: str | Path,
-    segment_seconds: float,
-    sample_rate: int,
-    seed: int,
-    epoch_counter: EpochCounter,
-    make_train: Callable = crop_recordings,
-) -> dict[str, Dataset]:
-    """Make the three datasets from their manifests.
-
-    Items are ``id``, ``noisy_sig`` [frames] and ``clean_sig`` [frames]:
-    random segments for training, whole utterances in the order of their ids
-    for validation and test.
-
     Arguments
     ---------
-    train_annotation, valid_annotation, test_annotation : str
-        Manifests, see ``speechbrain_dfkd.data.manifest``.
+    train_annotation : str or Path
+        A manifest of pairs, see ``speechbrain_dfkd.data.manifest``.
     segment_seconds : float
-        Length of a training segment.
+        Length of a segment; that of a shorter recording is its own.
     sample_rate : int
         Of the recordings, in Hz.
     seed : int
         Of the random segments.
     epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
         Every epoch has other segments.
-    make_train : callable
-        Makes the training set; takes the arguments of ``crop_recordings``.
     """
-    whole = WholeSignal(sample_rate)
-    return {
-        "train": make_train(
-            train_annotation, segment_seconds, sample_rate, seed, epoch_counter
-        ),
-        "valid": _dataset(read_manifest(valid_annotation), whole),
-        "test": _dataset(read_manifest(test_annotation), whole),
-    }
-
-
-def _dataset(manifest, reader):
-    return DynamicItemDataset(manifest, _items(reader), OUTPUT_KEYS)
-
-
-def _items(reader):
-    return [
-        {"func": reader, "takes": [path, "id", "length"], "provides": signal}
-        for signal, path in SIGNALS.items()
-    ]
-
-
-def _check_segment(segment_seconds, train):
+    train = read_manifest(train_annotation)
     longest = max(entry["length"] for entry in train.values())
     if not 0 < segment_seconds <= longest:
         raise UserError(
@@ -194,6 +144,15 @@ def _check_segment(segment_seconds, train):
             f"file's {longest:g} s, got {segment_seconds}; choose another "
             "length"
         )
+    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
+    return CroppedRecordings(train, crop)
+
+
+def _items(reader):
+    return [
+        {"func": reader, "takes": [path, "id", "length"], "provides": signal}
+        for signal, path in SIGNALS.items()
+    ]
 
 
 REFUSED = "refused_files.txt"
@@ -214,7 +173,12 @@ def _prepare(hparams):
     folder = Path(hparams["prepared_folder"]).expanduser()
     with whole_lists_in(folder / REFUSED):
         if hparams["skip_prep"]:
-            _check_manifests(hparams)
+            faults = Faults()
+            for split in ("train", "valid", "test"):
+                with faults.kept():
+                    path = hparams[f"{split}_annotation"]
+                    check_manifest(path, hparams["sample_rate"])
+            faults.raise_if_any()
             return
         dataset = hparams["dataset"]
         if dataset["demo_corpus"] is not None:
@@ -224,42 +188,32 @@ def _prepare(hparams):
         dataset["prepare"](**{key: hparams[key] for key in keys})
 
 
-def _check_manifests(hparams):
-    faults = Faults()
-    for split in ("train", "valid", "test"):
-        with faults.kept():
-            path = hparams[f"{split}_annotation"]
-            check_manifest(path, hparams["sample_rate"])
-    faults.raise_if_any()
-
-
 def open_splits(hparams: dict) -> dict[str, Dataset]:
-    """Return the data sets of a leaf's manifests, as ``make_datasets`` does.
+    """Return the data sets "train", "valid" and "test" of a leaf's manifests.
 
-    Those by whose validation no epoch could be chosen are refused.
+    Items are ``id``, ``noisy_sig`` [frames] and ``clean_sig`` [frames]:
+    segments for training, whole utterances in the order of their ids for
+    validation and test.
     """
-    datasets = make_datasets(
-        hparams["train_annotation"],
-        hparams["valid_annotation"],
-        hparams["test_annotation"],
-        segment_seconds=hparams["segment_seconds"],
-        sample_rate=hparams["sample_rate"],
-        seed=hparams["seed"],
-        epoch_counter=hparams["epoch_counter"],
-        make_train=hparams["dataset"]["make_train"],
-    )
-    _refuse_short_validation(hparams, datasets["valid"])
-    return datasets
-
-
-def _refuse_short_validation(hparams, valid):
-    longest = max(entry["length"] for entry in valid.data.values())
+    keys = ["train_annotation", "segment_seconds", "sample_rate", "seed"]
+    make_train = hparams["dataset"]["make_train"]
+    splits = {
+        "train": make_train(
+            **{key: hparams[key] for key in (*keys, "epoch_counter")}
+        )
+    }
+    whole = _items(WholeSignal(hparams["sample_rate"]))
+    for split in ("valid", "test"):
+        manifest = read_manifest(hparams[f"{split}_annotation"])
+        splits[split] = DynamicItemDataset(manifest, whole, OUTPUT_KEYS)
+    longest = max(e["length"] for e in splits["valid"].data.values())
     if hparams["best_metric"] == "pesq_wb" and longest < PESQ_MIN_SECONDS:
         raise UserError(
             f"{hparams['valid_annotation']} must list a recording of at least "
             f"{PESQ_MIN_SECONDS} s, which PESQ needs, got {longest:g} s at most; "
             "hold out longer ones, or pass --best_metric si_sdr"
         )
+    return splits
 
 
 SHARED_MEMORY = Path("/dev/shm")

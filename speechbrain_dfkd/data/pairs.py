@@ -38,13 +38,13 @@ def find_plain(root: Path) -> dict[str, Pair]:
     nothing is split, and nothing where there is no pair of folders.
     """
     within_split = _find(lambda name, side: root / name / side)
-    if "train" in within_split:
-        return within_split
     within_side = _find(lambda name, side: root / side / name)
-    if "train" in within_side:
-        return within_side
+    for found in (within_split, within_side):
+        if "train" in found:
+            return found
     whole = Pair(*(root / side for side in Pair._fields))
-    return {"train": whole} | within_split if _has_pairs(whole) else {}
+    is_there = all(map(has_recordings, whole))
+    return {"train": whole} | within_split if is_there else {}
 
 
 def _find(folder_of):
@@ -52,23 +52,13 @@ def _find(folder_of):
     for split, names in _SPLIT_NAMES.items():
         for name in names:
             folders = Pair(*(folder_of(name, side) for side in Pair._fields))
-            if split not in found and _has_pairs(folders):
+            if split not in found and all(map(has_recordings, folders)):
                 found[split] = folders
     return found
 
 
-def _has_pairs(folders):
-    return all(map(has_recordings, folders))
-
-
-def match_pairs(splits: list) -> list[dict[str, Pair]]:
-    """Join ``{id: path}`` of the noisy and the clean side of every split.
-
-    Example
-    -------
-    >>> match_pairs([({"a": "noisy/a.wav"}, {"a": "clean/a.wav"})])
-    [{'a': Pair(noisy='noisy/a.wav', clean='clean/a.wav')}]
-    """
+def require_twins(splits: list) -> None:
+    """Refuse ``{id: path}`` of a noisy and a clean side with other ids."""
     alone = [
         f"{side[name]} has no {twin} twin"
         for noisy, clean in splits
@@ -85,56 +75,45 @@ def match_pairs(splits: list) -> list[dict[str, Pair]]:
             f"{len(alone)} without a twin:\n{listing(alone)}\n"
             "Unpack the archives again, or remove these files"
         )
-    return _joined(splits)
-
-
-def _joined(splits):
-    return [
-        {
-            name: Pair(noisy[name], clean[name])
-            for name in sorted(noisy.keys() & clean.keys())
-        }
-        for noisy, clean in splits
-    ]
 
 
 def check_pairs(pairs: dict[str, Pair]) -> None:
     """Refuse a split unless its twins match in rate and length."""
     rates = Counter(wav.sample_rate for pair in pairs.values() for wav in pair)
     usual = max(rates, key=rates.get, default=None)
+    other_rates = [
+        f"{wav.path} has {wav.sample_rate} Hz"
+        for pair in pairs.values()
+        for wav in pair
+        if wav.sample_rate != usual
+    ]
+    other_lengths = [
+        f"{name}: noisy {noisy.frames}, clean {clean.frames}"
+        for name, (noisy, clean) in pairs.items()
+        if noisy.frames != clean.frames
+    ]
     faults = Faults()
-    with faults.kept():
-        _refuse(
-            [
-                f"{wav.path} has {wav.sample_rate} Hz"
-                for pair in pairs.values()
-                for wav in pair
-                if wav.sample_rate != usual
-            ],
+    for lines, constraint, remedy in (
+        (
+            other_rates,
             f"one sample rate in a split, here {usual} Hz",
             "Resample these files",
-        )
-    with faults.kept():
-        _refuse(
-            [
-                f"{name}: noisy {pair.noisy.frames}, clean {pair.clean.frames}"
-                for name, pair in pairs.items()
-                if pair.noisy.frames != pair.clean.frames
-            ],
+        ),
+        (
+            other_lengths,
             "noisy and clean files of the same length in samples",
             "Unpack the archives again, or remove both files of these "
             "utterances (mp3 and other lossy encoders add samples: encode "
             "both sides alike, or keep wav or FLAC)",
-        )
+        ),
+    ):
+        if lines:
+            with faults.kept():
+                raise UserError(
+                    f"data_folder must hold {constraint}, got {len(lines)} "
+                    f"that differ:\n{listing(lines)}\n{remedy}"
+                )
     faults.raise_if_any()
-
-
-def _refuse(lines, constraint, remedy):
-    if lines:
-        raise UserError(
-            f"data_folder must hold {constraint}, got {len(lines)} that "
-            f"differ:\n{listing(lines)}\n{remedy}"
-        )
 
 
 def refuse_identical(pairs: dict[str, Pair]) -> None:
@@ -171,17 +150,18 @@ def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:
     Return the pairs of ``WavFile`` to train on by their ids, or raise one
     error for all that is wrong with them.
     """
-    pairs = _joined(splits)
-    paths = [p for split in pairs for pair in split.values() for p in pair]
+    paths = [p for split in splits for side in split for p in side.values()]
     found = dict(zip(paths, scan.find(paths), strict=True))
     scanned = [
-        {name: Pair(*(found[path] for path in pair))
-         for name, pair in split.items()}
-        for split in pairs
-    ]  # fmt: skip
+        {
+            name: Pair(found[noisy[name]], found[clean[name]])
+            for name in sorted(noisy.keys() & clean.keys())
+        }
+        for noisy, clean in splits
+    ]
     faults = Faults()
     with faults.kept():
-        match_pairs(splits)
+        require_twins(splits)
     with faults.kept():
         raise_if_bad(found.values())
     for split in scanned:

@@ -75,15 +75,8 @@ def refuse_prepared_within(
 class Preparation:
     """The marker ``prepared.json`` in a folder of manifests and copies.
 
-    Arguments
-    ---------
-    folder : Path
-        Where the preparation writes.
-    manifests : list of str or Path
-        The JSON files it makes.
-    source : dict
-        JSON-serializable: ``"data_folder"``, ``"files"`` with fingerprints,
-        and all else that the result depends on.
+    It holds ``source``, all that the manifests depend on: ``"data_folder"``,
+    ``"files"`` with fingerprints, and settings.
 
     Example
     -------

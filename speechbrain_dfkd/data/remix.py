@@ -23,7 +23,7 @@ from speechbrain_dfkd.data.mixing import (
     random_filter,
     rms,
 )
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import check_setting
 from speechbrain_dfkd.files import stable_hash
 
 # Below this level, here -80 dB of full scale, a segment holds no noise.
@@ -126,21 +126,11 @@ def remix_recordings(
         Whether each noise gets another spectrum (Valin 2018, arXiv
         1709.08243): more kinds of noise, each of them harder to learn.
     """
-    if not is_range_db(snr_db):
-        raise UserError(
-            f"snr_db must be a range [lowest, highest] in dB, got {snr_db}; "
-            f"give e.g. [-5, 15]"
-        )
-    if not (isinstance(repeats, int) and repeats > 0):
-        raise UserError(
-            f"repeats must be an integer of at least 1, got {repeats}; 1 takes "
-            f"one segment of each utterance in an epoch"
-        )
-    if not isinstance(coloured, bool):
-        raise UserError(
-            f"coloured must be True or False, got {coloured!r}; True gives "
-            f"each noise another spectrum"
-        )
+    is_count = isinstance(repeats, int) and repeats > 0
+    is_bool = isinstance(coloured, bool)
+    check_setting("snr_db", snr_db, is_range_db(snr_db), "[least, most] in dB")
+    check_setting("repeats", repeats, is_count, "an integer above 0")
+    check_setting("coloured", coloured, is_bool, "True or False")
     recordings = crop_recordings(
         train_annotation, segment_seconds, sample_rate, seed, epoch_counter
     ).data

@@ -121,8 +121,7 @@ def make_dns_corpus(
 ) -> None:
     """Make the demo corpus as DNS2020 is laid out, unless it is there already.
 
-    Speech, noises and test are those of ``make_demo_corpus``. Same arguments
-    give the same bytes; the corpus appears under its name only when complete.
+    All else is as in ``make_demo_corpus``.
 
     Arguments
     ---------
@@ -133,14 +132,6 @@ def make_dns_corpus(
         Recordings of each of the 28 training speakers.
     noises : int
         Recordings of noise, of ``max_seconds`` each, their kinds by turns.
-    test_utterances : int
-        Mixtures of the two test speakers with other kinds of noise.
-    min_seconds, max_seconds : float
-        Length of speech, at least 0.5.
-    seed : int
-        Another seed gives other sentences and noises.
-    progress : bool
-        Whether to show a bar.
     """
     arguments = {
         "version": _DNS_VERSION,

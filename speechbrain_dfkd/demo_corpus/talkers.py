@@ -127,54 +127,46 @@ class Voice(NamedTuple):
     words_per_minute: int
 
 
+def _voices(table):
+    """Return {speaker or name: Voice} of rows with name, pitch and rate."""
+    rows = [row.split() for row in table.split(";")]
+    return {row[0]: Voice(row[-3], int(row[-2]), int(row[-1])) for row in rows}
+
+
 # The speaker ids of VoiceBank, so that a recipe's selection by id works.
-TRAIN_SPEAKERS = {
-    "p226": Voice("en-us+m3", 50, 165),
-    "p287": Voice("fr+f2", 52, 165),
-    "p227": Voice("en-gb-x-rp+m1", 45, 170),
-    "p228": Voice("en-us+f3", 50, 175),
-    "p230": Voice("de+f1", 48, 175),
-    "p231": Voice("es+f4", 55, 180),
-    "p233": Voice("it+f5", 50, 185),
-    "p236": Voice("en-gb-scotland+Annie", 45, 165),
-    "p239": Voice("en-us+aunty", 55, 160),
-    "p243": Voice("de+m2", 40, 180),
-    "p244": Voice("fr-be+Alicia", 45, 175),
-    "p250": Voice("en-029+Andrea", 40, 150),
-    "p254": Voice("es-419+m4", 50, 185),
-    "p256": Voice("it+Alex", 50, 190),
-    "p258": Voice("fr+Nguyen", 45, 165),
-    "p259": Voice("en-gb-x-rp+m8", 60, 170),
-    "p267": Voice("de+grandma", 50, 165),
-    "p268": Voice("en-us+shelby", 55, 175),
-    "p269": Voice("es+steph", 60, 180),
-    "p270": Voice("it+Gene", 35, 180),
-    "p273": Voice("en-us-nyc+ed", 60, 170),
-    "p274": Voice("fr-ch+quincy", 60, 160),
-    "p276": Voice("de+anika", 45, 160),
-    "p277": Voice("en-us+zac", 30, 165),
-    "p278": Voice("en-gb-scotland+m7", 60, 170),
-    "p279": Voice("es+paul", 70, 185),
-    "p282": Voice("it+linda", 40, 180),
-    "p286": Voice("de+Lee", 65, 180),
-}
-TEST_SPEAKERS = {
-    "p232": Voice("en-us+travis", 60, 165),
-    "p257": Voice("de+belinda", 40, 175),
-}
-TRAIN_BACKGROUND = (
-    Voice("en-us+Andy", 55, 170),
-    Voice("fr+m5", 50, 165),
-    Voice("es+grandpa", 60, 180),
-    Voice("de+steph2", 50, 170),
-    Voice("it+norbert", 45, 180),
-    Voice("en-gb-x-rp+Diogo", 60, 160),
+TRAIN_SPEAKERS = _voices(
+    """
+    p226 en-us+m3 50 165; p287 fr+f2 52 165; p227 en-gb-x-rp+m1 45 170;
+    p228 en-us+f3 50 175; p230 de+f1 48 175; p231 es+f4 55 180;
+    p233 it+f5 50 185; p236 en-gb-scotland+Annie 45 165;
+    p239 en-us+aunty 55 160; p243 de+m2 40 180; p244 fr-be+Alicia 45 175;
+    p250 en-029+Andrea 40 150; p254 es-419+m4 50 185; p256 it+Alex 50 190;
+    p258 fr+Nguyen 45 165; p259 en-gb-x-rp+m8 60 170; p267 de+grandma 50 165;
+    p268 en-us+shelby 55 175; p269 es+steph 60 180; p270 it+Gene 35 180;
+    p273 en-us-nyc+ed 60 170; p274 fr-ch+quincy 60 160; p276 de+anika 45 160;
+    p277 en-us+zac 30 165; p278 en-gb-scotland+m7 60 170; p279 es+paul 70 185;
+    p282 it+linda 40 180; p286 de+Lee 65 180
+    """
 )
-TEST_BACKGROUND = (
-    Voice("en-us+pablo", 55, 165),
-    Voice("fr+michel", 50, 165),
-    Voice("es+m6", 40, 185),
-    Voice("it+sandro", 60, 180),
+TEST_SPEAKERS = _voices(
+    """
+    p232 en-us+travis 60 165; p257 de+belinda 40 175
+    """
+)
+TRAIN_BACKGROUND = tuple(
+    _voices(
+        """
+    en-us+Andy 55 170; fr+m5 50 165; es+grandpa 60 180; de+steph2 50 170;
+    it+norbert 45 180; en-gb-x-rp+Diogo 60 160
+        """
+    ).values()
+)
+TEST_BACKGROUND = tuple(
+    _voices(
+        """
+    en-us+pablo 55 165; fr+michel 50 165; es+m6 40 185; it+sandro 60 180
+        """
+    ).values()
 )
 
 
