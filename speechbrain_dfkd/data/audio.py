@@ -8,6 +8,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -251,11 +252,6 @@ def _lowpass(up, down):
     return signal.firwin(taps, ROLLOFF / factor, window=window).astype("f4")
 
 
-def _ratio(source_rate, target_rate):
-    common = math.gcd(source_rate, target_rate)
-    return target_rate // common, source_rate // common
-
-
 def resample(
     samples: np.ndarray, source_rate: int, target_rate: int
 ) -> np.ndarray:
@@ -273,7 +269,7 @@ def resample(
     >>> len(resampled), round(float(resampled[800]), 3)
     (1600, 1.0)
     """
-    up, down = _ratio(source_rate, target_rate)
+    up, down = Fraction(target_rate, source_rate).as_integer_ratio()
     taps = _lowpass(up, down)
     if up > 1:
         return signal.resample_poly(samples, up, down, window=taps)
@@ -356,7 +352,7 @@ class Scan:
         return [self.used(wav) for wav in found]
 
     def responses(self, paths: list[Path]) -> list[WavFile]:
-        """Return impulse responses, at any rate from ``sample_rate`` on."""
+        """Return impulse responses, which may be at a higher rate."""
         found = self.find(paths, mono=False)
         raise_if_bad(found)
         return found
@@ -365,9 +361,11 @@ class Scan:
         """Return what to train on: a recording itself, or its copy."""
         if wav.sample_rate == self.sample_rate:
             return wav
-        up, down = _ratio(wav.sample_rate, self.sample_rate)
+        frames = math.ceil(
+            wav.frames * Fraction(self.sample_rate, wav.sample_rate)
+        )
         copy = self.cache / cache_name(wav.path, self.root)
-        return WavFile(copy, self.sample_rate, -(-wav.frames * up // down))
+        return WavFile(copy, self.sample_rate, frames)
 
     def _look_at(self, path, mono):
         """Return what was found in a file, and a row of the log."""
@@ -407,11 +405,11 @@ class Scan:
             return None
         state, size, *header = row
         wav = WavFile(path, *header)
-        copy = self.used(wav).path
-        is_whole = size is None or (
-            copy.exists() and copy.stat().st_size == size
-        )
-        return wav if is_whole and state == self._state(path) else None
+        if size is not None:
+            copy = self.used(wav).path
+            if not copy.exists() or copy.stat().st_size != size:
+                return None
+        return wav if state == self._state(path) else None
 
 
 def _known(log):

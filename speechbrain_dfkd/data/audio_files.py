@@ -153,12 +153,10 @@ def _by_id(paths, id_of: Callable, kind, constraint):
 
 
 def speaker_of(path: Path, folder: Path) -> str:
-    """Return who speaks in a recording below ``folder``, by its name.
+    """Return who speaks in ``p1/001.wav`` or ``p1_001.wav`` below ``folder``.
 
     Example
     -------
-    >>> speaker_of(Path("noisy/p1/001.wav"), Path("noisy"))
-    'p1'
     >>> speaker_of(Path("noisy/p1_001.wav"), Path("noisy"))
     'p1'
     """

@@ -60,13 +60,7 @@ def audible(draw: Callable, least_rms: float, tries: int) -> Any:
 
 
 def is_range_db(values: Any) -> bool:
-    """Tell whether a setting is ``[least, most]``, in dB.
-
-    Example
-    -------
-    >>> is_range_db([-5, 15.0]), is_range_db([15, -5]), is_range_db(5)
-    (True, False, False)
-    """
+    """Tell whether a setting is ``[least, most]``, in dB."""
     return (
         isinstance(values, list | tuple)
         and len(values) == 2
@@ -130,6 +124,14 @@ def _are_speeds(values):
     return is_list and all(is_number(value, 0.1, 10) for value in values)
 
 
+def _is_bool(value):
+    return isinstance(value, bool)
+
+
+def _is_peak(value):
+    return is_number(value, 1e-3, 1)
+
+
 _RANGE = (is_range_db, "[least, most] in dB")
 _SHARE = (lambda value: is_number(value, 0, 1), "a share from 0 to 1")
 _DURATION = (lambda value: is_number(value, 0), "a number of at least 0")
@@ -144,16 +146,10 @@ _CHECKS = {
     "band_limited_share": _SHARE,
     "speech_speeds": _SPEEDS,
     "noise_speeds": _SPEEDS,
-    "noise_by_duration": (
-        lambda value: isinstance(value, bool),
-        "True or False",
-    ),
+    "noise_by_duration": (_is_bool, "True or False"),
     "reverb_share": _SHARE,
     "early_seconds": _DURATION,
-    "peak": (
-        lambda value: is_number(value, 1e-3, 1),
-        "a number from 0.001 to 1",
-    ),
+    "peak": (_is_peak, "a number from 0.001 to 1"),
 }
 
 
