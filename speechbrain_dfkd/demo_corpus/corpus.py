@@ -165,14 +165,16 @@ def _build(out, arguments, files, wav_count, progress):
     _remove_abandoned(out.parent, prefix)
     build = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
     try:
-        bar = tqdm(files, "demo corpus", wav_count, disable=not progress)
-        for name, content in bar:
+        bar = tqdm(total=wav_count, desc="demo corpus", disable=not progress)
+        for name, content in files:
             path = build / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, str):
                 path.write_text(content)
             else:
                 write_wav(path, content)
+                bar.update()
+        bar.close()
         text = json.dumps(arguments, indent=2) + "\n"
         (build / MARKER).write_text(text, encoding="utf-8")
         # mkdtemp makes a folder that only its owner can read.
@@ -244,30 +246,33 @@ def write_wav(path: Path, wav: np.ndarray) -> None:
 
 def _pairs(split, count, arguments):
     """Yield the pairs of a split of VoiceBank, and their log."""
-    seed, log = arguments["seed"], []
-    voices = _background(split, arguments)
-    for index, speaker in enumerate(split.speakers):
-        share = len(range(index, count, len(split.speakers)))
-        for number, wav in enumerate(_spoken(split, speaker, share, arguments)):
-            name = f"{speaker}_{number + 1:03d}"
-            rng = talkers.named_rng(seed, f"{split.name} {name}")
-            kind, snr_db = turn(split, index + number)
-            pair = _in_noise(split, wav, kind, snr_db, voices, rng)
-            for side, mixed in zip(("clean", "noisy"), pair, strict=True):
-                yield f"{side}_{split.folder}_wav_16k/{name}.wav", mixed
-            log.append(f"{name} {kind} {snr_db}\n")
+    log, voices = [], _background(split, arguments)
+    for speaker, place, wav in _utterances(split, count, arguments):
+        number, index = divmod(place, len(split.speakers))
+        name = f"{speaker}_{number + 1:03d}"
+        rng = talkers.named_rng(arguments["seed"], f"{split.name} {name}")
+        kind, snr_db = turn(split, index + number)
+        pair = _in_noise(wav, split.kinds[kind], snr_db, voices, rng)
+        for side, mixed in zip(("clean", "noisy"), pair, strict=True):
+            yield f"{side}_{split.folder}_wav_16k/{name}.wav", mixed
+        log.append(f"{name} {kind} {snr_db}\n")
     yield f"log_{split.folder}.txt", "".join(log)
 
 
 def _dns_speech(arguments):
-    seed, share = arguments["seed"], arguments["speech_per_speaker"]
-    for speaker in TRAIN.speakers:
-        rng = talkers.named_rng(seed, f"dns level {speaker}")
-        ends = talkers.named_rng(seed, f"dns end {speaker}")
-        for number, wav in enumerate(_spoken(TRAIN, speaker, share, arguments)):
-            wav = wav[: odd_length(len(wav), ends)]
-            wav = _at_level(wav, rng.uniform(*LEVEL_DB))
-            yield f"clean/{speaker}_{number + 1:03d}.wav", wav
+    count = arguments["speech_per_speaker"] * len(TRAIN.speakers)
+    levels, ends = (
+        {
+            speaker: talkers.named_rng(arguments["seed"], f"{what} {speaker}")
+            for speaker in TRAIN.speakers
+        }
+        for what in ("dns level", "dns end")
+    )
+    for speaker, place, wav in _utterances(TRAIN, count, arguments):
+        wav = wav[: odd_length(len(wav), ends[speaker])]
+        level_db = levels[speaker].uniform(*LEVEL_DB)
+        number = place // len(TRAIN.speakers) + 1
+        yield f"clean/{speaker}_{number:03d}.wav", _at_level(wav, level_db)
 
 
 def _dns_noises(arguments):
@@ -283,19 +288,13 @@ def _dns_noises(arguments):
 
 def _dns_tests(arguments):
     count, voices = arguments["test_utterances"], _background(TEST, arguments)
-    for index, speaker in enumerate(TEST.speakers):
-        places = range(index, count, len(TEST.speakers))
-        utterances = _spoken(TEST, speaker, len(places), arguments)
-        for number, wav in zip(places, utterances, strict=True):
-            rng = talkers.named_rng(arguments["seed"], f"dns test {number}")
-            kind, snr_db = turn(TEST, number)
-            pair = _in_noise(TEST, wav, kind, snr_db, voices, rng)
-            names = (
-                f"clean/clean_fileid_{number}",
-                f"noisy/{speaker}_{kind}_snr{snr_db}_fileid_{number}",
-            )
-            for name, mixed in zip(names, pair, strict=True):
-                yield f"{_DNS_TEST}/{name}.wav", mixed
+    for speaker, place, wav in _utterances(TEST, count, arguments):
+        rng = talkers.named_rng(arguments["seed"], f"dns test {place}")
+        kind, snr_db = turn(TEST, place)
+        clean, noisy = _in_noise(wav, TEST.kinds[kind], snr_db, voices, rng)
+        name = f"{speaker}_{kind}_snr{snr_db}_fileid_{place}"
+        yield f"{_DNS_TEST}/clean/clean_fileid_{place}.wav", clean
+        yield f"{_DNS_TEST}/noisy/{name}.wav", noisy
 
 
 def turn(split: Split, position: int) -> tuple[str, int]:
@@ -304,15 +303,14 @@ def turn(split: Split, position: int) -> tuple[str, int]:
     return kinds[position % len(kinds)], _SNRS_DB[position % len(_SNRS_DB)]
 
 
-def _spoken(split, speaker, share, arguments) -> Iterator[np.ndarray]:
-    """Yield ``share`` utterances of a speaker, float32 at 16 kHz."""
-    voice, seed = split.speakers[speaker], arguments["seed"]
-    talker = talkers.Talker(voice, split.name, seed)
-    for _ in range(share):
-        yield talker.utterance(
-            arguments["min_seconds"], arguments["max_seconds"]
-        )
-    talker.close()
+def _utterances(split, count, arguments) -> Iterator[tuple]:
+    """Yield speaker, place and speech; each ``len(speakers)``-th is of one."""
+    limits = arguments["min_seconds"], arguments["max_seconds"]
+    for index, (speaker, voice) in enumerate(split.speakers.items()):
+        talker = talkers.Talker(voice, split.name, arguments["seed"])
+        for place in range(index, count, len(split.speakers)):
+            yield speaker, place, talker.utterance(*limits)
+        talker.close()
 
 
 def _background(split, arguments):
@@ -320,9 +318,9 @@ def _background(split, arguments):
     return list(talkers.background(voices, split.name, seed))
 
 
-def _in_noise(split, wav, kind, snr_db, voices, rng):
+def _in_noise(wav, make_noise, snr_db, voices, rng):
     """Return clean and noisy of an utterance."""
-    sound = split.kinds[kind](len(wav), voices, rng)
+    sound = make_noise(len(wav), voices, rng)
     level_db = rng.uniform(*LEVEL_DB)
     end = odd_length(len(wav), rng)
     return mix(wav[:end], sound[:end], snr_db, level_db)
