@@ -99,9 +99,16 @@ def test_all_faults_are_told_at_once(prepare, tmp_path):
     (root / "clean/1.wav").unlink()
     (root / "noisy/2.wav").write_text("404: not found")
     _write(root / "noisy/3.wav", 0, rate=48000)
+    soundfile.write(root / "clean/4.wav", np.zeros(1600), 16000)
     with pytest.raises(UserError) as error:
         prepare(root)
-    for fragment in ("1.wav has no clean twin", "is text: '404", "3: noisy"):
+    for fragment in (
+        "1.wav has no clean twin",
+        "is text: '404",
+        "3: noisy",
+        "clean/4.wav",
+        "are silent",
+    ):
         assert fragment in str(error.value)
 
 
