@@ -28,8 +28,9 @@ from speechbrain_dfkd.teacher.trained_network import (
 SETTINGS_FILE = "settings.json"
 EPOCHS_FILE = "number_of_epochs.txt"
 
-# A training that ended for steps that were not finite goes on with a larger one.
-TOLERATED = {"nonfinite_patience"}
+# A training that ended for too many unreadable files, or steps that were not
+# finite, goes on with a larger one.
+TOLERATED = {"dataset.max_unreadable_share", "nonfinite_patience"}
 # What may change between a run and its resume: places, and how much is done.
 _MAY_CHANGE = TOLERATED | {
     "data_folder", "results_folder", "prepared_folder", "output_folder",
