@@ -69,19 +69,7 @@ class BadAudio(ValueError):
 
 
 def raise_if_bad(found: Iterable) -> None:
-    """Raise one ``UserError`` that names each ``BadAudio`` among ``found``.
-
-    Example
-    -------
-    >>> raise_if_bad([WavFile("a.wav", 16000, 9)])
-    >>> try:
-    ...     raise_if_bad([BadAudio(MULTICHANNEL, "a.wav", "2 channels")])
-    ... except UserError as error:
-    ...     print(error)
-    data_folder must hold whole, mono recordings with sound in them, got 1 other:
-    1 have several channels; convert them to mono:
-      a.wav (2 channels)
-    """
+    """Raise one ``UserError`` that names each ``BadAudio`` among ``found``."""
     lines_of = defaultdict(list)
     for bad in found:
         if isinstance(bad, BadAudio):
@@ -261,13 +249,6 @@ def resample(
     -----
     samples : [frames], float32
     output : [ceil(frames * target_rate / source_rate)], float32
-
-    Example
-    -------
-    >>> ones = np.ones(4800, dtype="float32")
-    >>> resampled = resample(ones, 48000, 16000)
-    >>> len(resampled), round(float(resampled[800]), 3)
-    (1600, 1.0)
     """
     up, down = Fraction(target_rate, source_rate).as_integer_ratio()
     taps = _lowpass(up, down)

@@ -29,15 +29,6 @@ def recordings_below(folder: Path) -> list[Path]:
 
     Hidden ones, such as macOS's ``._a.wav`` that hold no audio, are left out,
     and so, with a warning, is audio that soundfile does not read.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> (folder / "sub").mkdir()
-    >>> for name in ("b.wav", "sub/a.FLAC", "c.mp3", "._a.wav", "a.txt"):
-    ...     (folder / name).touch()
-    >>> [str(path.relative_to(folder)) for path in recordings_below(folder)]
-    ['b.wav', 'c.mp3', 'sub/a.FLAC']
     """
     visible = sorted(_visible(folder))
     found = [path for path in visible if path.suffix.lower() in SUFFIXES]
@@ -120,11 +111,6 @@ def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
 
     The DNS Challenge's synthesizer joins noisy and clean files so. The prefix
     of the ids tells splits apart.
-
-    Example
-    -------
-    >>> by_fileid([Path("noisy/book_1_snr3_fileid_12.wav")], "no_reverb-")
-    {'no_reverb-fileid_12': PosixPath('noisy/book_1_snr3_fileid_12.wav')}
     """
 
     def fileid_of(path):
@@ -153,13 +139,7 @@ def _by_id(paths, id_of: Callable, kind, constraint):
 
 
 def speaker_of(path: Path, folder: Path) -> str:
-    """Return who speaks in ``p1/001.wav`` or ``p1_001.wav`` below ``folder``.
-
-    Example
-    -------
-    >>> speaker_of(Path("noisy/p1_001.wav"), Path("noisy"))
-    'p1'
-    """
+    """Return who speaks in ``p1/001.wav`` or ``p1_001.wav`` below ``folder``."""
     first, *rest = path.relative_to(folder).parts
     name = first if rest else path.stem.split("_")[0]
     return unicodedata.normalize("NFC", name)

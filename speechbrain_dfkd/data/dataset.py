@@ -62,18 +62,6 @@ class RandomCrop:
     The offset is a function of (seed, epoch, utterance id) only: the order of
     the batches, the number of workers and other users of random numbers do
     not change it. An utterance that is shorter than the segment is read whole.
-
-    Example
-    -------
-    >>> from speechbrain.utils.epoch_loop import EpochCounter
-    >>> counter = EpochCounter(limit=9)
-    >>> crop = RandomCrop(2.0, 16000, seed=0, epoch_counter=counter)
-    >>> crop.start("p226_001", frames=32000)
-    0
-    >>> first = crop.start("p226_001", frames=64000)
-    >>> counter.current = 1
-    >>> first == crop.start("p226_001", frames=64000)
-    False
     """
 
     def __init__(

@@ -55,17 +55,7 @@ def read_json(path: str | Path) -> dict:
 def write_manifest(
     path: str | Path, pairs: dict[str, Pair], test_set_of: dict | None = None
 ) -> None:
-    """Write ``{id: Pair}`` of ``WavFile``, and the test set of each id.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "train.json"
-    >>> noisy, clean = Path("/noisy/a.wav"), Path("/clean/a.wav")
-    >>> pair = Pair(WavFile(noisy, 16000, 8000), WavFile(clean, 16000, 8000))
-    >>> write_manifest(path, {"a": pair})
-    >>> read_manifest(path)["a"]["length"]
-    0.5
-    """
+    """Write ``{id: Pair}`` of ``WavFile``, and the test set of each id."""
     entries = {
         name: {
             "noisy_wav": str(noisy.path.absolute()),
@@ -202,15 +192,7 @@ def open_tables(manifest: str | Path) -> dict:
 
 
 def write_recordings(path: str | Path, wavs: Iterable[WavFile]) -> None:
-    """Write a table of recordings to a ``.npy`` file, sorted by their paths.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "speech.npy"
-    >>> write_recordings(path, [WavFile(Path("/clean/a.wav"), 16000, 800)])
-    >>> Recordings(path)[0].path
-    '/clean/a.wav'
-    """
+    """Write a table of recordings to a ``.npy`` file, sorted by their paths."""
     rows = sorted(
         (os.fsencode(wav.path.absolute()), wav.sample_rate, wav.frames)
         for wav in wavs

@@ -43,12 +43,6 @@ def mix(
     -----
     speech, noise : [L]
     output : [L]
-
-    Example
-    -------
-    >>> import numpy as np
-    >>> mix(np.array([2.0, -2.0]), np.array([1.0, 1.0]), 20.0).tolist()
-    [2.2, -1.8]
     """
     return speech + noise * (rms(speech) / rms(noise) * from_db(-snr_db))
 
@@ -298,14 +292,6 @@ def reverberate(
     speech : [L]
     response : [N]
     output : [L] each
-
-    Example
-    -------
-    >>> speech = np.array([1.0, 2.0, 0.0, 0.0])
-    >>> response = np.array([0.0, 1.0, 0.5, 0.25])
-    >>> whole, target = reverberate(speech, response, early=1)
-    >>> whole.round(3).tolist(), target.round(3).tolist()
-    ([1.0, 2.5, 1.25, 0.5], [1.0, 2.5, 1.0, 0.0])
     """
     direct = int(np.abs(response).argmax())
     response = response / np.abs(response[direct])

@@ -22,13 +22,6 @@ def fingerprint(paths: Iterable[Path], root: Path) -> dict:
     ``content`` is a hash of their names, sizes and some of their bytes;
     ``state`` one of names, sizes and times. Neither depends on where ``root``,
     the corpus that holds them, lies.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> (folder / "a.wav").touch()
-    >>> fingerprint([folder / "a.wav"], folder)["files"]
-    1
     """
     content, state = hashlib.sha256(), hashlib.sha256()
     paths = sorted(paths)
@@ -77,18 +70,6 @@ class Preparation:
 
     It holds ``source``, all that the manifests depend on: ``"data_folder"``,
     ``"files"`` with fingerprints, and settings.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> source = {"data_folder": "/a", "files": {}}
-    >>> preparation = Preparation(folder, [], source)
-    >>> preparation.is_done()
-    False
-    >>> with preparation:
-    ...     pass  # check, resample, write manifests
-    >>> preparation.is_done()
-    True
     """
 
     def __init__(self, folder: Path, manifests: list, source: dict):
