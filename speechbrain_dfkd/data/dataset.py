@@ -184,12 +184,8 @@ def open_splits(hparams: dict) -> dict[str, Dataset]:
     validation and test.
     """
     keys = ["train_annotation", "segment_seconds", "sample_rate", "seed"]
-    make_train = hparams["dataset"]["make_train"]
-    splits = {
-        "train": make_train(
-            **{key: hparams[key] for key in (*keys, "epoch_counter")}
-        )
-    }
+    arguments = [hparams[key] for key in (*keys, "epoch_counter")]
+    splits = {"train": hparams["dataset"]["make_train"](*arguments)}
     whole = _items(WholeSignal(hparams["sample_rate"]))
     for split in ("valid", "test"):
         manifest = read_manifest(hparams[f"{split}_annotation"])
