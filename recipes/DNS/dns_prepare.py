@@ -151,18 +151,15 @@ class _Valid(NamedTuple):
     def check(self):
         check_groups(self.groups)
         is_count = isinstance(self.mixtures, int) and self.mixtures > 0
-        values = (
-            ("valid_mixtures", self.mixtures, is_count, "an integer above 0"),
-            # PESQ needs a quarter of a second.
-            (
-                "valid_seconds",
-                self.seconds,
-                is_number(self.seconds, 0.25),
-                "a number of at least 0.25",
-            ),
+        check_setting(
+            "valid_mixtures", self.mixtures, is_count, "an integer above 0"
         )
-        for value in values:
-            check_setting(*value)
+        check_setting(
+            "valid_seconds",
+            self.seconds,
+            is_number(self.seconds, 0.25),  # which PESQ needs
+            "a number of at least 0.25",
+        )
 
 
 def _list_training(root, prepared_folder):
@@ -254,17 +251,12 @@ def _write_tables(scan, train, checked, valid, train_annotation):
         what = f"files in {folder}/"
         splits = hold_out(checked[folder], groups, valid.share, what, optional)
         for split, kept in zip(tables, splits, strict=True):
-            tables[split][table] = (
-                _write_table(scan, f"{split}_{table}", kept) if kept else None
-            )
+            path = scan.cache.parent / f"{split}_{table}.npy"
+            tables[split][table] = str(path) if kept else None
+            if kept:
+                write_recordings(path, kept)
     write_json(scan.cache.parent / "valid_tables.json", tables["valid"])
     write_json(train_annotation, tables["train"])
-
-
-def _write_table(scan, name, wavs):
-    path = scan.cache.parent / f"{name}.npy"
-    write_recordings(path, wavs)
-    return str(path)
 
 
 def _mix_valid(scan, mixer, valid):

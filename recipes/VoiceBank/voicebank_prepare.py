@@ -227,12 +227,11 @@ def _checked(valid_speakers, speakers):
 def _split(pairs, corpus, speakers, rule):
     """Return ``{split: pairs}`` of all three splits."""
     if not corpus.is_plain:
-        held_out = rule["valid_speakers"]
-        parts = {"train": {}, "valid": {}}
+        train, valid = {}, {}
         for name, pair in pairs["train"].items():
-            is_held = speakers[name] in held_out
-            parts["valid" if is_held else "train"][name] = pair
-        return pairs | parts
+            is_held = speakers[name] in rule["valid_speakers"]
+            (valid if is_held else train)[name] = pair
+        return pairs | {"train": train, "valid": valid}
     shares = {
         split: rule[f"{split}_share"]
         for split in ("test", "valid")
