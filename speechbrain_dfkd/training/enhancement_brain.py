@@ -13,7 +13,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.audio import fits_16_bits, to_16_bits, wav_bytes
-from speechbrain_dfkd.data.mixtures import UnreadableFiles
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
 from speechbrain_dfkd.evaluation.scoring import score
@@ -122,11 +121,6 @@ class EnhancementBrain(GuardedBrain):
             and self.checkpointer.find_checkpoint() is not None
         )
 
-    def on_fit_batch_start(self, batch, should_step):
-        """Count the recordings that could not be read."""
-        if "unreadable" in vars(batch):
-            self.unreadable.append(batch.unreadable)
-
     def compute_forward(self, batch, stage):
         """Return the network's ``Enhanced`` for a batch."""
         batch = batch.to(self.device)
@@ -154,13 +148,6 @@ class EnhancementBrain(GuardedBrain):
         """Forget the waveforms and, in a new epoch, the terms of the last."""
         super().on_stage_start(stage, epoch)
         self._kept = []
-        if stage == sb.Stage.TRAIN:
-            self._reset_unreadable()
-
-    def _reset_unreadable(self):
-        dataset = getattr(self.hparams, "dataset", {})
-        share = dataset.get("max_unreadable_share", 0.0)
-        self.unreadable = UnreadableFiles(share)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Score, log, and keep the last and the best checkpoint."""
@@ -185,7 +172,6 @@ class EnhancementBrain(GuardedBrain):
             "loss": means.pop("loss", stage_loss),
             **means,
             **self.terms.events,
-            **self.unreadable.finish(epoch),
         }
         for name, counts in self.terms.histograms().items():
             quantiles = histogram_quantiles(counts, self.hparams.sample_rate)

@@ -41,7 +41,6 @@ def folder(tmp_path):
 def test_a_longer_training_elsewhere_goes_on(folder):
     refuse_other_settings(folder, Settings())
     changes = {"number_of_epochs": 9, "data_folder": "/there"}
-    changes["dataset"] = SETTINGS["dataset"] | {"max_unreadable_share": 0.5}
     refuse_other_settings(folder, Settings(**changes))
     refuse_other_settings(folder / "new", Settings(lr=7))
 

@@ -222,13 +222,6 @@ def test_what_a_resume_may_change_a_comparison_may_not(key, before, now):
         refuse_changed_arms({"a": {key: before}}, {"a": {key: now}}, {"a"})
 
 
-def test_a_larger_share_of_unreadable_files_is_tolerated():
-    before, now = (
-        {"a": {"dataset": {"max_unreadable_share": s}}} for s in (0.0, 0.5)
-    )
-    refuse_changed_arms(before, now, {"a"})
-
-
 def test_a_comparison_goes_on_with_the_same_options_of_speechbrain():
     before, now = {"a": {"lr": 1}}, {"a": {"lr": 1, "precision": "bf16"}}
     refuse_changed_arms(before, {"a": {"lr": 1, "precision": "fp32"}}, {"a"})
