@@ -38,14 +38,13 @@ from speechbrain_dfkd.run_folder import (
     trained_epochs,
     write_report,
 )
+from speechbrain_dfkd.settings.checks import check_objects
 from speechbrain_dfkd.settings.command_line import (
-    DFKD_KEYS,
-    TEACHER_KEYS,
     Command,
     exit_code,
     read_command,
 )
-from speechbrain_dfkd.settings.run_options import check_objects
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
 from speechbrain_dfkd.teacher.cache import check_cache, prepare_teacher
 from speechbrain_dfkd.teacher.frozen import load_teacher, needs_teacher
 from speechbrain_dfkd.teacher.trained_network import (
@@ -106,7 +105,8 @@ def _train_dfkd(argv, recipe_folder):
         hparams, datasets, brain = distil(command)
         systems = {"teacher": brain.teacher.model} if brain.teacher else {}
         systems["student"] = hparams["student"]["model"]
-        _finish(configuration, hparams, run_opts, datasets, systems)
+        # It names the teacher now.
+        _finish(command.configuration, hparams, run_opts, datasets, systems)
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     if teacher:
         with hold_run(teacher, run_opts, hold_if_writable):
             weights = _find_or_teach(teacher, run_opts)
-        configuration.tree["teacher_ckpt"] = str(weights)
+        command.configuration = configuration.replace(teacher_ckpt=str(weights))
 
 
 def _refuse_folder_of_others(configuration):

@@ -7,12 +7,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.settings.command_line import (
-    DFKD_KEYS,
-    TEACHER_KEYS,
-    exit_code,
-    read_command,
-)
+from speechbrain_dfkd.settings.command_line import exit_code, read_command
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "recipes/VoiceBank"

@@ -4,13 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from speechbrain_dfkd.settings.command_line import (
-    DFKD_KEYS,
-    TEACHER_KEYS,
-    exit_code,
-    read_command,
-)
-from speechbrain_dfkd.settings.help_text import _entries, asks_for_help
+from speechbrain_dfkd.settings.command_line import exit_code, read_command
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
+from speechbrain_dfkd.settings.words import _entries, asks_for_help
 
 ROOT = Path(__file__).parents[3]
 LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))
