@@ -198,6 +198,13 @@ def test_a_teacher_that_nothing_looks_at_may_be_gone():
             settings(*gone, *needs)
 
 
+def test_a_size_that_is_none_is_a_user_error():
+    argv = [DFKD_LEAF, "--data_folder", "/d", "--student.lstm_units", "wide"]
+    command = read_command(argv, RECIPE, DFKD_KEYS)
+    with pytest.raises(UserError, match="dccrn_dfkd.yaml cannot be used: "):
+        command.configuration.build()
+
+
 def test_teacher_shares_the_data_and_nothing_else():
     argv = [DFKD_LEAF, "--data_folder", "/data", "--lr", "0.5"]
     argv += ["--teacher", "!include:models/dccrn_half.yaml"]
