@@ -33,21 +33,11 @@ from speechbrain_dfkd.settings.words import (
 
 @dataclass
 class Command:
-    """What a user asked a recipe script for.
-
-    Arguments
-    ---------
-    configuration : Configuration
-        The settings of the leaf on the command line.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        The options that are SpeechBrain's own.
-    layers : list of Path
-        The files of settings between leaf and command line.
-    """
+    """What a user asked a recipe script for."""
 
     configuration: Configuration
     run_opts: RunOptions
-    layers: list[Path]
+    layers: list[Path]  # files of settings between leaf and command line
 
     def teacher(self) -> Configuration:
         """Return the settings of the teacher that a dfkd leaf asks for."""
@@ -67,26 +57,10 @@ def read_command(
     announce: bool = True,
     script: str | None = None,
 ) -> Command:
-    """Read a command line, check its settings, and announce the run.
+    """Read the words after a script's name, check the settings, announce a run.
 
-    Arguments
-    ---------
-    argv : list of str
-        The command line without the script's name.
-    recipe_folder : Path
-        Holds ``<dataset>.yaml`` and ``demo.yaml``.
-    keys : set of str
-        What the script's leaves must have: ``TEACHER_KEYS`` or ``DFKD_KEYS``.
-    announce : bool
-        False: print nothing.
-    script : str, optional
-        What stands before the leaf on the command line; by default the name
-        of the script for ``keys``.
-
-    Raises
-    ------
-    UserError
-        For anything in the settings that cannot be used.
+    The script's leaves must have ``keys``, ``TEACHER_KEYS`` or ``DFKD_KEYS``;
+    ``script`` is what stands before the leaf where it is another than theirs.
     """
     script = script or f"train_{_kind(keys)}.py"
     if asks_for_help(argv):

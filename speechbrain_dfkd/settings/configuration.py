@@ -53,20 +53,11 @@ class Configuration:
 
     Resolving them takes a good part of a second, and a run asks ten times:
     they are resolved once, and other settings are another ``Configuration``.
-
-    Arguments
-    ---------
-    leaf : Path
-        The experiment's file; included files are relative to its folder.
-    tree : Mapping
-        The merged settings with HyperPyYAML's tags still in place.
-    sources : list of str
-        Where values came from, later ones winning.
     """
 
-    leaf: Path
-    tree: Mapping
-    sources: list[str] = field(default_factory=list)
+    leaf: Path  # included files are relative to its folder
+    tree: Mapping  # merged, with HyperPyYAML's tags still in place
+    sources: list[str] = field(default_factory=list)  # later ones win
 
     def text(self) -> str:
         """Return the settings as YAML with all references resolved."""
@@ -129,24 +120,10 @@ def compose(
 ) -> Configuration:
     """Merge a leaf with layers of settings and check every key.
 
-    Arguments
-    ---------
-    leaf : str or Path
-        The experiment's YAML file.
-    layers : list of (str or Path)
-        Files that map patterns of leaf names (``"*"``, ``"*_teacher"``) to
-        values; those whose pattern matches are applied in order.
-    overrides : str or Mapping
-        The command line's values, which win: YAML text or a mapping.
-    read_keys : collection of str
-        The top-level keys that the calling script reads. A key that is not
-        among them, is no run option of SpeechBrain and is referred to by no
-        other key is taken for a misspelling.
-
-    Raises
-    ------
-    UserError
-        For a missing file, broken YAML, or an unknown key.
+    A layer is a file that maps patterns of leaf names (``"*"``,
+    ``"*_teacher"``) to values; ``overrides`` are those of the command line. A
+    key that is not among ``read_keys``, is no run option of SpeechBrain and is
+    referred to by no other key is taken for a misspelling.
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)

@@ -64,15 +64,6 @@ def replaces(value, old) -> bool:
 
     A mapping changes another key by key, unless its tag says that it is
     something else: another class, another function, another file.
-
-    Example
-    -------
-    >>> old, other, keys = (
-    ...     parse_tree(f"a: {text}", "x")["a"]
-    ...     for text in ("!new:A {x: 1}", "!new:B {x: 1}", "{x: 2}")
-    ... )
-    >>> replaces(other, old), replaces(keys, old)
-    (True, False)
     """
     if not isinstance(value, Mapping):
         return True
@@ -85,12 +76,6 @@ def with_tag_of(old, value: Mapping) -> Mapping:
 
     An object without arguments is no mapping in YAML; it stays the object that
     it is when it gets some.
-
-    Example
-    -------
-    >>> old = parse_tree("a: !name:torch.optim.AdamW", "x")["a"]
-    >>> one_line(with_tag_of(old, parse_tree("lr: 1", "x")))
-    '!name:torch.optim.AdamW {lr: 1}'
     """
     value = copy.deepcopy(value)
     if tag_of(old).startswith(OBJECTS) and not tag_of(value):
@@ -113,15 +98,7 @@ def nodes_of(node) -> Iterator:
 
 
 def merged(values: Mapping, changes: Mapping) -> Mapping:
-    """Return ``values`` changed as an override changes them; any key goes.
-
-    Example
-    -------
-    >>> one_line(
-    ...     merged(parse_tree("a: {b: 1}", "x"), parse_tree("a: {c: 2}", "x"))
-    ... )
-    '{a: {b: 1, c: 2}}'
-    """
+    """Return ``values`` changed as an override changes them; any key goes."""
     result = values.copy()  # with its tag
     for key, value in changes.items():
         old = values.get(key)
@@ -161,16 +138,7 @@ def expand_home(tree) -> None:
 
 
 def one_line(node) -> str:
-    """Return a node as YAML that fits a word of the command line.
-
-    Example
-    -------
-    >>> tree = parse_tree("kd: !include:kd/a.yaml\\nb:\\n  c: [1]", "x")
-    >>> one_line(tree)
-    "{kd: !include:kd/a.yaml '', b: {c: [1]}}"
-    >>> one_line(tree["kd"])
-    '!include:kd/a.yaml'
-    """
+    """Return a node as YAML that fits a word of the command line."""
     # Within braces a tag needs a value beside it, if only an empty one.
     return _flow(node).removesuffix(" ''")
 
@@ -188,13 +156,7 @@ def _flow(node) -> str:
 
 
 def plain_settings(text: str) -> dict:
-    """Read HyperPyYAML text without making objects; tags become text.
-
-    Example
-    -------
-    >>> plain_settings("a: 1\\nloss: !name:torch.nn.functional.l1_loss")
-    {'a': 1, 'loss': '!name:torch.nn.functional.l1_loss'}
-    """
+    """Read HyperPyYAML text without making objects; tags become text."""
     return _plain(_yaml().load(text))
 
 

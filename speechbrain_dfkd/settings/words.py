@@ -37,23 +37,7 @@ def _refuse(message: str) -> None:
 
 
 def split_command_line(argv: list[str]) -> tuple[str, RunOptions, str]:
-    """Split the words after a script's name.
-
-    Arguments
-    ---------
-    argv : list of str
-        A settings file, options of SpeechBrain, and ``--key value`` or
-        ``--key=value`` for settings.
-
-    Returns
-    -------
-    tuple
-        The file; SpeechBrain's options; the settings as YAML.
-
-    Raises
-    ------
-    UserError
-        For a word that belongs to nothing, or a key without a value.
+    """Return the file, SpeechBrain's options and the settings as YAML.
 
     Example
     -------
@@ -161,19 +145,7 @@ def asks_for_help(argv: list[str]) -> bool:
 def help_text(
     argv: list[str], recipe_folder: Path, kind: str, script: str
 ) -> str:
-    """Return what a recipe's script can be told.
-
-    Arguments
-    ---------
-    argv : list of str
-        The words after the script's name; a leaf among them is explained.
-    recipe_folder : Path
-        Holds the data set's settings.
-    kind : str
-        "dfkd" or "teacher": the leaf that is explained where none is named.
-    script : str
-        Its name.
-    """
+    """Explain the leaf in ``argv``, or that of ``kind`` "dfkd" or "teacher"."""
     files = [word for word in argv if not word.startswith("-")]
     name = files[0] if files else f"hparams/dccrn_{kind}.yaml"
     leaf = find_settings_file(name, recipe_folder)
