@@ -43,9 +43,9 @@ class Command:
         """Return the settings of the teacher that a dfkd leaf asks for."""
         student = self.configuration
         leaf = student.leaf.parent / student.settings()["teacher_leaf"]
-        overrides = {key: student.tree[key] for key in SHARED_KEYS}
-        overrides.update(student.tree["teacher_overrides"])
-        teacher = _compose(leaf, self.layers, overrides, TEACHER_KEYS)
+        shared = {key: student.tree[key] for key in SHARED_KEYS}
+        own = student.tree["teacher_overrides"]
+        teacher = _compose(leaf, self.layers, own, TEACHER_KEYS, shared)
         teacher, _ = _with_run_options(teacher, self.run_opts)
         return _with_debug_folder(teacher, self.run_opts)
 
@@ -91,9 +91,13 @@ def _kind(keys: set[str]) -> str:
 
 
 def _compose(
-    leaf: Path, layers: list, overrides: str | Mapping, keys: set[str]
+    leaf: Path,
+    layers: list,
+    overrides: str | Mapping,
+    keys: set[str],
+    replaced: Mapping | None = None,
 ) -> Configuration:
-    configuration = compose(leaf, layers, overrides, DFKD_KEYS)
+    configuration = compose(leaf, layers, overrides, DFKD_KEYS, replaced)
     missing = sorted(keys - set(configuration.tree))
     # A dfkd leaf has all that a teacher's needs, but trains something else.
     surplus = {"student"} & set(configuration.tree) - keys

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap
@@ -56,8 +57,11 @@ class Configuration:
     """
 
     leaf: Path  # included files are relative to its folder
-    tree: Mapping  # merged, with HyperPyYAML's tags still in place
+    tree: Mapping  # merged, with HyperPyYAML's tags still in place; read-only
     sources: list[str] = field(default_factory=list)  # later ones win
+
+    def __post_init__(self):
+        object.__setattr__(self, "tree", MappingProxyType(self.tree))
 
     def text(self) -> str:
         """Return the settings as YAML with all references resolved."""
@@ -92,7 +96,7 @@ class Configuration:
     @cached_property
     def _text(self) -> str:
         try:
-            text = _resolve(self.tree, self.leaf)
+            text = _resolve(self.tree.copy(), self.leaf)
         except (ValueError, OSError) as error:
             raise _as_user_error(self.leaf, error) from error
         if "~" not in text:
@@ -117,13 +121,15 @@ def compose(
     layers: list,
     overrides: str | Mapping,
     read_keys: Collection[str],
+    replaced: Mapping | None = None,
 ) -> Configuration:
     """Merge a leaf with layers of settings and check every key.
 
     A layer is a file that maps patterns of leaf names (``"*"``,
-    ``"*_teacher"``) to values; ``overrides`` are those of the command line. A
-    key that is not among ``read_keys``, is no run option of SpeechBrain and is
-    referred to by no other key is taken for a misspelling.
+    ``"*_teacher"``) to values; ``overrides`` are those of the command line,
+    ``replaced`` take the whole place of what both files say. A key that is not
+    among ``read_keys``, is no run option of SpeechBrain and is referred to by
+    no other key is taken for a misspelling.
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)
@@ -132,13 +138,14 @@ def compose(
     sources = [str(leaf)]
 
     def merge(values, source):
-        _merge(tree, spelled_out(values, leaf.parent), leaf.parent, source)
+        _merge(tree, spelled_out(values, leaf.parent), source)
 
     for layer in layers:
         for pattern, values in read_tree(layer).items():
             if fnmatch(leaf.stem, pattern):
                 merge(values, str(layer))
         sources.append(str(layer))
+    tree.update(copy.deepcopy(replaced or {}))
     if isinstance(overrides, str):
         overrides = parse_tree(overrides, "the command line")
     if overrides:
@@ -187,9 +194,7 @@ def _include_of(key: str, name: str, folder: Path, below: str):
     )
 
 
-def _merge(
-    tree: Mapping, values: Mapping, folder: Path, source: str, path: str = ""
-) -> None:
+def _merge(tree: Mapping, values: Mapping, source: str, path: str = "") -> None:
     """Put ``values`` into ``tree``; every key must be there already.
 
     An object may also get an argument that it is not given in the leaf.
@@ -197,17 +202,15 @@ def _merge(
     for key, value in values.items():
         if key not in tree and key not in _parameters(tree):
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old, here = tree.get(key), f"{path}{key}."
+        old = tree.get(key)
         if replaces(value, old):
             tree[key] = copy.deepcopy(value)
-        elif tag_of(old).startswith(INCLUDE):
-            included, file = _included(old, folder, source, here)
-            _merge(included, value, file.parent, source, here)
-            tree[key] = _resolved(included, file)
-        elif isinstance(old, Mapping) and len(old):
-            _merge(old, value, folder, source, here)
-        else:
+        elif not (isinstance(old, Mapping) and len(old)):
             tree[key] = with_tag_of(old, value)
+        elif tag_of(old).startswith(INCLUDE):
+            tree[key] = merged(old, value)
+        else:
+            _merge(old, value, source, f"{path}{key}.")
 
 
 def _parameters(node) -> list[str]:
@@ -220,16 +223,6 @@ def _parameters(node) -> list[str]:
         return list(inspect.signature(callable_).parameters)
     except ValueError:  # some of C's tell nothing
         return []
-
-
-def _included(node, folder: Path, source: str, path: str = "") -> tuple:
-    """Return what an include and the values beside it give, and its file."""
-    file = folder / tag_of(node)[len(INCLUDE) :]
-    tree = read_tree(file)
-    _check_used(tree, _INCLUDED_KEYS, file)
-    if isinstance(node, Mapping):
-        _merge(tree, node, file.parent, source, path)
-    return tree, file
 
 
 def _resolved(tree: Mapping, file: Path) -> Mapping:
@@ -251,27 +244,27 @@ def _unknown(key, source, known: Collection) -> UserError:
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _settle_includes(node, folder: Path):
+def _settle_includes(node, folder: Path, path: str = ""):
     """Check the keys of included files, and those given beside an include.
 
-    Returns the node, or what takes its place: HyperPyYAML would give the
-    arguments of an object beside an include to the class in the file.
+    Returns the node, or what it stands for where there are values beside it:
+    HyperPyYAML would give the arguments of an object to the class in the file.
     """
     if not tag_of(node).startswith(INCLUDE):
         for key, child in children_of(node):
-            node[key] = _settle_includes(child, folder)
+            node[key] = _settle_includes(child, folder, f"{path}{key}.")
         return node
-    name = tag_of(node)[len(INCLUDE) :]
-    content, file = _included(node, folder, f"an include of {name}")
-    includes = [n for n in nodes_of(content) if tag_of(n).startswith(INCLUDE)]
-    has_object = any(
-        isinstance(below, Mapping) and tag_of(below)
-        for include in (node, *includes)
-        for _, value in children_of(include)
-        for below in nodes_of(value)
+    file = folder / tag_of(node)[len(INCLUDE) :]
+    tree = read_tree(file)
+    _check_used(tree, _INCLUDED_KEYS, file)
+    if isinstance(node, Mapping):
+        _merge(tree, node, f"an include of {file}", path)
+    has_values = any(
+        isinstance(one, Mapping) and tag_of(one).startswith(INCLUDE)
+        for one in (node, *nodes_of(tree))
     )
-    content = _settle_includes(content, file.parent)
-    return _resolved(content, file) if has_object else node
+    tree = _settle_includes(tree, file.parent, path)
+    return _resolved(tree, file) if has_values else node
 
 
 def _referred(tree: Mapping) -> set[str]:

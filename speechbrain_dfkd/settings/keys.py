@@ -1,6 +1,6 @@
 """The table of all keys of the leaves in hparams/, and what follows from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from speechbrain_dfkd.errors import is_number
@@ -47,6 +47,11 @@ COUNT, COUNT_FROM_1 = _integer(0), _integer(1)
 FLAG = Check("True or False", lambda value: isinstance(value, bool))
 # Text whatever else YAML would read: a folder 007.
 PATH, TEXT = Check("a path"), Check("text")
+MAPPING = Check(
+    "a mapping of keys to values, perhaps {}",
+    lambda value: isinstance(value, Mapping),
+    "pass for example --{key} '{{lr: 0.0005}}'",
+)
 # Of validation, those of which more is better.
 _BEST = ("pesq_wb", "stoi", "si_sdr")
 BEST_METRIC = Check(f"one of {', '.join(_BEST)}", _BEST.__contains__)
@@ -85,7 +90,7 @@ class Key:
 # In the order in which they show in a run's name.
 # fmt: off
 KEYS = {
-    "seed": Key("of weights, data order and crops", arms=OWN),
+    "seed": Key("decides on first weights, data order and crops", arms=OWN),
     "__set_seed": Key("seeds all generators before any object is made",
         read=False),
     "dataset": Key("the data set's functions and settings, from recipes/",
@@ -94,7 +99,7 @@ KEYS = {
         PATH, shared=True, resume=ANY),
     "data_folder": Key("the recordings; null: the demo corpus",
         PATH, shared=True, resume=ANY, prepares=True),
-    "sample_rate": Key("in Hz",
+    "sample_rate": Key("of all recordings, in Hz",
         SAMPLE_RATE, shared=True, prepares=True),
     "prepared_folder": Key("resampled copies, and lists of recordings",
         PATH, shared=True, resume=ANY, prepares=True),
@@ -104,7 +109,7 @@ KEYS = {
         PATH, shared=True, resume=ANY, prepares=True),
     "test_annotation": Key("the list of the test's recordings",
         PATH, shared=True, resume=ANY, prepares=True),
-    "skip_prep": Key("True: the three lists are there, and yours",
+    "skip_prep": Key("True: the lists are there already, no data are prepared",
         FLAG, shared=True, resume=ANY),
     "student": Key("the network that is distilled: a file or its name",
         leaf=DFKD, folder="models"),
@@ -120,13 +125,13 @@ KEYS = {
     "teacher_cache": Key("True: the teacher's outputs are stored once, and "
         "not computed in each epoch",
         FLAG, leaf=DFKD, run_name=(False, "teacher_cache")),
-    "teacher_cache_folder": Key("where they are stored",
+    "teacher_cache_folder": Key("where the teacher's outputs are stored",
         PATH, leaf=DFKD, resume=ANY),
     "kd_gradient_ratio": Key("measures kd_weight at the first step: the "
         "gradient of lambda * L_KD is so many times as long as that of L_SE",
         NULL_OR_ABOVE_0, leaf=DFKD, run_name=(None, "gradient_ratio"),
         arms=TUNED),
-    "kd_gradient_batches": Key("batches of training crops to measure it on",
+    "kd_gradient_batches": Key("training batches for kd_gradient_ratio",
         COUNT_FROM_1, leaf=DFKD),
     "kd_ramp": Key("share of the training over which kd_weight rises from 0",
         SHARE, leaf=DFKD, run_name=(0, "ramp")),
@@ -142,14 +147,14 @@ KEYS = {
     "teacher_leaf": Key("the leaf that trains the teacher",
         PATH, leaf=DFKD, resume=ANY, arms=ALIKE),
     "teacher_overrides": Key("values for teacher_leaf alone",
-        leaf=DFKD, resume=RUN, arms=ALIKE),
+        MAPPING, leaf=DFKD, resume=RUN, arms=ALIKE),
     "experiment": Key("names the folder of runs of one student and teacher",
         TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
-    "run": Key("names the folder of a run in it",
+    "run": Key("names the folder of a run in that of experiment",
         TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
     "output_folder": Key("the folder of this run",
         PATH, resume=ANY, arms=OWN),
-    "save_folder": Key("its checkpoints",
+    "save_folder": Key("checkpoints of this run",
         PATH, read=False, resume=ANY, arms=OWN),
     "train_log": Key("a text file with a line for each epoch",
         PATH, read=False, resume=ANY),
@@ -164,7 +169,7 @@ KEYS = {
     "lr": Key("learning rate at first", ABOVE_0, read=False, arms=TUNED),
     "weight_decay": Key("of the optimizer", AT_LEAST_0, read=False),
     # SpeechBrain takes a negative norm for "no clipping", but ascends then.
-    "max_grad_norm": Key("longer gradients are clipped to it",
+    "max_grad_norm": Key("the norm to which longer gradients are clipped",
         ABOVE_0, read=False),
     "nonfinite_patience": Key("steps in a row without a finite loss and "
         "gradient that are skipped before the training ends",
@@ -177,9 +182,9 @@ KEYS = {
     "lr_decay_share": Key("share of the epochs, at the end, over which the "
         "learning rate falls to 0",
         SHARE, read=False),
-    "best_metric": Key("of validation, by which the tested epoch is chosen",
+    "best_metric": Key("of validation: its best epoch is tested",
         BEST_METRIC),
-    "ckpt_interval_minutes": Key("between checkpoints within an epoch; 0: none",
+    "ckpt_interval_minutes": Key("between checkpoints in an epoch; 0: none",
         AT_LEAST_0, read=False, shared=True, resume=ANY),
     "num_workers": Key("processes that load audio",
         COUNT, shared=True, resume=ANY),

@@ -216,6 +216,22 @@ def test_teacher_shares_the_data_and_nothing_else():
     assert teacher["lr"] == 0.001
 
 
+def test_teacher_of_ones_own_file_is_taught_as_it_is(tmp_path):
+    """Its keys are not those of the network that its leaf has."""
+    text = (ROOT / "hparams/models/conv_tasnet_small.yaml").read_text()
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace("n_filters", "width").replace(
+        "width: !ref", "n_filters: !ref"
+    ))  # fmt: skip
+    for beside in ([], ["--teacher.width", "7"]):
+        argv = [DFKD_LEAF, "--data_folder", "/d", "--teacher", str(own)]
+        command = read_command([*argv, *beside], RECIPE, DFKD_KEYS)
+        network = command.teacher().settings()["teacher"]
+        assert network == command.configuration.settings()["teacher"]
+        assert "n_filters" not in network
+        assert network["model"]["n_filters"] == (7 if beside else 128)
+
+
 def test_teacher_of_another_family_is_trained_by_its_own_leaf():
     argv = [DFKD_LEAF, "--data_folder", "/data"]
     argv += ["--teacher", "!include:models/conv_tasnet_small.yaml"]

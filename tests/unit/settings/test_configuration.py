@@ -303,6 +303,8 @@ def test_settings_are_resolved_once_and_stay(files, monkeypatch):
     assert first.settings()["lr"] == first.tree["lr"] == 0.2
     with pytest.raises(AttributeError):
         first.tree = other.tree
+    with pytest.raises(TypeError):
+        first.tree["lr"] = 7
 
 
 def test_plain_settings_tell_tagged_nodes_apart():

@@ -22,6 +22,8 @@ from speechbrain_dfkd.settings.checks import check_values
         ("batch_size", 2.5, "an integer at least 1"),
         ("number_of_epochs", 3.0, "an integer at least 1"),
         ("num_workers", 0.5, "an integer at least 0"),
+        ("skip_prep", "no", "True or False"),
+        ("teacher_overrides", 3, "a mapping of keys to values"),
     ],
 )
 def test_number_out_of_range_is_named(key, value, constraint):
