@@ -24,7 +24,7 @@ def _require(
 
 
 def check_values(settings: Mapping) -> None:
-    """Refuse plain settings out of their ranges; absent ones are not checked."""
+    """Refuse settings out of their ranges; absent ones are not checked."""
     for key, row in KEYS.items():
         if row.check and key in settings:
             value, check = settings[key], row.check

@@ -48,7 +48,7 @@ FLAG = Check("True or False", lambda value: isinstance(value, bool))
 # Text whatever else YAML would read: a folder 007.
 PATH, TEXT = Check("a path"), Check("text")
 MAPPING = Check(
-    "a mapping of keys to values, perhaps {}",
+    "a mapping of keys to values",
     lambda value: isinstance(value, Mapping),
     "pass for example --{key} '{{lr: 0.0005}}'",
 )
