@@ -12,10 +12,13 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import (
     ddp_barrier,
     if_main_process,
+    infer_device,
     run_on_main,
 )
+from torch import nn
 
 from speechbrain_dfkd.data.dataset import (
+    OUTPUT_KEYS,
     loader_options,
     lost_workers_are_user_errors,
     open_splits,
@@ -46,8 +49,15 @@ from speechbrain_dfkd.settings.command_line import (
     read_command,
 )
 from speechbrain_dfkd.settings.run_options import check_objects
-from speechbrain_dfkd.teacher.cache import check_cache, prepare_teacher
-from speechbrain_dfkd.teacher.frozen import load_teacher, needs_teacher
+from speechbrain_dfkd.teacher.cache import TeacherCache, cache_name, check_cache
+from speechbrain_dfkd.teacher.frozen import (
+    CachedTeacher,
+    CleanTeacher,
+    FrozenTeacher,
+    check_objective,
+    teacher_roles,
+)
+from speechbrain_dfkd.teacher.loading import load_teacher
 from speechbrain_dfkd.teacher.trained_network import (
     EXPORT,
     WEIGHTS,
@@ -104,7 +114,8 @@ def _train_dfkd(argv, recipe_folder):
     with hold_run(configuration, run_opts):
         get_ready(command)
         hparams, datasets, brain = distil(command)
-        systems = {"teacher": brain.teacher.model} if brain.teacher else {}
+        teacher = getattr(brain.teacher, "model", None)
+        systems = {} if teacher is None else {"teacher": teacher}
         systems["student"] = hparams["student"]["model"]
         _finish(configuration, hparams, run_opts, datasets, systems)
 
@@ -155,9 +166,8 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     check_objects(hparams)
-    # A teacher that only gives the first weights is not run in training.
-    needed = needs_teacher(hparams)
-    teaches = needed if teaches is None else teaches
+    check_objective(hparams)
+    teaches = bool(teacher_roles(hparams)) if teaches is None else teaches
     check_cache(hparams)
     start_from_teacher(hparams)  # a bad pair is refused at once
     if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
@@ -293,6 +303,33 @@ def _teach(configuration, run_opts):
     _finish(configuration, hparams, run_opts, datasets, systems)
 
 
+def choose_teacher(
+    model: nn.Module | None, hparams: dict, settings: dict, train_set, run_opts
+) -> FrozenTeacher | CachedTeacher | CleanTeacher | None:
+    """Return whom the student follows, made of the trained network if any.
+
+    With ``teacher_cache`` the outputs that are missing from the cache are
+    made, and the training set gets an item ``teacher_sig``.
+    """
+    if hparams["clean_as_teacher"]:
+        return CleanTeacher(model)
+    if model is None:
+        return None
+    teacher = FrozenTeacher(model)
+    hardly_read = run_opts.test_only or run_opts.debug
+    if hardly_read or not check_cache(hparams, train_set):
+        return teacher
+    name = cache_name(model, settings, train_set.data)
+    cache = TeacherCache(Path(hparams["teacher_cache_folder"], name))
+    crop, device = train_set.crop, run_opts.device or infer_device()
+    progress = not run_opts.noprogressbar
+    cache.fill(teacher, train_set.data, crop.sample_rate, device, progress)
+    item = "teacher_sig"
+    train_set.add_dynamic_item(cache.reader(crop), ["id", "length"], item)
+    train_set.set_output_keys([*OUTPUT_KEYS, item])
+    return CachedTeacher(model)
+
+
 def distil(command: Command, brain_class: type = DFKDBrain):
     """Train a student, or go on, up to its best checkpoint.
 
@@ -310,13 +347,16 @@ def distil(command: Command, brain_class: type = DFKDBrain):
     """
     configuration = command.configuration
     hparams, datasets = _start(configuration, command.run_opts)
-    teacher = None
-    if needs_teacher(hparams):
-        settings, train_set = configuration.settings(), datasets["train"]
-        model = load_teacher(hparams, settings)
-        teacher = prepare_teacher(
-            model, hparams, settings, train_set, command.run_opts
-        )
+    model = None
+    if teacher_roles(hparams):
+        model = load_teacher(hparams, configuration.settings())
+    teacher = choose_teacher(
+        model,
+        hparams,
+        configuration.settings(),
+        datasets["train"],
+        command.run_opts,
+    )
     start_from_teacher(hparams)  # a resume then loads its checkpoint
     brain = brain_class(
         hparams["modules"],

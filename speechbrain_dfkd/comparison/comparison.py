@@ -35,7 +35,6 @@ from speechbrain_dfkd.comparison.results import (
 from speechbrain_dfkd.comparison.tuning import Job, known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.folder_lock import hold_folder
-from speechbrain_dfkd.losses import NoDistillation
 from speechbrain_dfkd.run_folder import TOLERATED, decisive_settings, differing
 from speechbrain_dfkd.settings.command_line import (
     DFKD_KEYS,
@@ -51,7 +50,7 @@ from speechbrain_dfkd.settings.words import (
     split_command_line,
 )
 from speechbrain_dfkd.teacher.cache import check_cache
-from speechbrain_dfkd.teacher.frozen import needs_teacher
+from speechbrain_dfkd.teacher.frozen import check_objective
 from speechbrain_dfkd.training.student_start import start_from_teacher
 
 # SpeechBrain's options for a look at a run, which leave no results.
@@ -209,14 +208,14 @@ def _refuse_misfits(hparams):
     check_objects(hparams)
     if hparams["kd_weight"] > 0:
         _require_distillation(hparams)
-    needs_teacher(hparams)
+    check_objective(hparams)
     check_cache(hparams)
     start_from_teacher(hparams)
 
 
 def _require_distillation(hparams):
     # No weight gives its gradient, which is zero, a ratio to another.
-    if isinstance(hparams["kd"]["loss"], NoDistillation):
+    if hparams["kd"]["loss"] is None:
         raise UserError(
             f"kd_weight must be 0 where nothing is distilled, got "
             f"{hparams['kd_weight']} with the objective "

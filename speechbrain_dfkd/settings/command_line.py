@@ -13,18 +13,17 @@ import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process
 
 from speechbrain_dfkd.errors import UserError, hide_figure_warning
-from speechbrain_dfkd.run_folder import (
-    adopt_asteroid_teacher,
-    adopt_run_options,
-)
+from speechbrain_dfkd.run_folder import adopt_run_options
 from speechbrain_dfkd.settings.configuration import Configuration, compose
 from speechbrain_dfkd.settings.help_text import asks_for_help, help_text
 from speechbrain_dfkd.settings.keys import check_values
 from speechbrain_dfkd.settings.run_options import check_run_options
+from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.settings.words import (
     find_settings_file,
     split_command_line,
 )
+from speechbrain_dfkd.teacher.loading import described_teacher
 
 # The keys that the recipes read; any other must be referred to in the YAML.
 TEACHER_KEYS = {
@@ -36,7 +35,7 @@ TEACHER_KEYS = {
     "save_enhanced", "best_metric", "align_polarity", "teacher",
 }  # fmt: skip
 DFKD_KEYS = TEACHER_KEYS | {
-    "student", "kd", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",
+    "student", "kd", "clean_as_teacher", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",
     "kd_gradient_batches", "scale_teacher", "init_from_teacher",
     "teacher_ckpt", "teacher_leaf", "teacher_overrides", "teacher_cache",
     "teacher_cache_folder",
@@ -137,7 +136,11 @@ def read_command(
         files = takewhile(lambda word: word[0] != "-", sys.argv[1:])
         command = f"python {script} {' '.join(files)} --data_folder DIR"
         _print_start(configuration, command if is_demo else None)
-    adopt_asteroid_teacher(configuration, announce)
+    given = parse_tree(overrides, "the command line")
+    is_chosen = "teacher" in {str(key).partition(".")[0] for key in given}
+    network = described_teacher(configuration.settings(), is_chosen, announce)
+    if network is not None:
+        configuration.tree["teacher"] = network
     _name_after_settings(configuration)
     _redirect_debug(configuration, run_opts)
     return Command(configuration, run_opts, layers)

@@ -116,9 +116,8 @@ def check_objects(hparams: dict) -> None:
                 model,
             )
     for name, module in hparams["modules"].items():
-        _require(
-            f"modules.{name}", isinstance(module, nn.Module), "a module", module
-        )
+        is_module = isinstance(module, nn.Module) or module is None
+        _require(f"modules.{name}", is_module, "a module", module)
     # Prepared data need no function that prepares them.
     for key in ("prepare", "make_train")[bool(hparams["skip_prep"]) :]:
         value = _entry(hparams, "dataset", key)
