@@ -207,23 +207,22 @@ def _load(model, found):
 
 def _weights_for(own, found) -> dict[str, Tensor]:
     """Return the only weights of a file that fit; say where they were."""
-    path = found.path
     fitting = fitting_weights(found.content, own)
     if not fitting:
-        raise _misfit(path, found.content, own)
-    if len(fitting) > 1:
+        raise _misfit(found.path, found.content, own)
+    (place, prefix), *others = fitting
+    if others:
         places = [f"{place}: {prefix}" for place, prefix in fitting]
         raise UserError(
             f"teacher_ckpt must hold one set of weights for the teacher's "
-            f"network, got {path} with {len(fitting)}:\n{listing(places)}\n"
-            f"load it, and save one of them with torch.save"
+            f"network, got {found.path} with {len(fitting)}:\n"
+            f"{listing(places)}\nload it, and save one of them with torch.save"
         )
-    (((place, prefix), weights),) = fitting.items()
     where = [f"its {place!r}"] * bool(place)
     where += [f"names without {prefix!r}"] * bool(prefix)
     if where:
-        _announce(path, " and ".join(where))
-    return weights
+        _announce(found.path, " and ".join(where))
+    return fitting[place, prefix]
 
 
 @cache

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, zip_longest
 from pathlib import Path
 
-import ruamel.yaml
 import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
-from speechbrain_dfkd.settings.tree import read_tree
+from speechbrain_dfkd.settings.tree import dump_tree, parse_tree, read_tree
 
 # Bytes by which a file may be smaller than its content: its names.
 _MARGIN = 2**20
@@ -128,25 +127,30 @@ def fitting_weights(content: dict, own: dict) -> dict[tuple, dict]:
     ... )
     [('model', 'module.')]
     """
-    found = {}
-    for place, state in _dicts_of_tensors(content):
-        for prefix in _prefixes(state, own):
-            cut = _without(prefix, state)
-            if not differences(cut, own):
-                found[place, prefix] = cut
-    return found
+    return {
+        (place, prefix): state
+        for place, prefix, state in _candidates(content, own)
+        if not differences(state, own)
+    }
 
 
 def closest_weights(content: dict, own: dict) -> dict[str, Tensor]:
     """Return those weights in a file whose names are most like a network's."""
-    candidates = [
-        _without(prefix, state)
-        for _, state in _dicts_of_tensors(content)
-        for prefix in ["", *_prefixes(state, own)]
-    ]
+    states = [state for *_, state in _candidates(content, own)]
     return max(
-        candidates, key=lambda state: len(state.keys() & own.keys()), default={}
+        states, key=lambda state: len(state.keys() & own.keys()), default={}
     )
+
+
+def _candidates(content, own):
+    """Yield place, prefix and weights without it, of all dicts with some."""
+    first = next(iter(own), "")
+    for place, state in _dicts_of_tensors(content):
+        # What stands before one of the network's names in a file's.
+        starts = [k.removesuffix(first) for k in state if k.endswith(first)]
+        prefixes = [start for start in starts if start.endswith(".")]
+        for prefix in ["", *prefixes]:
+            yield place, prefix, _without(prefix, state)
 
 
 def _dicts_of_tensors(content, place="", depth=2) -> Iterator[tuple]:
@@ -162,13 +166,6 @@ def _dicts_of_tensors(content, place="", depth=2) -> Iterator[tuple]:
         if isinstance(value, dict) and depth:
             inner = f"{place}.{key}" if place else str(key)
             yield from _dicts_of_tensors(value, inner, depth - 1)
-
-
-def _prefixes(state, own):
-    """Return what stands before one of the network's names in a file's."""
-    name = next(iter(own), "")
-    starts = [key.removesuffix(name) for key in state if key.endswith(name)]
-    return [start for start in starts if start == "" or start[-1] == "."]
 
 
 def _without(prefix, state):
@@ -264,17 +261,14 @@ def export_enhancer(
     """
     require_finite(model, f"the {key}")
     folder = Path(folder)
-    yaml = ruamel.yaml.YAML()
-    tree = yaml.load(_HEAD)
+    tree = parse_tree(_HEAD, "the exported settings")
     tree["sample_rate"] = sample_rate
-    tree["network"] = yaml.load(settings)[key]
-    text = io.StringIO()
-    yaml.dump(tree, text)
+    tree["network"] = parse_tree(settings, "the settings")[key]
     weights = io.BytesIO()
     # From a GPU's tensors, a machine without one could not load them.
     on_cpu = {name: value.cpu() for name, value in model.state_dict().items()}
     torch.save(on_cpu, weights)
-    write_atomically(folder / SETTINGS, text.getvalue().encode())
+    write_atomically(folder / SETTINGS, dump_tree(tree).encode())
     write_atomically(folder / WEIGHTS, weights.getvalue())
     return folder
 

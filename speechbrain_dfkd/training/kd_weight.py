@@ -143,16 +143,16 @@ def gradient_norms(
 
 
 def _gradients(losses, parameters):
-    return torch.stack([_gradient(loss, parameters) for loss in losses])
-
-
-def _gradient(loss, parameters):
-    gradients = [torch.zeros_like(weight) for weight in parameters]
-    if loss.requires_grad:
-        gradients = torch.autograd.grad(
-            loss, parameters, retain_graph=True, materialize_grads=True
-        )
-    return torch.cat([gradient.flatten().float() for gradient in gradients])
+    """Return the gradient of each loss as a row, [losses, weights]."""
+    rows = []
+    for loss in losses:
+        gradients = [torch.zeros_like(weight) for weight in parameters]
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(
+                loss, parameters, retain_graph=True, materialize_grads=True
+            )
+        rows.append(torch.cat([part.flatten().float() for part in gradients]))
+    return torch.stack(rows)
 
 
 def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
@@ -167,13 +167,6 @@ def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
     CVPR 2021, arXiv 2012.09841, Eq. 7. Both follow the gradients of one layer
     throughout a training; here [ours] those of all weights are compared once,
     at the start, and the weight stays a constant that can be reported.
-
-    Arguments
-    ---------
-    ratio : float
-        Above 0.
-    se_norm, kd_norm : float
-        Norms of the gradients of L_SE and of L_KD.
 
     Example
     -------
@@ -201,11 +194,10 @@ def measure_weight(
     trained: str,
     batches: Iterable,
 ) -> float:
-    """Return the kd_weight of a ratio at the weights that networks have now.
+    """Return, and print, the kd_weight of a ratio at the present weights.
 
     ``losses`` makes L_SE and L_KD of (a copy of) the modules and a batch; the
-    gradients are those of ``modules[trained]``. It is the same in all
-    processes, and printed.
+    gradients are those of ``modules[trained]``.
     """
     with trial_copies(modules) as copies:
         weights = [w for w in copies[trained].parameters() if w.requires_grad]

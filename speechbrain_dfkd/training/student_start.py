@@ -197,17 +197,16 @@ def _places(groups, tensor):
 
 
 def _channels_of_both(student, teacher) -> tuple[ChannelAxes, ChannelAxes]:
-    names = [type(model).__name__ for model in (student, teacher)]
-    advice = "choose another student, or set init_from_teacher to False"
+    ours, theirs = (type(model).__name__ for model in (student, teacher))
+    problem = None
     if type(student) is not type(teacher):
+        problem = f"be a network of its class, got {ours} from {theirs}"
+    elif not hasattr(student, "channel_axes"):
+        problem = f"have channel_axes(), got {ours} without"
+    if problem:
         raise UserError(
-            f"a student that starts from its teacher must be a network of "
-            f"its class, got {names[0]} from {names[1]}; {advice}"
-        )
-    if not hasattr(student, "channel_axes"):
-        raise UserError(
-            f"a student that starts from its teacher must have "
-            f"channel_axes(), got {names[0]} without; {advice}"
+            f"a student that starts from its teacher must {problem}; choose "
+            f"another student, or set init_from_teacher to False"
         )
     return student.channel_axes(), teacher.channel_axes()
 
