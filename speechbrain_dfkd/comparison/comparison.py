@@ -50,7 +50,7 @@ from speechbrain_dfkd.settings.words import (
     split_command_line,
 )
 from speechbrain_dfkd.teacher.cache import check_cache
-from speechbrain_dfkd.teacher.frozen import check_objective
+from speechbrain_dfkd.teacher.frozen import check_objective, teacher_roles
 from speechbrain_dfkd.training.student_start import start_from_teacher
 
 # SpeechBrain's options for a look at a run, which leave no results.
@@ -235,13 +235,9 @@ def held_settings(settings: dict, plan: Plan) -> dict:
         What it tunes is not among them.
     """
     tuned = TUNABLE if plan.learning_rates else ()
-    # A file of Asteroid's says in place of the setting which network the
-    # teacher is, but an arm that needs no teacher does not look at it.
-    taught = [
-        one
-        for one in settings.values()
-        if one["kd_weight"] or one["init_from_teacher"]
-    ]
+    # A checkpoint says in place of the setting which network the teacher is,
+    # but an arm that needs no teacher does not look at it.
+    taught = [one for one in settings.values() if teacher_roles(one)]
     teacher = [*taught, *settings.values()][0]["teacher"]
     first, *others = ({**one, "teacher": teacher} for one in settings.values())
     brief = {
