@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import pydoc
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +16,8 @@ from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.settings.configuration import Configuration
 from speechbrain_dfkd.settings.keys import FREE_OPTIONS, MAY_CHANGE
-from speechbrain_dfkd.settings.tree import parse_tree, read_tree
-from speechbrain_dfkd.teacher.asteroid import is_asteroid, read_asteroid
-from speechbrain_dfkd.teacher.frozen import find_teacher_checkpoint
-from speechbrain_dfkd.teacher.trained_network import (
-    EXPORT,
-    WEIGHTS,
-    read_checkpoint,
-)
+from speechbrain_dfkd.settings.tree import read_tree
+from speechbrain_dfkd.teacher.trained_network import EXPORT, WEIGHTS
 
 SETTINGS_FILE = "settings.json"
 EPOCHS_FILE = "number_of_epochs.txt"
@@ -35,45 +28,6 @@ _DEFAULTS = {
     for key, value in RunOptions().as_dict().items()
     if key not in FREE_OPTIONS
 }
-
-
-def with_asteroid_teacher(
-    configuration: Configuration, announce: bool = True
-) -> Configuration:
-    """Let an Asteroid checkpoint say which network the teacher is.
-
-    Such a file describes its network, so that the setting ``teacher`` gives
-    way to it. Any other file is left to ``load_teacher``, and none is looked
-    at where no teacher is needed.
-    """
-    settings = configuration.settings()
-    if not (_looks_at_teacher(settings) and settings["teacher_ckpt"]):
-        return configuration
-    path = find_teacher_checkpoint(settings["teacher_ckpt"])
-    content = read_checkpoint(path)
-    if not is_asteroid(content):
-        return configuration
-    network = read_asteroid(content, path)
-    if announce:
-        replaced = settings["teacher"]["name"]
-        print(
-            f"Teacher: {network.name}, Asteroid's {content['model_name']}, as "
-            f"{path} describes it, in place of the setting teacher ({replaced})",
-            flush=True,
-        )
-    return configuration.replace(teacher=parse_tree(network.text(), str(path)))
-
-
-def _looks_at_teacher(settings: Mapping) -> bool:
-    # As needs_teacher() tells it of the objects.
-    if settings.get("init_from_teacher"):
-        return True
-    if not settings.get("kd_weight") or settings["clean_as_teacher"]:
-        return False
-    loss = settings["kd"]["loss"]
-    tag = loss["tag"] if isinstance(loss, dict) else loss
-    objective = pydoc.locate(tag.partition(":")[2].strip())
-    return getattr(objective, "needs_teacher", True)
 
 
 def decisive_settings(configuration: Configuration) -> dict:

@@ -34,7 +34,6 @@ from speechbrain_dfkd.comparison.results import (
 from speechbrain_dfkd.comparison.tuning import Job, known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.folder_lock import hold_folder
-from speechbrain_dfkd.losses import NoDistillation
 from speechbrain_dfkd.run_folder import decisive_settings, differing
 from speechbrain_dfkd.settings.checks import check_objects
 from speechbrain_dfkd.settings.command_line import exit_code, read_command
@@ -53,7 +52,7 @@ from speechbrain_dfkd.settings.words import (
     split_command_line,
 )
 from speechbrain_dfkd.teacher.cache import check_cache
-from speechbrain_dfkd.teacher.frozen import needs_teacher
+from speechbrain_dfkd.teacher.frozen import check_objective, teacher_roles
 from speechbrain_dfkd.training.student_start import start_from_teacher
 
 # SpeechBrain's options for a look at a run, which leave no results.
@@ -209,14 +208,14 @@ def _refuse_misfits(hparams):
     check_objects(hparams)
     if hparams["kd_weight"] > 0:
         _require_distillation(hparams)
-    needs_teacher(hparams)
+    check_objective(hparams)
     check_cache(hparams)
     start_from_teacher(hparams)
 
 
 def _require_distillation(hparams):
     # No weight gives its gradient, which is zero, a ratio to another.
-    if isinstance(hparams["kd"]["loss"], NoDistillation):
+    if hparams["kd"]["loss"] is None:
         raise UserError(
             f"kd_weight must be 0 where nothing is distilled, got "
             f"{hparams['kd_weight']} with the objective "
@@ -236,13 +235,9 @@ def held_settings(settings: dict, plan: Plan) -> dict:
         What it tunes is not among them.
     """
     tuned = TUNABLE if plan.learning_rates else ()
-    # A file of Asteroid's says in place of the setting which network the
-    # teacher is, but an arm that needs no teacher does not look at it.
-    taught = [
-        one
-        for one in settings.values()
-        if one["kd_weight"] or one["init_from_teacher"]
-    ]
+    # A checkpoint says in place of the setting which network the teacher is,
+    # but an arm that needs no teacher does not look at it.
+    taught = [one for one in settings.values() if teacher_roles(one)]
     teacher = [*taught, *settings.values()][0]["teacher"]
     first, *others = ({**one, "teacher": teacher} for one in settings.values())
     brief = {

@@ -128,7 +128,7 @@ def check_objects(hparams: Mapping) -> None:
             is_network = isinstance(model, nn.Module)
             require(f"{role}.model", is_network, "a network", model)
     for name, module in hparams["modules"].items():
-        is_module = isinstance(module, nn.Module)
+        is_module = isinstance(module, nn.Module) or module is None
         require(f"modules.{name}", is_module, "a module", module)
     # Prepared data need no function that prepares them.
     for name in ("prepare", "make_train")[bool(hparams["skip_prep"]) :]:

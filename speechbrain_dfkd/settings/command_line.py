@@ -13,7 +13,6 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError, hide_figure_warning
-from speechbrain_dfkd.run_folder import with_asteroid_teacher
 from speechbrain_dfkd.settings.checks import check_run_options, check_values
 from speechbrain_dfkd.settings.configuration import Configuration, compose
 from speechbrain_dfkd.settings.keys import (
@@ -23,12 +22,14 @@ from speechbrain_dfkd.settings.keys import (
     SHARED_KEYS,
     TEACHER_KEYS,
 )
+from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.settings.words import (
     asks_for_help,
     find_settings_file,
     help_text,
     split_command_line,
 )
+from speechbrain_dfkd.teacher.loading import described_teacher
 
 
 @dataclass
@@ -80,7 +81,11 @@ def read_command(
     if announce:
         command = f"python {recipe_folder / script} {name} --data_folder DIR"
         _print_start(configuration, command if is_demo else None)
-    configuration = with_asteroid_teacher(configuration, announce)
+    given = parse_tree(overrides, "the command line")
+    is_chosen = any(str(key).split(".")[0] == "teacher" for key in given)
+    network = described_teacher(configuration.settings(), is_chosen, announce)
+    if network is not None:
+        configuration = configuration.replace(teacher=network)
     configuration = _with_run_name(configuration)
     configuration = _with_debug_folder(configuration, run_opts)
     return Command(configuration, run_opts, layers)
