@@ -23,7 +23,7 @@ LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))
                 "usage: train_dfkd.py LEAF",
                 "--kd_weight 1.0\n        lambda in L = L_SE + lambda * L_KD",
                 "--data_folder null\n        null: the demo corpus",
-                "--teacher_ckpt null\n        a trained teacher: a file",
+                "--teacher_ckpt null\n        a trained teacher: a folder",
                 "--dataset.valid_speakers [p226, p287]\n        Held out",
                 "--precision {fp32,fp16,bf16}",
             ],
