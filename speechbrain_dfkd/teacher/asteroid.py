@@ -80,11 +80,6 @@ def renamed(state: dict, rules: Sequence[tuple]) -> dict:
 
     A name that no rule matches stays, and is found unexpected where the
     weights are compared with a network's.
-
-    Example
-    -------
-    >>> renamed({"norm.gamma": 1, "conv.bias": 2}, [(r"gamma$", "weight")])
-    {'norm.weight': 1, 'conv.bias': 2}
     """
     names = dict(zip(state, state, strict=True))
     for pattern, replacement in rules:
@@ -103,12 +98,6 @@ def joined(
 
     ``pattern`` finds the first entry of a pair, ``parts`` tell its two names
     apart, and ``name`` takes their place. Half a pair stays as it is.
-
-    Example
-    -------
-    >>> state = {"0.re.bias": 1, "0.im.bias": 2, "1.re.bias": 3}
-    >>> joined(state, r"bias$", ("re.", "im."), "", sum)
-    {'1.re.bias': 3, '0.bias': 3}
     """
     state, first, second = dict(state), *parts
     for one in [key for key in state if re.search(pattern, key)]:
@@ -332,15 +321,7 @@ FAMILIES = {"ConvTasNet": conv_tasnet, "DCCRNet": dccrn, "DPTNet": dptnet}
 
 
 def is_asteroid(content: dict) -> bool:
-    """Return whether a checkpoint's content is Asteroid's.
-
-    Example
-    -------
-    >>> is_asteroid({"model_name": "DPTNet", "state_dict": {}})
-    True
-    >>> is_asteroid({"conv.weight": torch.ones(1)})
-    False
-    """
+    """Return whether a checkpoint's content is Asteroid's."""
     return {"model_name", "state_dict"} <= content.keys()
 
 

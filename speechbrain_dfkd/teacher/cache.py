@@ -99,15 +99,6 @@ class TeacherCache:
     Files are named after hashes of the utterances' ids, which may hold any
     characters: a scale, a power of two, and samples in float16. Several
     processes may write the same file: each leaves a whole one.
-
-    Example
-    -------
-    >>> cache = TeacherCache(getfixture("tmpdir"))
-    >>> cache.write("a", torch.tensor([0.5, 0.25, 0.125]))
-    >>> cache.read("a", start=1, frames=2)
-    tensor([0.2500, 0.1250])
-    >>> cache.is_whole("a", 3), cache.is_whole("a", 4), cache.is_whole("b", 3)
-    (True, False, False)
     """
 
     def __init__(self, folder):

@@ -118,14 +118,6 @@ def fitting_weights(content: dict, own: dict) -> dict[tuple, dict]:
     ``model_state_dict`` ...), the place, and wrappers put their name before
     those of the weights, the prefix: ``module.`` (DataParallel),
     ``_orig_mod.`` (torch.compile), ``model.`` (Lightning).
-
-    Example
-    -------
-    >>> weight = {"module.a": torch.ones(2)}
-    >>> list(
-    ...     fitting_weights({"model": weight, "epoch": 7}, {"a": torch.ones(2)})
-    ... )
-    [('model', 'module.')]
     """
     return {
         (place, prefix): state
@@ -178,13 +170,7 @@ def _without(prefix, state):
 
 
 def differences(state: dict, own: dict) -> list[str]:
-    """Return what keeps a file's ``state`` from being loaded, a line each.
-
-    Example
-    -------
-    >>> differences({"a": torch.ones(2)}, {"a": torch.ones(3)})
-    ['shape of a: (2,) in the file, (3,) in the network']
-    """
+    """Return what keeps a file's ``state`` from being loaded, a line each."""
     missing = [f"missing: {key}" for key in own if key not in state]
     unexpected = [f"unexpected: {key}" for key in state if key not in own]
     shapes = [
@@ -202,11 +188,6 @@ def non_finite(state: dict, model: nn.Module) -> list[str]:
     """Return the names of weights that training or saving has ruined.
 
     An infinite buffer may be a mask, unless it is a running statistic.
-
-    Example
-    -------
-    >>> non_finite({"weight": torch.tensor([[torch.nan]])}, nn.Linear(1, 1))
-    ['weight']
     """
     masks = {
         name

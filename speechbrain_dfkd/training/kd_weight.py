@@ -124,15 +124,6 @@ def gradient_norms(
     unequal among losses, averages out. ``losses`` makes a tuple of scalars of
     a batch; one that does not depend on the parameters has a norm of 0.
     ``grad`` attributes are not touched.
-
-    Example
-    -------
-    >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
-    >>> def losses(x):  # gradients (x, x) and (2, 0)
-    ...     return x * w.sum(), (w[0] + 3) * 2
-    >>> norms = gradient_norms(losses, [4.0, 2.0], [w])
-    >>> [round(norm, 4) for norm in norms]
-    [4.2426, 2.0]
     """
     total, count = 0.0, 0
     for batch in batches:

@@ -26,12 +26,6 @@ def fixed_batches(
     Manifests are sorted, so that the first items would all be one speaker's;
     each of these batches spans the whole data set. Nothing random is drawn.
     Sizes of batches differ by at most one.
-
-    Example
-    -------
-    >>> data = [{"id": name} for name in "abcdefgh"]
-    >>> [batch.id for batch in fixed_batches(data, batch_size=2, n_batches=2)]
-    [['a', 'e'], ['c', 'g']]
     """
     size = len(dataset)
     count = min(size, batch_size * n_batches)
@@ -47,14 +41,6 @@ def trial_copies(modules: nn.ModuleDict) -> Iterator[nn.ModuleDict]:
 
     So neither running statistics nor anything else of the networks changes;
     nor does the state of the global random generators.
-
-    Example
-    -------
-    >>> modules = nn.ModuleDict({"student": nn.BatchNorm1d(1)})
-    >>> with trial_copies(modules) as copies:
-    ...     normed = copies["student"](torch.randn(4, 1))
-    >>> modules["student"].num_batches_tracked.item()
-    0
     """
     device = next(modules.parameters()).device
     devices = [] if device.type == "cpu" else [device]
@@ -167,15 +153,7 @@ def strongest_channels(tensors: dict, sizes: dict) -> dict[str, Tensor]:
 
 
 def take(tensor: Tensor, weight_axes, kept: dict[str, Tensor]) -> Tensor:
-    """Return a copy of a tensor's channels {group: indices}.
-
-    Example
-    -------
-    >>> from speechbrain_dfkd.models.channel_axes import WeightAxes, channels
-    >>> axes = WeightAxes((channels("a", 3) * 2,))  # each a in two places
-    >>> take(torch.arange(12), axes, {"a": torch.tensor([0, 2])})
-    tensor([ 0,  1,  4,  5,  6,  7, 10, 11])
-    """
+    """Return a copy of a tensor's channels {group: indices}."""
     tensor = tensor.detach().clone()
     for axis, groups in enumerate(weight_axes.axes):
         if groups:
@@ -248,13 +226,6 @@ def correlation(wav: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
     wav, clean : [B, L]
     lengths : [B]
     output : [B]
-
-    Example
-    -------
-    >>> wav = torch.tensor([[1.0, -1.0, 7.0]])
-    >>> clean = torch.tensor([[-2.0, 2.0, 7.0]])
-    >>> correlation(wav, clean, torch.tensor([2 / 3])).round(decimals=4)
-    tensor([-1.], dtype=torch.float64)
     """
     wav, clean = (_centred(x, lengths) for x in (wav, clean))
     return torch.cosine_similarity(wav, clean, dim=1, eps=1e-30)
@@ -288,12 +259,6 @@ def level_of_speech(
     Both are of all batches at once, <w, c> / (|w| |c|), 0 for silence, and
     <w, c> / <c, c> for outputs w and clean waveforms c with the mean of each
     item removed; alike in all processes. Arguments: ``mean_correlation``'s.
-
-    Example
-    -------
-    >>> clean = torch.tensor([[1.0, -1.0]])
-    >>> level_of_speech(lambda gain: (gain * clean, clean, torch.ones(1)), [-2])
-    (-1.0, -2.0)
     """
     sums = torch.zeros(3, dtype=torch.float64)
     for batch in batches:
@@ -313,13 +278,6 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
     That is 1 / gain, with which the speech in it has the sign and the level of
     the clean speech. Not wanted, the output stays as it is, and a line says so
     only where it is the negative.
-
-    Example
-    -------
-    >>> teacher_scale(-0.9, -4.0, wanted=True)
-    teacher: its output has a correlation of -0.9 with the clean speech, which \
-is at +12.04 dB in it; it is multiplied by -0.25
-    -0.25
     """
     if not (math.isfinite(correlation) and math.isfinite(gain)):
         raise UserError(

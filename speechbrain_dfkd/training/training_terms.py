@@ -121,11 +121,6 @@ def histogram_quantiles(
     Shape
     -----
     counts : [F], of which bin F - 1 is at half the sample rate
-
-    Example
-    -------
-    >>> histogram_quantiles(torch.tensor([1.0, 8.0, 1.0]), 16000)
-    {'p10_hz': 0.0, 'p50_hz': 4000.0, 'p90_hz': 4000.0}
     """
     total = counts.double().sum()
     if not total > 0:
