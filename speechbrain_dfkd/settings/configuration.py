@@ -247,8 +247,9 @@ def _unknown(key, source, known: Collection) -> UserError:
 def _settle_includes(node, folder: Path, path: str = ""):
     """Check the keys of included files, and those given beside an include.
 
-    Returns the node, or what it stands for where there are values beside it:
-    HyperPyYAML would give the arguments of an object to the class in the file.
+    Returns the node, or what it stands for where HyperPyYAML would not get it
+    right: it gives the arguments of an object beside an include to the class
+    in the file, and replaces an include that gets values.
     """
     if not tag_of(node).startswith(INCLUDE):
         for key, child in children_of(node):
@@ -259,12 +260,14 @@ def _settle_includes(node, folder: Path, path: str = ""):
     _check_used(tree, _INCLUDED_KEYS, file)
     if isinstance(node, Mapping):
         _merge(tree, node, f"an include of {file}", path)
-    has_values = any(
-        isinstance(one, Mapping) and tag_of(one).startswith(INCLUDE)
-        for one in (node, *nodes_of(tree))
+    is_deep = any(
+        isinstance(value, Mapping) for _, value in children_of(node)
+    ) or any(
+        isinstance(below, Mapping) and tag_of(below).startswith(INCLUDE)
+        for below in nodes_of(tree)
     )
     tree = _settle_includes(tree, file.parent, path)
-    return _resolved(tree, file) if has_values else node
+    return _resolved(tree, file) if is_deep else node
 
 
 def _referred(tree: Mapping) -> set[str]:

@@ -216,6 +216,21 @@ def test_teacher_shares_the_data_and_nothing_else():
     assert teacher["lr"] == 0.001
 
 
+@pytest.mark.parametrize(
+    "word", ["dccrn_half", "!include:models/dccrn_half.yaml"]
+)
+def test_what_the_teacher_alone_overrides_reaches_its_network(word):
+    argv = [DFKD_LEAF, "--data_folder", "/d", "--teacher", word]
+    argv += ["--teacher.lstm_units", "32", "--teacher_overrides"]
+    argv += ["{teacher: {lstm_units: 8}}"]
+    command = read_command(argv, RECIPE, DFKD_KEYS)
+    network = command.configuration.settings()["teacher"]
+    assert network["model"]["lstm_units"] == 32
+    network = command.teacher().settings()["teacher"]
+    assert network["name"] == "dccrn_half"
+    assert network["model"]["lstm_units"] == 8
+
+
 def test_teacher_of_ones_own_file_is_taught_as_it_is(tmp_path):
     """Its keys are not those of the network that its leaf has."""
     text = (ROOT / "hparams/models/conv_tasnet_small.yaml").read_text()
