@@ -29,7 +29,8 @@ setup(
     packages=find_packages(include=["speechbrain_dfkd", "speechbrain_dfkd.*"]),
     python_requires=">=3.10",
     install_requires=[
-        "speechbrain>=1.1",
+        # Hooks that it calls private are overridden.
+        "speechbrain>=1.1,<1.2",
         # torchaudio has no release for torch 2.15 and would fail at import.
         "torch>=2.7.1,<2.15",
         "torchaudio>=2.7.1",

@@ -36,8 +36,8 @@ from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixtures import Mixtures, MixtureSource
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
-from speechbrain_dfkd.settings.command_line import DFKD_KEYS
 from speechbrain_dfkd.settings.configuration import compose
+from speechbrain_dfkd.settings.keys import DFKD_KEYS
 from speechbrain_dfkd.stft import STFT
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError, is_number
 from speechbrain_dfkd.evaluation.metrics import METRICS
-from speechbrain_dfkd.settings.command_line import SHARED_KEYS
+from speechbrain_dfkd.settings.keys import ALIKE_IN_ARMS, OWN_OF_A_TRAINING
 from speechbrain_dfkd.settings.tree import (
     dump_tree,
     one_line,
@@ -20,10 +20,6 @@ from speechbrain_dfkd.settings.tree import (
 
 # Metrics of which a higher value is better.
 _METRICS = [name for name, metric in METRICS.items() if metric.ranks]
-# The comparison itself decides on these ...
-_DECIDED = {"seed", "output_folder", "save_folder", "run", "experiment"}
-# ... and these must be the same in all arms: data and teacher.
-_HELD = {*SHARED_KEYS, "teacher_ckpt", "teacher_leaf", "teacher_overrides"}
 
 
 def require(key: str, constraint: str, value, keeps: Callable) -> None:
@@ -54,7 +50,8 @@ def require_arm(arm: str, overrides: Mapping) -> None:
         f"arm {arm}", "be a mapping of keys of the leaf to values, perhaps {}",
         overrides, lambda value: isinstance(value, Mapping),
     )  # fmt: skip
-    decided, held = sorted(_DECIDED & set(overrides)), _HELD & set(overrides)
+    decided = sorted(OWN_OF_A_TRAINING & set(overrides))
+    held = ALIKE_IN_ARMS & set(overrides)
     if decided:
         raise UserError(
             f"arm {arm} must not set what the comparison decides, got "
@@ -159,9 +156,6 @@ CONSTRAINTS = {
         lambda value: isinstance(value, Mapping),
     ),
 }
-
-
-TUNABLE = ("kd_gradient_ratio", "lr")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from speechbrain_dfkd.errors import Faults, UserError, whole_lists_in
 from speechbrain_dfkd.evaluation.metrics import PESQ_MIN_SECONDS
 from speechbrain_dfkd.files import stable_hash
 from speechbrain_dfkd.folder_lock import hold_if_writable
+from speechbrain_dfkd.settings.keys import PREPARE_KEYS
 
 
 def read_wav(
@@ -171,9 +172,7 @@ def _prepare(hparams):
         dataset = hparams["dataset"]
         if dataset["demo_corpus"] is not None:
             dataset["demo_corpus"](hparams["data_folder"])
-        keys = ["data_folder", "prepared_folder", "train_annotation"]
-        keys += ["valid_annotation", "test_annotation", "sample_rate"]
-        dataset["prepare"](**{key: hparams[key] for key in keys})
+        dataset["prepare"](**{key: hparams[key] for key in PREPARE_KEYS})
 
 
 def open_splits(hparams: dict) -> dict[str, Dataset]:

@@ -39,7 +39,7 @@ class EnhancementBrain(GuardedBrain):
     Arguments
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
-        As for ``GuardedBrain``. Of ``hparams`` it reads ``sample_rate``,
+        As for ``speechbrain.Brain``. Of ``hparams`` it reads ``sample_rate``,
         ``supervised_loss``, ``lr_annealing``, ``epoch_counter``,
         ``best_metric``, ``train_logger``, ``output_folder`` and
         ``save_enhanced``. With that, a test writes its wavs to
@@ -72,15 +72,11 @@ class EnhancementBrain(GuardedBrain):
     def align_polarity(self, dataset: Dataset):
         """Negate the network if its first output is the inverse of the speech.
 
-        See ``speechbrain_dfkd.training.student_start``. To be called before ``fit``; the
-        batches are crops that no epoch trains on, and the same in every
-        process. Nothing happens where ``hparams`` has ``align_polarity``
-        False, nor where a training goes on.
-
-        Arguments
-        ---------
-        dataset : torch.utils.data.Dataset
-            The training set, its epoch counter at 0.
+        See ``speechbrain_dfkd.training.student_start``. To be called before
+        ``fit`` with the training set, its epoch counter at 0: the batches are
+        crops that no epoch trains on, and the same in every process. Nothing
+        happens where ``hparams`` has ``align_polarity`` False, nor where a
+        training goes on.
         """
         if not self.hparams.align_polarity or self._has_begun():
             return
@@ -94,11 +90,8 @@ class EnhancementBrain(GuardedBrain):
     def correct_polarity(self, dataset: Dataset):
         """Negate the trained network if it puts out the inverse of the speech.
 
-        Arguments
-        ---------
-        dataset : torch.utils.data.Dataset
-            The validation set, of which fixed utterances are looked at, so
-            that the same weights always end with the same sign.
+        Fixed utterances of the validation set are looked at, so that the same
+        weights always end with the same sign.
         """
         value = mean_correlation(
             partial(self._enhance, self.network.eval()),
@@ -145,7 +138,7 @@ class EnhancementBrain(GuardedBrain):
             self._kept.append((utterance, pair[0], pair[1]))
 
     def on_stage_start(self, stage, epoch=None):
-        """Forget the waveforms and, in a new epoch, the terms of the last."""
+        """Forget the waveforms of the last stage."""
         super().on_stage_start(stage, epoch)
         self._kept = []
 

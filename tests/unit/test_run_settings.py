@@ -7,13 +7,12 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.run_folder import (
-    FREE_OPTIONS,
-    TOLERATED,
     keep_epochs,
     keep_settings,
     refuse_other_settings,
     trained_epochs,
 )
+from speechbrain_dfkd.settings.keys import FREE_OPTIONS, TOLERATED
 from speechbrain_dfkd.teacher.trained_network import EXPORT, WEIGHTS
 
 SETTINGS = {

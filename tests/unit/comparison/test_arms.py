@@ -186,15 +186,20 @@ def test_an_objective_without_distillation_can_have_no_weight(plan):
     assert set(check_arms(toy, base(), RECIPE)) == {"none", "b"}
 
 
-def test_a_teacher_of_asteroids_is_held_for_all(plan):
+@pytest.mark.parametrize(
+    "untaught", [{"kd_weight": 0}, {"clean_as_teacher": True, "kd_weight": 1}]
+)
+def test_a_teacher_that_a_file_describes_is_held_for_all(plan, untaught):
     # Only an arm with a teacher looks at the file that says which it is.
     common = {"init_from_teacher": False, "teacher_ckpt": "model.pth"}
+    common |= {"kd": {"name": "mine", "loss": "!new:Mine"}}
     settings = {
-        "none": {**common, "kd_weight": 0, "teacher": {"name": "of_the_leaf"}},
+        "none": {**common, **untaught, "teacher": {"name": "of_the_leaf"}},
         "b": {**common, "kd_weight": 1, "teacher": {"name": "of_the_file"}},
     }
     toy = plan(none="{kd_weight: 0}", b="{}")
-    assert held_settings(settings, toy) == {**common, "teacher": "of_the_file"}
+    held = held_settings(settings, toy)
+    assert held["teacher"] == "of_the_file" and held["kd"] == "mine"
     del settings["b"]
     assert held_settings(settings, toy)["teacher"] == "of_the_leaf"
     settings["none"]["init_from_teacher"] = True
