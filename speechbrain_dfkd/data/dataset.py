@@ -182,9 +182,14 @@ def open_splits(hparams: dict) -> dict[str, Dataset]:
     segments for training, whole utterances in the order of their ids for
     validation and test.
     """
-    keys = ["train_annotation", "segment_seconds", "sample_rate", "seed"]
-    arguments = [hparams[key] for key in (*keys, "epoch_counter")]
-    splits = {"train": hparams["dataset"]["make_train"](*arguments)}
+    train = hparams["dataset"]["make_train"](
+        hparams["train_annotation"],
+        hparams["segment_seconds"],
+        hparams["sample_rate"],
+        hparams["seed"],
+        hparams["epoch_counter"],
+    )
+    splits = {"train": train}
     whole = _items(WholeSignal(hparams["sample_rate"]))
     for split in ("valid", "test"):
         manifest = read_manifest(hparams[f"{split}_annotation"])

@@ -218,7 +218,6 @@ PREPARE_KEYS = [key for key, row in KEYS.items() if row.prepares]
 TEXT_KEYS = {k for k, row in KEYS.items() if row.check in (PATH, TEXT)}
 # A run that goes on may change all of these, a comparison the first alone.
 TOLERATED = {key for key, row in KEYS.items() if row.resume == ANY}
-TOLERATED |= {"dataset.max_unreadable_share"}
 FIXED_IN_COMPARISON = [key for key, row in KEYS.items() if row.resume == RUN]
 MAY_CHANGE = TOLERATED | set(FIXED_IN_COMPARISON)
 MAY_CHANGE |= {"lr_annealing.epoch_counter.limit"}  # is number_of_epochs
