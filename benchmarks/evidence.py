@@ -19,11 +19,14 @@ import re
 from pathlib import Path
 from statistics import fmean
 
-from speechbrain_dfkd.comparison.analysis import METRICS, all_rows
+from speechbrain_dfkd.comparison.analysis import (
+    METRICS,
+    all_rows,
+    heading,
+    select,
+)
 from speechbrain_dfkd.comparison.report import (
     NOTHING,
-    RowIndex,
-    heading,
     markdown_table,
     number,
     with_interval,
@@ -36,7 +39,7 @@ from speechbrain_dfkd.comparison.results import (
     ComparisonResults,
     load_json,
 )
-from speechbrain_dfkd.comparison.statistics import choose_setting
+from speechbrain_dfkd.comparison.tuning import choose_setting
 from speechbrain_dfkd.files import write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -60,13 +63,13 @@ def make_table(name: str) -> str:
         The comparison's folder in benchmarks/evidence/.
     """
     results = ComparisonResults.load(EVIDENCE / name)
-    index = RowIndex(all_rows(results))
+    numbers = all_rows(results)
     baseline = results.arms[0]
     header = ["arm", "seeds"]
     for metric in WITH_DIFFERENCE:
         header += [heading(metric), f"minus `{baseline}`"]
     arms = [arm for arm in results.comparison["arms"] if arm in results.arms]
-    lines = [_line(index, system) for system in [*SYSTEMS, *arms]]
+    lines = [_line(numbers, system) for system in [*SYSTEMS, *arms]]
     return markdown_table([*header, heading("stoi")], lines) + "\n"
 
 
@@ -99,18 +102,25 @@ def _mean_score(job, metric):
     return fmean(score for score in scores if score is not None)
 
 
-def _line(index, system):
+def _line(numbers, system):
     cells = [system if system in SYSTEMS else f"`{system}`"]
-    cells.append(index.get("mean", system, "pesq_wb").seeds or NOTHING)
+    if system in SYSTEMS:
+        cells.append(NOTHING)
+    else:
+        cells.append(_row(numbers, "mean", system, "pesq_wb").seeds)
     for metric in WITH_DIFFERENCE:
-        difference = index.get("difference", system, metric)
-        cells.append(_mean(index, system, metric))
+        difference = _row(numbers, "difference", system, metric)
+        cells.append(_mean(numbers, system, metric))
         cells.append(with_interval(difference, sign=True))
-    return [*cells, _mean(index, system, "stoi")]
+    return [*cells, _mean(numbers, system, "stoi")]
 
 
-def _mean(index, system, metric):
-    return number(metric, index.get("mean", system, metric).value)
+def _row(numbers, quantity, system, metric):
+    return next(select(numbers, quantity, [system], metric))
+
+
+def _mean(numbers, system, metric):
+    return number(metric, _row(numbers, "mean", system, metric).value)
 
 
 def collect(folder: Path, names: dict) -> Path:

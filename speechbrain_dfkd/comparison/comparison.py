@@ -24,15 +24,16 @@ from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
-    JOBS_FOLDER,
     REPORT,
     SYSTEMS_FILE,
     ComparisonResults,
+    Job,
     JobResult,
+    load_jobs,
     load_json,
     save_json,
 )
-from speechbrain_dfkd.comparison.tuning import Job, known_jobs, number_of_jobs
+from speechbrain_dfkd.comparison.tuning import known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.folder_lock import hold_folder
 from speechbrain_dfkd.losses import NoDistillation
@@ -317,8 +318,7 @@ class Comparison:
         UserError
             For what cannot be trained, or does not belong to the results.
         """
-        paths = sorted((self.folder / JOBS_FOLDER).glob("*.json"))
-        self.results = [JobResult.load(path) for path in paths]
+        self.results = load_jobs(self.folder)
         settings = check_arms(self.plan, self.base, self.recipe_folder)
         path = self.folder / COMPARISON_FILE
         before = load_json(path) if path.exists() else {"arm_settings": {}}
@@ -389,12 +389,9 @@ class Comparison:
         run_side_by_side(self._unfinished, start, finish, n_processes)
 
     def _unfinished(self):
+        finished = {result.name for result in self.results}
         jobs = known_jobs(self.plan, self.results)
-        return {
-            job.name: job
-            for job in jobs
-            if not job.result_path(self.folder).exists()
-        }
+        return {job.name: job for job in jobs if job.name not in finished}
 
     def _run_folder(self, job):
         return self.folder / RUNS_FOLDER / job.name
@@ -426,8 +423,8 @@ class Comparison:
 
     def _drop_checkpoints(self):
         """Remove the checkpoints of finished jobs: they take the room."""
-        for path in (self.folder / JOBS_FOLDER).glob("*.json"):
-            save = self.folder / RUNS_FOLDER / path.stem / "save"
+        for result in self.results:
+            save = self._run_folder(result) / "save"
             if save.exists():
                 shutil.rmtree(save)
 
