@@ -19,27 +19,16 @@ from speechbrain_dfkd.settings.tree import (
 
 # Metrics of which a higher value is better.
 _METRICS = ("pesq_wb", "pesq_nb", "stoi", "si_sdr")
-# The comparison itself decides on these ...
+# Keys of the leaf: what the comparison itself decides, what must be the same in
+# all arms (data and teacher), and what it may tune.
 _DECIDED = {"seed", "output_folder", "save_folder", "run", "experiment"}
-# ... and these must be the same in all arms: data and teacher.
 _HELD = {*SHARED_KEYS, "teacher_ckpt", "teacher_leaf", "teacher_overrides"}
+TUNABLE = ("kd_gradient_ratio", "lr")
 
 
-def require(key: str, constraint: str, value, keeps: Callable) -> None:
-    """Raise a ``UserError`` unless ``keeps(value)``.
-
-    Arguments
-    ---------
-    key : str
-        What has the value.
-    constraint : str
-        What it must.
-    value : object
-        Of the comparison file.
-    keeps : callable
-        Tells whether a value does.
-    """
-    if not keeps(value):
+def require(key: str, constraint: str, value, accepts: Callable) -> None:
+    """Raise a ``UserError`` unless ``accepts(value)``."""
+    if not accepts(value):
         raise UserError(
             f"{key} must {constraint}, got {value!r}; correct the comparison "
             f"file"
@@ -53,43 +42,16 @@ def require_arm(arm: str, overrides: Mapping) -> None:
         f"arm {arm}", "be a mapping of keys of the leaf to values, perhaps {}",
         overrides, lambda value: isinstance(value, Mapping),
     )  # fmt: skip
-    decided, held = sorted(_DECIDED & set(overrides)), _HELD & set(overrides)
-    if decided:
-        raise UserError(
-            f"arm {arm} must not set what the comparison decides, got "
-            f"{', '.join(decided)}; drop it"
-        )
-    if held:
-        raise UserError(
-            f"arm {arm} must not set what all arms share, got "
-            f"{', '.join(sorted(held))}; give it on the command line instead"
-        )
-
-
-def require_arm_seeds(arm_seeds: Mapping, others: list, seeds: list) -> None:
-    """Raise a ``UserError`` for seeds that an arm cannot have of its own.
-
-    Arguments
-    ---------
-    arm_seeds : mapping
-        ``{arm: list of seeds}``; with none the arm is tuned only.
-    others : list of str
-        The arms but the baseline, which needs all seeds: the others are
-        paired with it by seed.
-    seeds : list of int
-        Those of the comparison.
-    """
-    for arm, own in arm_seeds.items():
-        require(
-            "arm_seeds",
-            "name arms other than the baseline, which has all seeds: "
-            f"{', '.join(others)}",
-            arm, others.__contains__,
-        )  # fmt: skip
-        require(
-            f"arm_seeds of {arm}", f"be some of the seeds {seeds}, or []",
-            own, _all(lambda seed: _is_integer(seed) and seed in seeds),
-        )  # fmt: skip
+    instead = "give it on the command line instead"
+    for keys, owner, advice in (
+        (_DECIDED, "the comparison decides", "drop it"),
+        (_HELD, "all arms share", instead),
+    ):
+        if found := sorted(keys & set(overrides)):
+            raise UserError(
+                f"arm {arm} must not set what {owner}, got {', '.join(found)}; "
+                f"{advice}"
+            )
 
 
 def _is_name(value):
@@ -104,11 +66,11 @@ def _is_integer(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _all(keeps: Callable, least: int = 0) -> Callable:
-    """Return the check of a list of distinct values that each keep it."""
+def _all(accepts: Callable, least: int = 0) -> Callable:
+    """Return the predicate of a list of distinct values that are accepted."""
     return lambda values: (
         isinstance(values, list)
-        and all(map(keeps, values))
+        and all(map(accepts, values))
         and len({*values}) == len(values) >= least
     )
 
@@ -117,7 +79,7 @@ def _is_positive(value):
     return _is_finite(value) and value > 0
 
 
-# key: (what it must, whether a value does)
+# key: (constraint, its predicate)
 CONSTRAINTS = {
     "name": ("be letters, digits, _ . and -", _is_name),
     "arms": (
@@ -158,9 +120,6 @@ CONSTRAINTS = {
         lambda value: isinstance(value, Mapping),
     ),
 }
-
-
-TUNABLE = ("kd_gradient_ratio", "lr")
 
 
 @dataclass(frozen=True)
@@ -219,16 +178,15 @@ class Plan:
     arm_seeds: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        for key, (constraint, keeps) in CONSTRAINTS.items():
-            require(key, constraint, getattr(self, key), keeps)
+        for key, (constraint, accepts) in CONSTRAINTS.items():
+            require(key, constraint, getattr(self, key), accepts)
         for arm, overrides in self.arms.items():
             require_arm(arm, overrides)
         require(
             "baseline", f"be one of the arms {sorted(self.arms)}",
             self.baseline, self.arms.__contains__,
         )  # fmt: skip
-        others = [arm for arm in self.arms if arm != self.baseline]
-        require_arm_seeds(self.arm_seeds, others, self.seeds)
+        self._require_arm_seeds()
         require(
             "tuning_seed", "not be among seeds, whose scores are reported",
             self.tuning_seed, lambda seed: seed not in self.seeds,
@@ -247,6 +205,23 @@ class Plan:
                 list(self.arms[self.baseline]), lambda keys: "lr" not in keys,
             )  # fmt: skip
 
+    def _require_arm_seeds(self):
+        # The baseline needs all seeds: the others are paired with it by seed.
+        others = [arm for arm in self.arms if arm != self.baseline]
+        for arm, own in self.arm_seeds.items():
+            require(
+                "arm_seeds",
+                "name arms other than the baseline, which has all seeds: "
+                f"{', '.join(others)}",
+                arm, others.__contains__,
+            )  # fmt: skip
+            require(
+                f"arm_seeds of {arm}",
+                f"be some of the seeds {self.seeds}, or []",
+                own,
+                _all(lambda seed: _is_integer(seed) and seed in self.seeds),
+            )
+
     def seeds_of(self, arm: str) -> list:
         """Return the seeds from which an arm is trained to be reported."""
         return self.arm_seeds.get(arm, self.seeds)
@@ -261,19 +236,7 @@ class Plan:
 
 
 def read_plan(path) -> Plan:
-    """Read a comparison file.
-
-    Arguments
-    ---------
-    path : str or Path
-        YAML with the keys of ``Plan``, such as
-        ``hparams/comparisons/objectives.yaml``.
-
-    Raises
-    ------
-    UserError
-        Names what cannot be used.
-    """
+    """Read a comparison file, YAML with the keys of ``Plan``."""
     tree = read_tree(Path(path))
     known = [entry.name for entry in fields(Plan)]
     unknown = [key for key in tree if key not in known]

@@ -112,38 +112,38 @@ def difference_table(numbers: pd.DataFrame, metric: str, arms: list) -> str:
     return markdown_table(["arm", *header, "seeds"], lines)
 
 
+def table_with_differences(
+    numbers: pd.DataFrame, kind: str, systems: list, columns: dict
+) -> str:
+    """Return means, and in parentheses the differences to the first arm.
+
+    Of ``columns``, ``{heading: (metric, condition)}``; ``kind`` is "snr" or
+    "valid", with which the quantities begin.
+    """
+    cells = [
+        map(
+            _with_difference,
+            select(numbers, f"{kind}_mean", systems, *of),
+            select(numbers, f"{kind}_difference", systems, *of),
+        )
+        for of in columns.values()
+    ]
+    lines = zip(systems, *cells, strict=True)
+    return markdown_table(["system", *columns], lines)
+
+
 def snr_table(
     numbers: pd.DataFrame, metric: str, systems: list, edges: list
 ) -> str:
     """Return one metric by the class of the noisy clip; empty ones left out."""
     means = numbers[numbers.quantity == "snr_mean"]
     clips = means[means.metric == metric].groupby("condition").clips.first()
-    classes = [name for name in snr_classes(edges) if name in clips]
-    columns = [
-        map(
-            _with_difference,
-            select(numbers, "snr_mean", systems, metric, name),
-            select(numbers, "snr_difference", systems, metric, name),
-        )
-        for name in classes
-    ]
-    header = [f"{name}, {clips[name]} clips" for name in classes]
-    lines = zip(systems, *columns, strict=True)
-    return markdown_table(["system", *header], lines)
-
-
-def validation_table(numbers: pd.DataFrame, systems: list) -> str:
-    """Return the means on validation with the differences to the first arm."""
-    columns = [
-        map(
-            _with_difference,
-            select(numbers, "valid_mean", systems, metric),
-            select(numbers, "valid_difference", systems, metric),
-        )
-        for metric in METRICS
-    ]
-    lines = zip(systems, *columns, strict=True)
-    return markdown_table(["system", *map(heading, METRICS)], lines)
+    columns = {
+        f"{name}, {clips[name]} clips": (metric, name)
+        for name in snr_classes(edges)
+        if name in clips
+    }
+    return table_with_differences(numbers, "snr", systems, columns)
 
 
 def gate_table(numbers: pd.DataFrame, gate: dict) -> str:
@@ -212,21 +212,9 @@ def write_comparison_report(folder, against: str | None = None) -> str:
 
     Everything is computed from the files of the comparison's folder. What is
     not finished is named, and the report of the rest is marked as incomplete.
-    Where the teacher misses the margin of the gate, the report begins with
-    VOID.
-
-    Arguments
-    ---------
-    folder : str or Path
-        The comparison's.
-    against : str, optional
-        An arm to which the differences are, in place of the baseline. The files
-        are then report-vs-ARM.md, .csv and .png. The gate stays as it is.
-
-    Returns
-    -------
-    str
-        Markdown.
+    Where the teacher misses the margin of the gate, it begins with VOID. With
+    differences ``against`` an arm in place of the baseline, the files are
+    report-vs-ARM.md, .csv and .png; the gate stays as it is.
     """
     results = ComparisonResults.load(folder, against)
     numbers = all_rows(results)
@@ -277,6 +265,7 @@ def _scores(results, numbers):
     found = set(numbers.quantity)
     seeds = {tuple(sorted(results.seeds_of(arm))) for arm in arms}
     edges = plan["snr_edges_db"] if "snr_mean" in found else []
+    every = {heading(metric): (metric, "") for metric in METRICS}
     return {
         "means": mean_table(numbers, systems),
         "seeds_differ": len(seeds) > 1,
@@ -291,7 +280,7 @@ def _scores(results, numbers):
             if edges
         ],
         "validation": "valid_difference" in found
-        and validation_table(numbers, systems),
+        and table_with_differences(numbers, "valid", systems, every),
         "gate": plan["gate"] and gate_table(numbers, plan["gate"]),
         "clips": [f"{number} {split}" for split, number in clips.items()],
     }
