@@ -43,7 +43,7 @@ setup(
         "joblib",
         "numpy>=1.24",
         # The numbers of a comparison.
-        "pandas>=2.1",
+        "pandas>=2.2",
         "ruamel.yaml",
         "scipy",
         "soundfile",
