@@ -1,16 +1,21 @@
-"""The tables of README.md about distillation, from benchmarks/evidence/.
+"""The tables of the documentation about distillation, from benchmarks/evidence/.
 
     python benchmarks/evidence.py            prints them
-    python benchmarks/evidence.py --update   puts them into README.md
+    python benchmarks/evidence.py --update   puts them into docs/ and README.md
+    python benchmarks/evidence.py --unpack FOLDER
     python benchmarks/evidence.py --collect FOLDER [--name OLD=NEW ...]
 
-A table stands between two marks in README.md; the first one names the
-comparison, and may ask for the scores on validation.
+A table stands between two marks in docs/evidence.md; the first one names the
+comparison, and may ask for the scores on validation. README.md has a summary.
+
+benchmarks/evidence/ holds a file for each comparison: a line for what was
+compared, one for the noisy input and the teacher, and one for each training.
+``--unpack`` writes them as a comparison's folders, of which
+``python -m speechbrain_dfkd.comparison FOLDER/NAME`` makes a full report.
 
 ``--collect`` takes over the results of a comparison, ``comparison-<name>/`` in
 a results folder: the report's metrics with four decimals. Each OLD in them, for
-example the path of a data folder, becomes NEW. A full report of what is there:
-``python -m speechbrain_dfkd.comparison benchmarks/evidence/NAME``.
+example the path of a data folder, becomes NEW.
 """
 
 import argparse
@@ -37,13 +42,15 @@ from speechbrain_dfkd.comparison.results import (
     SYSTEMS,
     SYSTEMS_FILE,
     ComparisonResults,
+    JobResult,
     load_json,
+    save_json,
 )
 from speechbrain_dfkd.comparison.tuning import choose_setting
 from speechbrain_dfkd.files import write_atomically
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs/evidence.md")
 EVIDENCE = ROOT / "benchmarks/evidence"
 MARKED = re.compile(
     r"(?P<start><!-- evidence (?P<name>[\w.-]+)(?P<valid> on validation)?: "
@@ -52,6 +59,51 @@ MARKED = re.compile(
 )
 DECIMALS = 4
 WITH_DIFFERENCE = ("pesq_wb", "si_sdr")
+# The summary in README.md: comparison, student, teacher.
+SUMMARY = "summary"
+PAIRS = (
+    ("evidence", "DCCRN, 58 k", "DCCRN, 920 k"),
+    ("evidence_second_teacher", "DCCRN, 58 k", "DCCRN, 920 k, another"),
+    ("evidence_conv_tasnet", "Conv-TasNet, 98 k", "Conv-TasNet, 349 k"),
+    ("evidence_cross_family", "Conv-TasNet, 98 k", "DCCRN, 231 k"),
+)
+
+
+def read_lines(name: str) -> dict:
+    """Return a comparison's ``comparison``, ``systems`` and list ``job``."""
+    lines = (EVIDENCE / f"{name}.jsonl").read_text("utf-8").splitlines()
+    found = {"job": []}
+    for line in lines:
+        ((kind, content),) = json.loads(line).items()
+        if kind == "job":
+            found["job"].append(content)
+        else:
+            found[kind] = content
+    return found
+
+
+def load(name: str) -> ComparisonResults:
+    """Return the results of a comparison in benchmarks/evidence/."""
+    lines = read_lines(name)
+    jobs = [JobResult(**job) for job in lines["job"]]
+    return ComparisonResults(lines["comparison"], jobs, lines["systems"])
+
+
+def make_summary() -> str:
+    """Return PESQ of the students trained alone, and what distillation adds."""
+    lines = []
+    for name, student, teacher in PAIRS:
+        numbers = all_rows(load(name))
+        gains = [
+            with_interval(row, sign=True)
+            for row in select(
+                numbers, "difference", ["dfkd", "recommended"], "pesq_wb"
+            )
+        ]
+        alone = _mean(numbers, "none", "pesq_wb")
+        lines.append([student, teacher, alone, *gains])
+    header = ["student", "teacher", "alone", "`dfkd`", "`recommended`"]
+    return markdown_table(header, lines) + "\n"
 
 
 def make_table(name: str) -> str:
@@ -60,9 +112,9 @@ def make_table(name: str) -> str:
     Arguments
     ---------
     name : str
-        The comparison's folder in benchmarks/evidence/.
+        The comparison's file in benchmarks/evidence/.
     """
-    results = ComparisonResults.load(EVIDENCE / name)
+    results = load(name)
     numbers = all_rows(results)
     baseline = results.arms[0]
     header = ["arm", "seeds"]
@@ -81,9 +133,9 @@ def make_validation_table(name: str) -> str:
     Arguments
     ---------
     name : str
-        The comparison's folder in benchmarks/evidence/.
+        The comparison's file in benchmarks/evidence/.
     """
-    results = ComparisonResults.load(EVIDENCE / name)
+    results = load(name)
     lines = []
     for arm in results.comparison["arms"]:
         jobs = results.tuning(arm)
@@ -103,11 +155,8 @@ def _mean_score(job, metric):
 
 
 def _line(numbers, system):
-    cells = [system if system in SYSTEMS else f"`{system}`"]
-    if system in SYSTEMS:
-        cells.append(NOTHING)
-    else:
-        cells.append(_row(numbers, "mean", system, "pesq_wb").seeds)
+    name, seeds = f"`{system}`", _row(numbers, "mean", system, "pesq_wb").seeds
+    cells = [system, NOTHING] if system in SYSTEMS else [name, seeds]
     for metric in WITH_DIFFERENCE:
         difference = _row(numbers, "difference", system, metric)
         cells.append(_mean(numbers, system, metric))
@@ -123,8 +172,20 @@ def _mean(numbers, system, metric):
     return number(metric, _row(numbers, "mean", system, metric).value)
 
 
+def unpack(folder: Path) -> None:
+    """Write each comparison's folder, as ``compare.py`` leaves it."""
+    for path in EVIDENCE.glob("*.jsonl"):
+        target = folder / path.stem
+        lines = read_lines(path.stem)
+        (target / JOBS_FOLDER).mkdir(parents=True, exist_ok=True)
+        save_json(target / COMPARISON_FILE, lines["comparison"])
+        save_json(target / SYSTEMS_FILE, lines["systems"])
+        for job in lines["job"]:
+            JobResult(**job).save(target)
+
+
 def collect(folder: Path, names: dict) -> Path:
-    """Copy a comparison's results into benchmarks/evidence/.
+    """Take a comparison's results over into benchmarks/evidence/.
 
     Arguments
     ---------
@@ -136,18 +197,19 @@ def collect(folder: Path, names: dict) -> Path:
     Returns
     -------
     Path
-        The folder of the copy.
+        The file that holds them.
     """
-    comparison = load_json(folder / COMPARISON_FILE)
-    target = EVIDENCE / comparison["name"]
-    paths = [COMPARISON_FILE, SYSTEMS_FILE]
-    paths += [f"{JOBS_FOLDER}/{p.name}" for p in folder.glob("jobs/*.json")]
-    for path in paths:
-        text = json.dumps(_rounded(load_json(folder / path)))
-        for old, new in names.items():
-            text = text.replace(old, new)
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target / path, f"{text}\n".encode())
+    records = [
+        {"comparison": load_json(folder / COMPARISON_FILE)},
+        {"systems": load_json(folder / SYSTEMS_FILE)},
+    ]
+    paths = sorted((folder / JOBS_FOLDER).glob("*.json"))
+    records += [{"job": load_json(path)} for path in paths]
+    text = "".join(f"{json.dumps(_rounded(record))}\n" for record in records)
+    for old, new in names.items():
+        text = text.replace(old, new)
+    target = EVIDENCE / f"{records[0]['comparison']['name']}.jsonl"
+    write_atomically(target, text.encode())
     return target
 
 
@@ -162,31 +224,38 @@ def _rounded(value):
 
 
 def with_tables(text: str) -> str:
-    """Return the README's text with every marked table made again."""
+    """Return a page's text with every marked table made again."""
     return MARKED.sub(_marked_table, text)
 
 
 def _marked_table(found):
+    if found["name"] == SUMMARY:
+        return found["start"] + make_summary() + found["end"]
     make = make_validation_table if found["valid"] else make_table
     return found["start"] + make(found["name"]) + found["end"]
 
 
 def main():
-    """Print the tables, put them into the README, or take over results."""
+    """Print the tables, put them into the pages, or move results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--update", action="store_true", help="README.md")
+    parser.add_argument("--update", action="store_true", help="all pages")
+    parser.add_argument("--unpack", type=Path, metavar="FOLDER")
     parser.add_argument("--collect", type=Path, metavar="FOLDER")
     parser.add_argument("--name", action="append", default=[], help="OLD=NEW")
     arguments = parser.parse_args()
+    if arguments.unpack:
+        unpack(arguments.unpack)
+        return
     if arguments.collect:
         names = dict(pair.split("=", 1) for pair in arguments.name)
         print(f"Taken over: {collect(arguments.collect, names)}")
         return
-    text = with_tables(README.read_text(encoding="utf-8"))
-    for found in MARKED.finditer(text):
-        print(f"{found['start']}\n{found['table']}")
-    if arguments.update:
-        write_atomically(README, text.encode())
+    for page in PAGES:
+        text = with_tables(page.read_text(encoding="utf-8"))
+        for found in MARKED.finditer(text):
+            print(f"{found['start']}\n{found['table']}")
+        if arguments.update:
+            write_atomically(page, text.encode())
 
 
 if __name__ == "__main__":

@@ -55,13 +55,22 @@ def in_units(parameters: int) -> str:
 
 
 def make_table() -> str:
-    """Return the table in Markdown."""
-    lines = ["| `hparams/models/` | parameters | GMAC/s |", "|---|---|---|"]
+    """Return the table in Markdown: a row a family, the published size first."""
+    families = {}
     for name, model in load_sizes().items():
-        cost = macs_per_second(model) / 1e9
-        size = in_units(count_parameters(model))
-        lines.append(f"| `{name}.yaml` | {size} | {cost:.3g} |")
-    return "\n".join(lines) + "\n"
+        cells = families.setdefault(type(model).__name__, [])
+        cells.append(_cell(name, model))
+    n_columns = max(map(len, families.values()))
+    smaller = ["smaller ones", *[""] * (n_columns - 2)]
+    lines = [["family", "published", *smaller], ["---"] * (n_columns + 1)]
+    for family, cells in families.items():
+        lines.append([family, *cells, *[""] * (n_columns - len(cells))])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(name, model):
+    size = in_units(count_parameters(model))
+    return f"`{name}` {size}, {macs_per_second(model) / 1e9:.3g}"
 
 
 def main():
