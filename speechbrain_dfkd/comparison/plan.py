@@ -79,107 +79,83 @@ def _is_positive(value):
     return _is_finite(value) and value > 0
 
 
-# key: (constraint, its predicate)
-CONSTRAINTS = {
-    "name": ("be letters, digits, _ . and -", _is_name),
-    "arms": (
+def _count(least: int) -> tuple:
+    """Return a constraint of integers, and its predicate."""
+    return (
+        f"be an integer of at least {least}",
+        lambda value: _is_integer(value) and value >= least,
+    )
+
+
+def _key(constraint: str, accepts: Callable, **options):
+    """Return a key of the comparison file, with what its value must be."""
+    return field(metadata={"check": (constraint, accepts)}, **options)
+
+
+_POSITIVE = ("be distinct numbers above 0", _all(_is_positive))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison: arms, seeds, what is tuned, and how it is judged."""
+
+    # The comparison's folder is named after it.
+    name: str = _key("be letters, digits, _ . and -", _is_name)
+    # The arm that all others are compared with.
+    baseline: str = _key("be an arm's name", _is_name)
+    # {name: {key of the leaf: value}}, values as YAML nodes.
+    arms: dict = _key(
         "be a mapping of two names or more to overrides of the leaf",
         lambda arms: isinstance(arms, Mapping) and len(arms) > 1,
-    ),
-    "seeds": ("be distinct integers, at least one", _all(_is_integer, 1)),
-    "tuning_seed": ("be an integer", _is_integer),
-    "gradient_ratios": ("be distinct numbers above 0", _all(_is_positive)),
-    "learning_rates": ("be distinct numbers above 0", _all(_is_positive)),
-    "tune_on": (f"be one of {', '.join(_METRICS)}", _METRICS.__contains__),
-    "side_by_side": (
-        "be an integer of at least 1",
-        lambda value: _is_integer(value) and value >= 1,
-    ),
-    "gate": (
+    )
+    # Of the trainings that are reported.
+    seeds: list = _key(
+        "be distinct integers, at least one", _all(_is_integer, 1)
+    )
+    # Of the trainings that choose settings.
+    tuning_seed: int = _key("be an integer", _is_integer)
+    # Values of kd_gradient_ratio tried for each arm but the baseline, and as
+    # many of lr for that; the arms take its choice. Empty: nothing is tuned.
+    gradient_ratios: list = _key(*_POSITIVE)
+    learning_rates: list = _key(*_POSITIVE)
+    # The metric whose mean on the validation set chooses.
+    tune_on: str = _key(
+        f"be one of {', '.join(_METRICS)}", _METRICS.__contains__
+    )
+    # Trainings at a time; above 1 each has one thread.
+    side_by_side: int = _key(*_count(1))
+    # {metric: margin} by which the teacher must lead on validation.
+    gate: dict = _key(
         f"map some of {', '.join(_METRICS)} to numbers",
         lambda gate: (
             isinstance(gate, Mapping)
             and set(gate) <= set(_METRICS)
             and all(map(_is_finite, gate.values()))
         ),
-    ),
-    "confidence": (
+    )
+    # Of intervals.
+    confidence: float = _key(
         "be a number between 0 and 1",
         lambda value: _is_finite(value) and 0 < value < 1,
-    ),
-    "bootstrap_draws": (
-        "be an integer of at least 100",
-        lambda value: _is_integer(value) and value >= 100,
-    ),
-    "snr_edges_db": (
+    )
+    bootstrap_draws: int = _key(*_count(100))
+    # Between the report's classes of input SI-SDR.
+    snr_edges_db: list = _key(
         "be ascending numbers",
         lambda edges: _all(_is_finite)(edges) and edges == sorted(edges),
-    ),
-    "arm_seeds": (
+    )
+    # {arm: some of seeds}; all others have all. An arm with [] is trained from
+    # the tuning seed only and never tested.
+    arm_seeds: dict = _key(
         "be a mapping of arms to lists of seeds, perhaps {}",
         lambda value: isinstance(value, Mapping),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A comparison: arms, seeds, what is tuned, and how it is judged.
-
-    Arguments
-    ---------
-    name : str
-        The comparison's folder is named after it.
-    baseline : str
-        The arm that all others are compared with.
-    arms : dict
-        ``{name: {key of the leaf: value}}``, values as YAML nodes.
-    seeds : list of int
-        Of the trainings that are reported.
-    tuning_seed : int
-        Of the trainings that choose settings; not among ``seeds``.
-    gradient_ratios : list of float
-        Values of ``kd_gradient_ratio`` tried for each arm but the baseline.
-    learning_rates : list of float
-        Values of ``lr`` tried for the baseline, as many; the arms take its
-        choice. Both empty: nothing is tuned.
-    tune_on : str
-        The metric whose mean on the validation set chooses.
-    side_by_side : int
-        Trainings at a time; above 1 each has one thread.
-    gate : dict
-        ``{metric: margin}`` by which the teacher must beat the baseline on
-        validation.
-    confidence : float
-        Of intervals, in (0, 1).
-    bootstrap_draws : int
-        Draws of the bootstrap.
-    snr_edges_db : list of float
-        Between the report's classes of input SI-SDR, in dB.
-    arm_seeds : dict
-        ``{arm: some of seeds}``; an arm that is not named has them all, and
-        so has the baseline. An arm with ``[]`` is trained from the tuning
-        seed only and never tested.
-    """
-
-    name: str
-    baseline: str
-    arms: dict
-    seeds: list
-    tuning_seed: int
-    gradient_ratios: list
-    learning_rates: list
-    tune_on: str
-    side_by_side: int
-    gate: dict
-    confidence: float
-    bootstrap_draws: int
-    snr_edges_db: list
-    arm_seeds: dict = field(default_factory=dict)
+        default_factory=dict,
+    )
 
     def __post_init__(self):
-        for key, (constraint, accepts) in CONSTRAINTS.items():
-            require(key, constraint, getattr(self, key), accepts)
+        for entry in fields(self):
+            constraint, accepts = entry.metadata["check"]
+            require(entry.name, constraint, getattr(self, entry.name), accepts)
         for arm, overrides in self.arms.items():
             require_arm(arm, overrides)
         require(
@@ -191,13 +167,13 @@ class Plan:
             "tuning_seed", "not be among seeds, whose scores are reported",
             self.tuning_seed, lambda seed: seed not in self.seeds,
         )  # fmt: skip
+        count = len(self.gradient_ratios)
         require(
             "learning_rates",
-            f"be as many as gradient_ratios, {len(self.gradient_ratios)}, so "
-            "that no arm is tuned more than another",
-            self.learning_rates,
-            lambda rates: len(rates) == len(self.gradient_ratios),
-        )
+            f"be as many as gradient_ratios, {count}, so that no arm is tuned "
+            "more than another",
+            self.learning_rates, lambda rates: len(rates) == count,
+        )  # fmt: skip
         if self.learning_rates:
             require(
                 f"the baseline {self.baseline}",
