@@ -15,7 +15,7 @@ DEMO = ["espeakng-loader>=0.2.4"]
 # Only the report of a comparison draws.
 COMPARE = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.14"]
-TEST = ["pytest>=8", *COMPARE]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", *COMPARE]
 # The linters at the versions that SpeechBrain pins.
 LINT = ["ruff==0.12.4", "yamllint==1.35.1", "codespell>=2.3.0"]
 
@@ -30,7 +30,8 @@ setup(
     package_data={"speechbrain_dfkd.comparison": ["report.md.j2"]},
     python_requires=">=3.10",
     install_requires=[
-        "speechbrain>=1.1",
+        # Hooks that it calls private are overridden.
+        "speechbrain>=1.1,<1.2",
         # torchaudio has no release for torch 2.15 and would fail at import.
         "torch>=2.7.1,<2.15",
         "torchaudio>=2.7.1",

@@ -25,7 +25,7 @@ from hyperpyyaml import load_hyperpyyaml
 from measure import in_fresh_process, median_ratio, rise_of_peak, time_in_turn
 
 from speechbrain_dfkd import FrozenTeacher
-from speechbrain_dfkd.losses import NoDistillation, si_snr_loss
+from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN, Enhanced
 
 RATE = 16000
@@ -39,7 +39,7 @@ def load_losses():
     for path in sorted(KD.glob("*.yaml")):
         with open(path, encoding="utf-8") as file:
             loss = load_hyperpyyaml(file)["loss"]
-        if not isinstance(loss, NoDistillation):
+        if loss is not None:
             losses[path.stem] = loss
     return losses
 

@@ -39,9 +39,9 @@ from speechbrain_dfkd.data.manifest import read_manifest
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
 from speechbrain_dfkd.stft import STFT
-from speechbrain_dfkd.teacher.cache import WaveformCache
-from speechbrain_dfkd.teacher.frozen import (
-    CachedTeacher,
+from speechbrain_dfkd.teacher.cache import TeacherCache
+from speechbrain_dfkd.teacher.frozen import CachedTeacher
+from speechbrain_dfkd.teacher.loading import (
     find_teacher_checkpoint,
     load_strictly,
 )
@@ -68,7 +68,7 @@ class Steps:
         self.whole = torch.randn(1, int(RATE * arguments.utterance_seconds))
         self.signals = torch.randn(arguments.batch, 2, self.frames) / 10
         self.student, self.teacher = DCCRN(**QUARTER), FrozenTeacher(DCCRN())
-        self.cache = WaveformCache(folder)
+        self.cache = TeacherCache(folder)
         for i in range(arguments.batch):
             longer = self.teacher(torch.randn(1, self.frames + RATE)).wav[0]
             self.cache.write(str(i), longer)

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -15,24 +16,10 @@ class UserError(ValueError):
     """
 
 
-def check_setting(name: str, value, fulfilled: bool, constraint: str):
-    """Refuse a value of a data set's settings.
-
-    Arguments
-    ---------
-    name : str
-        The key.
-    value : object
-        What it was set to.
-    fulfilled : bool
-        Whether it can be used.
-    constraint : str
-        What it must be.
-
-    Raises
-    ------
-    UserError
-        Unless it can be used.
+def check_setting(
+    name: str, value: object, fulfilled: bool, constraint: str
+) -> None:
+    """Refuse a value of a data set's settings, unless it can be used.
 
     Example
     -------
@@ -48,7 +35,9 @@ got 0; change it in --dataset
         )
 
 
-def is_number(value, least: float = -math.inf, most: float = math.inf) -> bool:
+def is_number(
+    value: object, least: float = -math.inf, most: float = math.inf
+) -> bool:
     """Tell whether a setting is a number from ``least`` to ``most``.
 
     Example
@@ -66,51 +55,22 @@ _whole_list: Path | None = None
 
 
 @contextlib.contextmanager
-def whole_lists_in(path):
-    """Let ``listing`` append what is too long to be shown to a file.
-
-    Arguments
-    ---------
-    path : str or Path
-        The file; one of an earlier call is removed.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "refused_files.txt"
-    >>> with whole_lists_in(path):
-    ...     text = listing(["a.wav", "b.wav", "c.wav"], limit=1)
-    >>> text.replace(str(path), "FILE")
-    '  a.wav\\n  ... 3 in all, listed in FILE'
-    >>> path.read_text().split()
-    ['a.wav', 'b.wav', 'c.wav']
-    """
+def whole_lists_in(path: str | Path) -> Iterator[None]:
+    """Let ``listing`` write what is too long to be shown to a new file."""
     global _whole_list
     _whole_list = Path(path)
     try:
-        if _whole_list.exists():
-            _whole_list.unlink()
+        _whole_list.unlink(missing_ok=True)
         yield
     finally:
         _whole_list = None
 
 
-def listing(items, limit=20, title: str = ""):
+def listing(items: Iterable, limit: int = 20, title: str = "") -> str:
     """Return ``items`` as indented lines, at most ``limit``, with the total.
 
-    Within ``whole_lists_in`` a longer list goes to that file, whole.
-
-    Arguments
-    ---------
-    items : iterable of str
-        What is wrong, one line each.
-    limit : int
-        The most lines to show.
-    title : str
-        A line above the list in the file.
-
-    Returns
-    -------
-    str
+    Within ``whole_lists_in`` a longer list goes to that file, whole, below a
+    line with the title.
 
     Example
     -------
@@ -126,7 +86,7 @@ def listing(items, limit=20, title: str = ""):
     return "\n".join(lines)
 
 
-def _listed(items, title):
+def _listed(items: list, title: str) -> str:
     """Append a list to the file of ``whole_lists_in``; return where it is."""
     if _whole_list is None:
         return ""
@@ -160,14 +120,14 @@ class Faults:
         self.errors = []
 
     @contextlib.contextmanager
-    def kept(self):
+    def kept(self) -> Iterator[None]:
         """Keep the ``UserError`` of the body; go on after it."""
         try:
             yield
         except UserError as error:
             self.errors.append(error)
 
-    def raise_if_any(self):
+    def raise_if_any(self) -> None:
         """Raise what was kept."""
         if self.errors:
             raise UserError("\n\n".join(map(str, self.errors)))
@@ -182,7 +142,7 @@ def show_errors() -> None:
     sys.excepthook = _log_and_show
 
 
-def _log_and_show(kind, error, trace):
+def _log_and_show(kind: type, error: BaseException, trace) -> None:
     record = logging.LogRecord(
         __name__, logging.ERROR, __file__, 0, "Exception:", None,
         (kind, error, trace),
@@ -196,8 +156,6 @@ def _log_and_show(kind, error, trace):
 def hide_figure_warning() -> None:
     """Keep SpeechBrain from warning of torchvision, which is used nowhere."""
     logger = logging.getLogger("speechbrain.utils.train_logger")
-    logger.addFilter(_is_no_figure_warning)
-
-
-def _is_no_figure_warning(record):
-    return "torchvision is not available" not in record.getMessage()
+    logger.addFilter(
+        lambda record: "torchvision is not available" not in record.getMessage()
+    )

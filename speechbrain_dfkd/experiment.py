@@ -12,10 +12,15 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import (
     ddp_barrier,
     if_main_process,
+    infer_device,
     run_on_main,
 )
+from speechbrain.utils.run_opts import RunOptions
+from torch import nn
+from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.dataset import (
+    OUTPUT_KEYS,
     loader_options,
     lost_workers_are_user_errors,
     open_splits,
@@ -38,16 +43,23 @@ from speechbrain_dfkd.run_folder import (
     trained_epochs,
     write_report,
 )
+from speechbrain_dfkd.settings.checks import check_objects
 from speechbrain_dfkd.settings.command_line import (
-    DFKD_KEYS,
-    TEACHER_KEYS,
     Command,
     exit_code,
     read_command,
 )
-from speechbrain_dfkd.settings.run_options import check_objects
-from speechbrain_dfkd.teacher.cache import check_cache, prepare_teacher
-from speechbrain_dfkd.teacher.frozen import load_teacher, needs_teacher
+from speechbrain_dfkd.settings.configuration import Configuration
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
+from speechbrain_dfkd.teacher.cache import TeacherCache, cache_name, check_cache
+from speechbrain_dfkd.teacher.frozen import (
+    CachedTeacher,
+    CleanTeacher,
+    FrozenTeacher,
+    check_objective,
+    teacher_roles,
+)
+from speechbrain_dfkd.teacher.loading import load_teacher
 from speechbrain_dfkd.teacher.trained_network import (
     EXPORT,
     WEIGHTS,
@@ -61,7 +73,7 @@ from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
 
 
 def train_teacher(argv: list, recipe_folder) -> int:
-    """Train a teacher, test it and print its results.
+    """Train a teacher, test it and print its results; return the exit code.
 
     Arguments
     ---------
@@ -70,11 +82,6 @@ def train_teacher(argv: list, recipe_folder) -> int:
         options of SpeechBrain, and ``--key value`` for keys of the leaf.
     recipe_folder : str or Path
         Holds ``<dataset>.yaml`` and ``demo.yaml``.
-
-    Returns
-    -------
-    int
-        The exit code: 2 where the user has something to put right.
     """
     return exit_code(_train_teacher, argv, recipe_folder)
 
@@ -104,32 +111,20 @@ def _train_dfkd(argv, recipe_folder):
     with hold_run(configuration, run_opts):
         get_ready(command)
         hparams, datasets, brain = distil(command)
-        systems = {"teacher": brain.teacher.model} if brain.teacher else {}
+        teacher = getattr(brain.teacher, "model", None)
+        systems = {} if teacher is None else {"teacher": teacher}
         systems["student"] = hparams["student"]["model"]
-        _finish(configuration, hparams, run_opts, datasets, systems)
+        # It names the teacher now.
+        _finish(command.configuration, hparams, run_opts, datasets, systems)
 
 
 @contextmanager
 def hold_run(
-    configuration, run_opts, hold: Callable = hold_folder
+    configuration: Configuration,
+    run_opts: RunOptions,
+    hold: Callable = hold_folder,
 ) -> Iterator[None]:
-    """Keep a run's folder from other commands while it is read or written.
-
-    Arguments
-    ---------
-    configuration : Configuration
-        Gives ``output_folder``, of which a run with ``--debug`` leaves nothing
-        from before.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        Tells of ``--debug``.
-    hold : callable
-        ``hold_folder``, or ``hold_if_writable`` for what may be there already.
-
-    Raises
-    ------
-    UserError
-        Where the folder cannot be written.
-    """
+    """Keep a run's folder from other commands; of --debug, leave nothing."""
     folder = configuration.settings()["output_folder"]
     with hold(folder):
         if run_opts.debug and not run_opts.debug_persistently:
@@ -140,27 +135,17 @@ def hold_run(
 def get_ready(command: Command, teaches: bool | None = None) -> None:
     """Check a dfkd leaf, prepare its data, and train the teacher it needs.
 
-    Arguments
-    ---------
-    command : Command
-        Receives the weights of the teacher as ``teacher_ckpt``.
-    teaches : bool, optional
-        Whether there is to be a teacher; by default where the leaf needs one.
-
-    Raises
-    ------
-    UserError
-        For settings, data or a teacher that cannot be used.
+    The command receives its weights as ``teacher_ckpt``. What cannot be used
+    is refused before anything trains, the quickest to find first.
     """
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
     check_objects(hparams)
-    # A teacher that only gives the first weights is not run in training.
-    needed = needs_teacher(hparams)
-    teaches = needed if teaches is None else teaches
+    check_objective(hparams)
+    teaches = bool(teacher_roles(hparams)) if teaches is None else teaches
     check_cache(hparams)
-    start_from_teacher(hparams)  # a bad pair is refused at once
-    if teaches and hparams["teacher_ckpt"]:  # a bad one is refused at once
+    start_from_teacher(hparams)
+    if teaches and hparams["teacher_ckpt"]:
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
     teacher = None
@@ -169,14 +154,13 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
         with _about_the_teacher(teacher):
             _build(teacher)
     prepare_splits(hparams)
-    # Unfit data are refused before a teacher trains.
     datasets = open_splits(hparams)
     check_cache(hparams, datasets["train"])
     require_shared_memory(hparams, datasets)
     if teacher:
         with hold_run(teacher, run_opts, hold_if_writable):
             weights = _find_or_teach(teacher, run_opts)
-        configuration.tree["teacher_ckpt"] = str(weights)
+        command.configuration = configuration.replace(teacher_ckpt=str(weights))
 
 
 def _refuse_folder_of_others(configuration):
@@ -202,18 +186,13 @@ def _find_or_teach(configuration, run_opts) -> Path:
         run_on_main(refuse_other_data, args=[folder, settings])
     if trained is None or trained >= asked:
         longer = f", trained for {trained} epochs where {asked} are asked for"
-        print(
-            f"Teacher found: {folder}{longer * (trained not in (None, asked))}"
-        )
+        longer *= trained not in (None, asked)
+        print(f"Teacher found: {folder}{longer}", flush=True)
         return weights
+    found = "not found; training it into"
     if trained:
-        print(
-            f"Teacher found, trained for {trained} of {asked} epochs; going on "
-            f"in {folder}",
-            flush=True,
-        )
-    else:
-        print(f"Teacher not found; training it into {folder}", flush=True)
+        found = f"found, trained for {trained} of {asked} epochs; going on in"
+    print(f"Teacher {found} {folder}", flush=True)
     with _about_the_teacher(configuration):
         _teach(configuration, run_opts)
     return weights
@@ -278,57 +257,71 @@ def _fit(brain, hparams, datasets):
     brain.correct_polarity(datasets["valid"])
 
 
+def _of_brain(hparams, run_opts):
+    """Return the arguments of a Brain."""
+    modules, optimizer = hparams["modules"], hparams["opt_class"]
+    return modules, optimizer, hparams, run_opts, hparams["checkpointer"]
+
+
 def _teach(configuration, run_opts):
     hparams, datasets = _start(configuration, run_opts)
-    brain = EnhancementBrain(
-        hparams["modules"],
-        hparams["opt_class"],
-        hparams,
-        run_opts,
-        hparams["checkpointer"],
-    )
+    brain = EnhancementBrain(*_of_brain(hparams, run_opts))
     brain.align_polarity(datasets["train"])
     _fit(brain, hparams, datasets)
     systems = {"teacher": hparams["teacher"]["model"]}
     _finish(configuration, hparams, run_opts, datasets, systems)
 
 
-def distil(command: Command, brain_class: type = DFKDBrain):
-    """Train a student, or go on, up to its best checkpoint.
+def choose_teacher(
+    model: nn.Module | None,
+    hparams: dict,
+    settings: dict,
+    train_set: Dataset,
+    run_opts: RunOptions,
+) -> FrozenTeacher | CachedTeacher | CleanTeacher | None:
+    """Return whom the student follows, made of the trained network if any.
 
-    Arguments
-    ---------
-    command : Command
-        ``get_ready`` was called with it.
-    brain_class : type
-        ``DFKDBrain`` or one that also watches the training.
-
-    Returns
-    -------
-    tuple
-        The leaf's objects and the data sets, both dict, and the Brain.
+    With ``teacher_cache`` the outputs that are missing from the cache are
+    made, and the training set gets an item ``teacher_sig``.
     """
-    configuration = command.configuration
-    hparams, datasets = _start(configuration, command.run_opts)
-    teacher = None
-    if needs_teacher(hparams):
-        settings, train_set = configuration.settings(), datasets["train"]
-        model = load_teacher(hparams, settings)
-        teacher = prepare_teacher(
-            model, hparams, settings, train_set, command.run_opts
-        )
+    if hparams["clean_as_teacher"]:
+        return CleanTeacher(model)
+    if model is None:
+        return None
+    teacher = FrozenTeacher(model)
+    hardly_read = run_opts.test_only or run_opts.debug
+    if hardly_read or not check_cache(hparams, train_set):
+        return teacher
+    name = cache_name(model, settings, train_set.data)
+    cache = TeacherCache(Path(hparams["teacher_cache_folder"], name))
+    crop, device = train_set.crop, run_opts.device or infer_device()
+    progress = not run_opts.noprogressbar
+    cache.fill(teacher, train_set.data, crop.sample_rate, device, progress)
+    item = "teacher_sig"
+    train_set.add_dynamic_item(cache.reader(crop), ["id", "length"], item)
+    train_set.set_output_keys([*OUTPUT_KEYS, item])
+    return CachedTeacher(model)
+
+
+def distil(
+    command: Command, brain_class: type = DFKDBrain
+) -> tuple[dict, dict, DFKDBrain]:
+    """Train a student, or go on, up to its best checkpoint; after get_ready.
+
+    ``brain_class`` is ``DFKDBrain`` or one that also watches the training.
+    Returned are the leaf's objects, the data sets and the Brain.
+    """
+    run_opts, settings = command.run_opts, command.configuration.settings()
+    hparams, datasets = _start(command.configuration, run_opts)
+    needed = teacher_roles(hparams)
+    model = load_teacher(hparams, settings) if needed else None
+    train_set = datasets["train"]
+    teacher = choose_teacher(model, hparams, settings, train_set, run_opts)
     start_from_teacher(hparams)  # a resume then loads its checkpoint
-    brain = brain_class(
-        hparams["modules"],
-        hparams["opt_class"],
-        hparams,
-        command.run_opts,
-        hparams["checkpointer"],
-        teacher,
-    )
-    brain.scale_teacher(datasets["train"])
-    brain.align_polarity(datasets["train"])
-    brain.measure_kd_weight(datasets["train"])
+    brain = brain_class(*_of_brain(hparams, run_opts), teacher)
+    brain.scale_teacher(train_set)
+    brain.align_polarity(train_set)
+    brain.measure_kd_weight(train_set)
     _fit(brain, hparams, datasets)
     return hparams, datasets, brain
 
@@ -346,8 +339,9 @@ def _finish(configuration, hparams, run_opts, datasets, systems):
         export_enhancer(folder / EXPORT, text, trained, model, rate)
         keep_epochs(folder, configuration)
         print(f"\n{write_report(folder, rows)}\n")
-        print(f"Results:  {folder}/results.csv, results.json")
         print(
-            f"{trained.capitalize()} to deploy: {folder / EXPORT}", flush=True
+            f"Results:  {folder}/results.csv, results.json\n"
+            f"{trained.capitalize()} to deploy: {folder / EXPORT}",
+            flush=True,
         )
     ddp_barrier()

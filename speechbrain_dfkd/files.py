@@ -6,35 +6,21 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Nobody's mistake but that of who chose the folder, where it is about that one.
 _UNWRITABLE = (
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST,
-    errno.EISDIR, errno.ENAMETOOLONG,
+    *_FORBIDDEN, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG,
 )  # fmt: skip
 
 
-def write_atomically(path: Path, data: bytes):
-    """Write ``data`` to ``path`` so that no reader sees a part of it.
-
-    Arguments
-    ---------
-    path : Path
-        Its folder is made if it is not there.
-    data : bytes
-        The whole content.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "a" / "greeting"
-    >>> write_atomically(path, b"hello")
-    >>> path.read_bytes()
-    b'hello'
-    """
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write so that no reader sees a part of it; make the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: two runs may prepare the same folder at once.
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -63,15 +49,7 @@ def require_room(folder: Path, needed: int):
 
 @contextlib.contextmanager
 def full_disk_is_user_error(folder: Path, needed):
-    """Turn "no space left" and "quota exceeded" into a ``UserError``.
-
-    Arguments
-    ---------
-    folder : Path
-        Where the body of the ``with`` statement writes.
-    needed : callable
-        Returns the bytes that are still to be written; called on failure.
-    """
+    """Turn "no space left" and "quota exceeded" into a ``UserError``."""
     try:
         yield
     except OSError as error:
@@ -81,36 +59,18 @@ def full_disk_is_user_error(folder: Path, needed):
 
 
 @contextlib.contextmanager
-def unwritable_is_user_error(folder: Path):
-    """Turn what keeps a folder from being written into a ``UserError``.
+def unwritable_is_user_error(folder: Path | None = None) -> Iterator[None]:
+    """Turn what keeps the body from writing into a ``UserError``.
 
-    A full disk counts wherever it is met, all else for the folder, what is in
-    it and what it is in.
-
-    Arguments
-    ---------
-    folder : Path
-        Where the body of the ``with`` statement writes.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "results"
-    >>> path.touch()
-    >>> with unwritable_is_user_error(path / "run"):
-    ...     (path / "run").mkdir()
-    Traceback (most recent call last):
-    speechbrain_dfkd.errors.UserError: a folder must be writable and have \
-room, got ...
+    A full disk counts wherever it is met; all else counts for the folder, what
+    is in it and what it is in, or without one where access is denied.
     """
     try:
         yield
     except OSError as error:
-        about = Path(error.filename or folder)
-        concerned = folder in (about, *about.parents) or about in folder.parents
-        if error.errno not in FULL and not (
-            error.errno in _UNWRITABLE and error.filename and concerned
-        ):
+        if not _is_users(error, folder):
             raise
+        about = error.filename or folder or "the one that was written to"
         raise UserError(
             f"a folder must be writable and have room, got {about}: "
             f"{error.strerror}; free some space, change its permissions or "
@@ -118,13 +78,20 @@ room, got ...
         ) from error
 
 
-def stable_hash(*key) -> int:
-    """Return an integer of 64 bits that is a function of a key alone.
+def _is_users(error: OSError, folder: Path | None) -> bool:
+    if error.errno in FULL:
+        return True
+    if not error.filename:  # it may be anything
+        return False
+    if folder is None:
+        return error.errno in _FORBIDDEN
+    about = Path(error.filename)
+    concerned = folder in (about, *about.parents) or about in folder.parents
+    return concerned and error.errno in _UNWRITABLE
 
-    Arguments
-    ---------
-    key : int, str or Path
-        Parts of the key.
+
+def stable_hash(*key: int | str | Path) -> int:
+    """Return an integer of 64 bits that is a function of a key alone.
 
     Example
     -------

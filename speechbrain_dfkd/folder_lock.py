@@ -24,35 +24,13 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 @contextmanager
 def hold_folder(folder: Path, waits: bool = True) -> Iterator[None]:
-    """Hold a folder while the body of the ``with`` statement runs.
+    """Hold a folder, made if needed, while the body of ``with`` runs.
 
-    What keeps the body from writing there becomes a ``UserError``. The lock is
-    the operating system's, which releases it when its process ends, even by a
-    kill. Of the processes of one training the main one holds it. A file system
-    that has no locks is used without, after a line that says so.
-
-    Arguments
-    ---------
-    folder : Path
-        Made if it is not there; gets a file ``.lock``, which stays.
-    waits : bool
-        Whether to wait for another command that holds it.
-
-    Raises
-    ------
-    UserError
-        If another command holds it and this one does not wait, if this very
-        process holds it, or if it cannot be written.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> with hold_folder(folder):
-    ...     with hold_folder(folder, waits=False):
-    ...         pass
-    Traceback (most recent call last):
-    speechbrain_dfkd.errors.UserError: a folder must be used by one command \
-at a time, ...
+    What keeps the body from writing there becomes a ``UserError``, and so does
+    a folder that this process holds or, without ``waits``, another command. The
+    lock is the operating system's, which releases it when its process ends,
+    even by a kill. Of the processes of one training the main one holds it. A
+    file system that has no locks is used without, after a line that says so.
     """
     folder = Path(folder)
     with unwritable_is_user_error(folder):
@@ -87,7 +65,7 @@ def empty_folder(folder: Path) -> None:
             path.unlink()
 
 
-def _wait(lock, folder, waits):
+def _wait(lock: FileLock | None, folder: Path, waits: bool) -> None:
     attempt = main_process_only(_attempt)
     holder = attempt(lock, folder, 0)
     if holder is None:
@@ -106,7 +84,7 @@ def _wait(lock, folder, waits):
         pass
 
 
-def _attempt(lock, folder, seconds):
+def _attempt(lock: FileLock, folder: Path, seconds: float) -> str | None:
     """Return None once the lock is held, else who holds it."""
     note = folder / _HOLDER_FILE
     try:
@@ -126,5 +104,5 @@ def _attempt(lock, folder, seconds):
     return None
 
 
-def _this_process():
+def _this_process() -> str:
     return f"process {os.getpid()} on {platform.node()}"

@@ -8,38 +8,18 @@ from torch.nn import functional as F
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
-    """Switch autocast off, where the device has it.
-
-    Example
-    -------
-    >>> ones = torch.ones(2, 2)
-    >>> with torch.autocast("cpu", torch.bfloat16):
-    ...     with full_precision(ones.device):
-    ...         (ones @ ones).dtype
-    torch.float32
-    """
+    """Switch autocast off, where the device has it."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def to_autocast(x: Tensor) -> Tensor:
-    """Cast to the type that autocast computes in, where it is on.
+    """Cast the input of an LSTM to what autocast computes in, where it is on.
 
-    For the input of an LSTM: PyTorch chooses its oneDNN code by the type of
-    the input before autocast casts it, and a CPU without bfloat16
-    instructions then fails; from a bfloat16 input it chooses code that runs.
-
-    Shape
-    -----
-    x : any
-    output : as x
-
-    Example
-    -------
-    >>> with torch.autocast("cpu", torch.bfloat16):
-    ...     to_autocast(torch.ones(2)).dtype
-    torch.bfloat16
+    PyTorch chooses its oneDNN code by the type of the input before autocast
+    casts it, and a CPU without bfloat16 instructions then fails; from a
+    bfloat16 input it chooses code that runs.
     """
     kind = x.device.type
     available = torch.amp.is_autocast_available(kind)
@@ -57,14 +37,15 @@ WINDOWS = {
 class STFT(nn.Module):
     """Short-time Fourier transform with an exact inverse.
 
-    Frame ``t`` is centred at sample ``t * hop_length`` of the waveform, whose
-    edges are reflected; nothing is normalised. It is ``torch.stft``, made safe
-    to call anywhere: it computes in float32 whatever the input and autocast
-    say, as half precision overflows here; a waveform too short to be reflected
-    is followed by zeros; and where its length is no multiple of the hop, one
-    frame more is centred beyond its end. ``torch.stft`` leaves the last samples
-    to the edge of its last window, by which an inverse divides: with steps of
-    half a window that makes a click of any spectrum but a waveform's own.
+    Without arguments it is that of the published method. Frame ``t`` is centred
+    at sample ``t * hop_length`` of the waveform, whose edges are reflected;
+    nothing is normalised. It is ``torch.stft``, made safe to call anywhere: it
+    computes in float32 whatever the input and autocast say, as half precision
+    overflows here; a waveform too short to be reflected is followed by zeros;
+    and where its length is no multiple of the hop, one frame more is centred
+    beyond its end. ``torch.stft`` leaves the last samples to the edge of its
+    last window, by which an inverse divides: with steps of half a window that
+    makes a click of any spectrum but a waveform's own.
 
     Arguments
     ---------
@@ -76,11 +57,6 @@ class STFT(nn.Module):
         Step between frames in samples, at most half a window.
     window : str
         "hann" or its square root "sqrt_hann", both periodic.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
 
     Example
     -------
@@ -117,22 +93,12 @@ class STFT(nn.Module):
         )
 
     def forward(self, wav: Tensor) -> Tensor:
-        """Return the spectrum of a waveform.
-
-        Arguments
-        ---------
-        wav : Tensor
-            Waveforms of at least one sample.
-
-        Returns
-        -------
-        Tensor
-            complex64 spectrum.
+        """Return the spectrum of waveforms.
 
         Shape
         -----
-        wav : [B, L]
-        output : [B, n_fft // 2 + 1, 1 + ceil(L / hop_length)]
+        wav : [B, L], L at least 1
+        output : [B, n_fft // 2 + 1, 1 + ceil(L / hop_length)], complex64
         """
         n_frames = self.n_frames(wav.shape[1])
         spec = torch.stft(
@@ -147,13 +113,7 @@ class STFT(nn.Module):
         return spec[..., :n_frames]
 
     def n_frames(self, n_samples: int) -> int:
-        """Return how many frames a waveform has.
-
-        Example
-        -------
-        >>> [STFT(n_fft=8, hop_length=4).n_frames(n) for n in (8, 9, 12)]
-        [3, 4, 4]
-        """
+        """Return how many frames a waveform has."""
         return 1 + -(-n_samples // self.hop_length)
 
     def inverse(self, spec: Tensor, length: int) -> Tensor:
@@ -163,28 +123,12 @@ class STFT(nn.Module):
         (Griffin and Lim, 1984, equation 6): exact for the spectrum of a
         waveform, least squares for any other. All samples lie between the
         centres of two frames, so that none is divided by a window's edge.
-
-        Arguments
-        ---------
-        spec : Tensor
-            Complex spectrum.
-        length : int
-            Samples to return: the ``L`` that ``forward`` was given.
-
-        Returns
-        -------
-        Tensor
-            float32 waveforms.
+        ``length`` is the L that ``forward`` was given.
 
         Shape
         -----
-        spec : [B, n_fft // 2 + 1, 1 + ceil(length / hop_length)]
-        output : [B, length]
-
-        Raises
-        ------
-        ValueError
-            If ``spec`` has not as many frames as such a waveform.
+        spec : [B, n_fft // 2 + 1, 1 + ceil(length / hop_length)], complex
+        output : [B, length], float32
         """
         if spec.shape[2] != self.n_frames(length):
             raise ValueError(
@@ -207,22 +151,10 @@ class STFT(nn.Module):
     def frame_mask(self, lengths: Tensor, n_samples: int) -> Tensor:
         """Tell which frames are centred inside each utterance.
 
-        Arguments
-        ---------
-        lengths : Tensor
-            SpeechBrain's relative lengths, in (0, 1].
-        n_samples : int
-            Length of the padded waveforms in samples.
-
-        Returns
-        -------
-        Tensor
-            Boolean, True for the frames to count.
-
         Shape
         -----
-        lengths : [B]
-        output : [B, 1 + ceil(n_samples / hop_length)]
+        lengths : [B], SpeechBrain's, relative to ``n_samples``
+        output : [B, 1 + ceil(n_samples / hop_length)], bool
 
         Example
         -------
@@ -255,7 +187,7 @@ class STFT(nn.Module):
         return out.flatten(1)
 
 
-def _check_sizes(n_fft: int, win_length: int, hop_length: int):
+def _check_sizes(n_fft: int, win_length: int, hop_length: int) -> None:
     """Refuse sizes for which no exact inverse exists."""
     if n_fft < 2:
         raise ValueError(

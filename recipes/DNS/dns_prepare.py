@@ -11,8 +11,8 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from speechbrain_dfkd.data.audio import CorpusScan
-from speechbrain_dfkd.data.audio_files import recordings_below
+from speechbrain_dfkd.data.audio import Scan
+from speechbrain_dfkd.data.audio_files import by_fileid, recordings_below
 from speechbrain_dfkd.data.hold_out import (
     GROUPS,
     check_groups,
@@ -20,21 +20,19 @@ from speechbrain_dfkd.data.hold_out import (
     hold_out,
 )
 from speechbrain_dfkd.data.manifest import (
+    open_tables,
+    write_json,
+    write_manifest,
+    write_recordings,
+)
+from speechbrain_dfkd.data.mixing import Mixer
+from speechbrain_dfkd.data.mixtures import MixtureSource, write_fixed_mixtures
+from speechbrain_dfkd.data.pairs import Pair, scan_pairs
+from speechbrain_dfkd.data.preparation import (
     Preparation,
     fingerprint,
     refuse_prepared_within,
-    write_json,
-    write_manifest,
 )
-from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.mixtures import (
-    MixtureSource,
-    open_tables,
-    tables_exist,
-    write_fixed_mixtures,
-    write_recordings,
-)
-from speechbrain_dfkd.data.pairs import Pair, by_fileid, scanned_pairs
 from speechbrain_dfkd.errors import (
     Faults,
     UserError,
@@ -56,11 +54,11 @@ MIXED = {
 
 
 def prepare_dns(
-    data_folder,
-    prepared_folder,
-    train_annotation,
-    valid_annotation,
-    test_annotation,
+    data_folder: str | Path,
+    prepared_folder: str | Path,
+    train_annotation: str | Path,
+    valid_annotation: str | Path,
+    test_annotation: str | Path,
     sample_rate: int,
     mixer: Mixer,
     valid_share: float,
@@ -68,7 +66,7 @@ def prepare_dns(
     valid_seconds: float,
     n_jobs: int | None = None,
     valid_groups: dict | None = None,
-):
+) -> None:
     """Check the corpus, resample what needs it, and write the manifests.
 
     A second call returns at once; one that was interrupted goes on where it
@@ -104,12 +102,6 @@ def prepare_dns(
         What in its name says which reader or recording a file is of, in place
         of entries of ``hold_out.GROUPS``. Synthesised pairs are grouped by
         their speech, from the name of the noisy side.
-
-    Raises
-    ------
-    UserError
-        Says what is wrong with the data and what to do; no manifest is
-        written then.
     """
     root = Path(str(data_folder)).expanduser().resolve()
     folder = Path(prepared_folder).expanduser().resolve()
@@ -120,7 +112,7 @@ def prepare_dns(
     paired = "noisy" in train
     preparation = Preparation(
         folder,
-        [valid_annotation, test_annotation] + [train_annotation] * paired,
+        [train_annotation, valid_annotation, test_annotation],
         {
             "data_folder": str(root),
             "sample_rate": sample_rate,
@@ -132,22 +124,19 @@ def prepare_dns(
             },
         },
     )
-    if preparation.is_done() and (paired or tables_exist(train_annotation)):
+    if preparation.is_done():
         logger.info("DNS is prepared already in %s", folder)
         return
-    if preparation.was_done():
-        logger.warning("%s or its settings changed; preparing anew", root)
-    cache = folder / "recordings"
-    corpus = CorpusScan(root, cache, sample_rate, n_jobs)
+    scan = Scan(root, folder / "recordings", sample_rate, n_jobs)
     with preparation:
-        test, checked = _check(corpus, train, tests)
+        test, checked = _check(scan, train, tests)
         if paired:
             held_out = _split_pairs(
-                corpus, train, checked, valid, train_annotation
+                scan, train, checked, valid, train_annotation
             )
         else:
-            _write_tables(corpus, train, checked, valid, train_annotation)
-            held_out = _mix_valid(corpus, mixer, valid)
+            _write_tables(scan, train, checked, valid, train_annotation)
+            held_out = _mix_valid(scan, mixer, valid)
         write_manifest(valid_annotation, held_out)
         _write_tests(test, test_annotation)
     logger.info("DNS is prepared in %s", folder)
@@ -162,18 +151,15 @@ class _Valid(NamedTuple):
     def check(self):
         check_groups(self.groups)
         is_count = isinstance(self.mixtures, int) and self.mixtures > 0
-        values = (
-            ("valid_mixtures", self.mixtures, is_count, "an integer above 0"),
-            # PESQ needs a quarter of a second.
-            (
-                "valid_seconds",
-                self.seconds,
-                is_number(self.seconds, 0.25),
-                "a number of at least 0.25",
-            ),
+        check_setting(
+            "valid_mixtures", self.mixtures, is_count, "an integer above 0"
         )
-        for value in values:
-            check_setting(*value)
+        check_setting(
+            "valid_seconds",
+            self.seconds,
+            is_number(self.seconds, 0.25),  # which PESQ needs
+            "a number of at least 0.25",
+        )
 
 
 def _list_training(root, prepared_folder):
@@ -220,7 +206,7 @@ def _by_folder(tests):
     }
 
 
-def _check(corpus, train, tests):
+def _check(scan, train, tests):
     """Check all recordings; raise one error for what is wrong in any folder.
 
     Returns the pairs of each test set, and the training data: pairs by id, or
@@ -228,65 +214,60 @@ def _check(corpus, train, tests):
     """
     faults, test, checked = Faults(), None, {}
     with faults.kept():
-        test = scanned_pairs(corpus, tests)
+        test = scan_pairs(scan, tests)
     if "noisy" in train:
         with faults.kept():
             sides = Pair(*(by_fileid(train[side]) for side in Pair._fields))
-            (checked,) = scanned_pairs(corpus, [sides])
+            (checked,) = scan_pairs(scan, [sides])
     else:
         for name, paths in train.items():
             is_response = name == "impulse_responses"
-            check = corpus.responses if is_response else corpus.recordings
+            check = scan.responses if is_response else scan.recordings
             with faults.kept():
                 checked[name] = check(paths)
     faults.raise_if_any()
     return test, checked
 
 
-def _split_pairs(corpus, train, pairs, valid, train_annotation):
+def _split_pairs(scan, train, pairs, valid, train_annotation):
     noisy = by_fileid(train["noisy"])
     paths = [noisy[name] for name in pairs]
-    groups = _groups(corpus, paths, valid.groups["speech"])
+    groups = _groups(scan, paths, valid.groups["speech"])
     kept, held = hold_out(pairs.items(), groups, valid.share, "pairs")
     write_manifest(train_annotation, dict(kept))
     return dict(held)
 
 
-def _groups(corpus, paths, patterns):
-    return [group_of(path.relative_to(corpus.root), patterns) for path in paths]
+def _groups(scan, paths, patterns):
+    return [group_of(path.relative_to(scan.root), patterns) for path in paths]
 
 
-def _write_tables(corpus, train, checked, valid, train_annotation):
+def _write_tables(scan, train, checked, valid, train_annotation):
     """Write the tables of both splits, and the manifests that name them."""
     tables = {"train": {}, "valid": {}}
     for folder, table in MIXED.items():
         optional = folder == "impulse_responses"
-        groups = _groups(corpus, train[folder], valid.groups[table])
+        groups = _groups(scan, train[folder], valid.groups[table])
         what = f"files in {folder}/"
         splits = hold_out(checked[folder], groups, valid.share, what, optional)
         for split, kept in zip(tables, splits, strict=True):
-            tables[split][table] = (
-                _write_table(corpus, f"{split}_{table}", kept) if kept else None
-            )
-    write_json(corpus.cache.parent / "valid_tables.json", tables["valid"])
+            path = scan.cache.parent / f"{split}_{table}.npy"
+            tables[split][table] = str(path) if kept else None
+            if kept:
+                write_recordings(path, kept)
+    write_json(scan.cache.parent / "valid_tables.json", tables["valid"])
     write_json(train_annotation, tables["train"])
 
 
-def _write_table(corpus, name, wavs):
-    path = corpus.cache.parent / f"{name}.npy"
-    write_recordings(path, wavs)
-    return str(path)
-
-
-def _mix_valid(corpus, mixer, valid):
+def _mix_valid(scan, mixer, valid):
     source = MixtureSource(
-        **open_tables(corpus.cache.parent / "valid_tables.json"),
+        **open_tables(scan.cache.parent / "valid_tables.json"),
         mixer=mixer,
-        frames=round(valid.seconds * corpus.sample_rate),
-        sample_rate=corpus.sample_rate,
+        frames=round(valid.seconds * scan.sample_rate),
+        sample_rate=scan.sample_rate,
     )
-    folder = corpus.cache.parent / "valid_mixtures"
-    return write_fixed_mixtures(source, valid.mixtures, folder, corpus.n_jobs)
+    folder = scan.cache.parent / "valid_mixtures"
+    return write_fixed_mixtures(source, valid.mixtures, folder, scan.n_jobs)
 
 
 def _write_tests(tests, test_annotation):

@@ -6,24 +6,25 @@ https://doi.org/10.7488/ds/2117
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from speechbrain_dfkd.data.audio import Scan
 from speechbrain_dfkd.data.audio_files import (
     by_name,
-    cache_name,
     has_recordings,
     recordings_below,
     speaker_of,
 )
-from speechbrain_dfkd.data.manifest import (
+from speechbrain_dfkd.data.hold_out import hold_out_speakers
+from speechbrain_dfkd.data.manifest import write_manifest
+from speechbrain_dfkd.data.pairs import Pair, find_plain, scan_pairs
+from speechbrain_dfkd.data.preparation import (
     Preparation,
     fingerprint,
     refuse_prepared_within,
-    write_manifest,
 )
-from speechbrain_dfkd.data.pairs import Pair, cache_pairs
-from speechbrain_dfkd.data.plain_folders import find_plain, hold_out_speakers
 from speechbrain_dfkd.errors import UserError, listing
 
 logger = logging.getLogger(__name__)
@@ -36,17 +37,17 @@ _KINDS = ("_wav", "", "_flac")
 
 
 def prepare_voicebank(
-    data_folder,
-    prepared_folder,
-    train_annotation,
-    valid_annotation,
-    test_annotation,
-    sample_rate=16000,
-    valid_speakers=("p226", "p287"),
-    valid_share=0.1,
-    test_share=0.1,
-    n_jobs=None,
-):
+    data_folder: str | Path,
+    prepared_folder: str | Path,
+    train_annotation: str | Path,
+    valid_annotation: str | Path,
+    test_annotation: str | Path,
+    sample_rate: int = 16000,
+    valid_speakers: Sequence = ("p226", "p287"),
+    valid_share: float = 0.1,
+    test_share: float = 0.1,
+    n_jobs: int | None = None,
+) -> None:
     """Check the corpus, resample it once, and write the three manifests.
 
     A second call returns at once; one that was interrupted goes on where it
@@ -60,9 +61,9 @@ def prepare_voicebank(
         ``noisy_testset_wav`` (48 kHz), or SpeechBrain's copies of them at 16
         kHz with ``_16k`` at the end of the names; one level down is fine, and
         so is 56spk for 28spk. Or any pairs in ``clean`` and ``noisy``, see
-        ``plain_folders.find_plain``.
+        ``pairs.find_plain``.
     prepared_folder : str
-        Where resampled recordings and ``prepared.json`` go.
+        Where ``prepared.json`` and, in ``recordings``, resampled copies go.
     train_annotation, valid_annotation, test_annotation : str
         The manifests to write.
     sample_rate : int
@@ -73,12 +74,6 @@ def prepare_voicebank(
         How much of plain folders is held out where they have no such split.
     n_jobs : int, optional
         Worker processes; by default one for each processor.
-
-    Raises
-    ------
-    UserError
-        Says what is wrong with the data and what to do; no manifest is
-        written then.
     """
     data_folder = Path(str(data_folder)).expanduser().resolve()
     prepared_folder = Path(prepared_folder).expanduser().resolve()
@@ -109,13 +104,9 @@ def prepare_voicebank(
         logger.info("the data are prepared already in %s", prepared_folder)
         return
     with preparation:
-        found = cache_pairs(
-            list(sides.values()),
-            prepared_folder,
-            sample_rate,
-            _copy_namer(corpus, sample_rate),
-            n_jobs,
-        )
+        copies = prepared_folder / "recordings"
+        scan = Scan(data_folder, copies, sample_rate, n_jobs)
+        found = scan_pairs(scan, list(sides.values()))
         pairs = dict(zip(sides, found, strict=True))
         splits = _split(pairs, corpus, speakers, rule)
         for path, split in zip(manifests, _SPLITS, strict=True):
@@ -211,19 +202,6 @@ def _list_sides(corpus, prepared_folder):
     return sides
 
 
-def _copy_namer(corpus, sample_rate):
-    """Return what gives the name of a resampled copy of a path."""
-    sides = [folder for pair in corpus.folders.values() for folder in pair]
-
-    def name_of(path):
-        (side,) = (folder for folder in sides if folder in path.parents)
-        root = corpus.root if corpus.is_plain else side.parent
-        first, *rest = cache_name(path, root).parts
-        return Path(f"{first}_{sample_rate / 1000:g}k", *rest)
-
-    return name_of
-
-
 def _checked(valid_speakers, speakers):
     """Return the names of speakers to hold out, as text, sorted."""
     if isinstance(valid_speakers, str | int | float | None):
@@ -249,12 +227,11 @@ def _checked(valid_speakers, speakers):
 def _split(pairs, corpus, speakers, rule):
     """Return ``{split: pairs}`` of all three splits."""
     if not corpus.is_plain:
-        held_out = rule["valid_speakers"]
-        parts = {"train": {}, "valid": {}}
+        train, valid = {}, {}
         for name, pair in pairs["train"].items():
-            is_held = speakers[name] in held_out
-            parts["valid" if is_held else "train"][name] = pair
-        return pairs | parts
+            is_held = speakers[name] in rule["valid_speakers"]
+            (valid if is_held else train)[name] = pair
+        return pairs | {"train": train, "valid": valid}
     shares = {
         split: rule[f"{split}_share"]
         for split in ("test", "valid")

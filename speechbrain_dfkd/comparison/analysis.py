@@ -17,9 +17,10 @@ from speechbrain_dfkd.comparison.statistics import (
 )
 from speechbrain_dfkd.comparison.tuning import setting_means
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation.metrics import best_metrics
 from speechbrain_dfkd.run_folder import COLUMNS
 
-METRICS = ("pesq_wb", "stoi", "si_sdr")
+METRICS = tuple(best_metrics())
 
 
 class Row(NamedTuple):

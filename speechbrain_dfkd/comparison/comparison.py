@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from speechbrain_dfkd.comparison.jobs import (
     Progress,
     run_side_by_side,
 )
-from speechbrain_dfkd.comparison.plan import TUNABLE, Plan, read_plan
+from speechbrain_dfkd.comparison.plan import Plan, read_plan
 from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.comparison.results import (
@@ -36,23 +35,25 @@ from speechbrain_dfkd.comparison.results import (
 from speechbrain_dfkd.comparison.tuning import known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.folder_lock import hold_folder
-from speechbrain_dfkd.losses import NoDistillation
-from speechbrain_dfkd.run_folder import TOLERATED, decisive_settings, differing
-from speechbrain_dfkd.settings.command_line import (
+from speechbrain_dfkd.run_folder import decisive_settings, differing
+from speechbrain_dfkd.settings.checks import check_objects
+from speechbrain_dfkd.settings.command_line import exit_code, read_command
+from speechbrain_dfkd.settings.configuration import spelled_out
+from speechbrain_dfkd.settings.keys import (
     DFKD_KEYS,
-    exit_code,
-    read_command,
+    FIXED_IN_COMPARISON,
+    TOLERATED,
+    TUNABLE,
 )
-from speechbrain_dfkd.settings.help_text import asks_for_help, help_text
-from speechbrain_dfkd.settings.run_options import check_objects
 from speechbrain_dfkd.settings.tree import merged, one_line, parse_tree
 from speechbrain_dfkd.settings.words import (
+    asks_for_help,
     find_settings_file,
-    spelled_out,
+    help_text,
     split_command_line,
 )
 from speechbrain_dfkd.teacher.cache import check_cache
-from speechbrain_dfkd.teacher.frozen import needs_teacher
+from speechbrain_dfkd.teacher.frozen import check_objective, teacher_roles
 from speechbrain_dfkd.training.student_start import start_from_teacher
 
 # SpeechBrain's options for a look at a run, which leave no results.
@@ -126,8 +127,6 @@ def read_base_command(argv: list, recipe_folder) -> BaseCommand:
     return BaseCommand(str(leaf), options, overrides)
 
 
-# A resume may change these, a comparison may not.
-_ALSO_DECISIVE = ("number_of_epochs", "teacher_ckpt", "teacher_overrides")
 # Each job has its own.
 _OF_A_JOB = ("seed", "__set_seed")
 
@@ -162,7 +161,7 @@ def _settings_of(base, overrides, recipe_folder):
     configuration = command.configuration
     plain = configuration.settings()
     settings = decisive_settings(configuration)
-    settings.update({key: plain[key] for key in _ALSO_DECISIVE})
+    settings.update({key: plain[key] for key in FIXED_IN_COMPARISON})
     return {k: v for k, v in settings.items() if k not in _OF_A_JOB}
 
 
@@ -170,15 +169,14 @@ def _refuse_misfits(hparams):
     """Refuse now what a job of the arm would be refused for hours later."""
     check_objects(hparams)
     # No weight gives its gradient, which is zero, a ratio to another.
-    distils_nothing = isinstance(hparams["kd"]["loss"], NoDistillation)
-    if hparams["kd_weight"] > 0 and distils_nothing:
+    if hparams["kd_weight"] > 0 and hparams["kd"]["loss"] is None:
         raise UserError(
             f"kd_weight must be 0 where nothing is distilled, got "
             f"{hparams['kd_weight']} with the objective "
             f"{hparams['kd']['name']}; let the arm set kd_weight: 0 in place "
             f"of kd"
         )
-    needs_teacher(hparams)
+    check_objective(hparams)
     check_cache(hparams)
     start_from_teacher(hparams)
 
@@ -189,13 +187,9 @@ def held_settings(settings: dict, plan: Plan) -> dict:
     Nested values, and what the plan tunes, are not among them.
     """
     tuned = TUNABLE if plan.learning_rates else ()
-    # A file of Asteroid's says in place of the setting which network the
-    # teacher is, but an arm that needs no teacher does not look at it.
-    taught = [
-        one
-        for one in settings.values()
-        if one["kd_weight"] or one["init_from_teacher"]
-    ]
+    # A checkpoint says in place of the setting which network the teacher is,
+    # but an arm that needs no teacher does not look at it.
+    taught = [one for one in settings.values() if teacher_roles(one)]
     teacher = [*taught, *settings.values()][0]["teacher"]
     first, *others = ({**one, "teacher": teacher} for one in settings.values())
     common = {
@@ -233,9 +227,17 @@ LOG_FILE = "job.log"
 class Comparison:
     """The jobs of a comparison in its folder."""
 
-    def __init__(self, plan: Plan, base: BaseCommand, recipe_folder: Path):
+    def __init__(
+        self, plan: Plan, base: BaseCommand, recipe_folder: Path, argv: list
+    ):
         self.plan, self.base, self.recipe_folder = plan, base, recipe_folder
-        command = read_command(base.argv(), recipe_folder, DFKD_KEYS)
+        self.argv = argv
+        command = read_command(
+            base.argv(),
+            recipe_folder,
+            DFKD_KEYS,
+            script=f"compare.py {argv[0]}",
+        )
         results_folder = command.configuration.settings()["results_folder"]
         self.folder = Path(results_folder, f"comparison-{plan.name}")
         self.results = []  # of the finished jobs
@@ -253,7 +255,7 @@ class Comparison:
             "teacher": before.get("teacher"),
             "settings": held_settings(settings, self.plan),
             "arm_settings": settings,
-            "command": self._as_text("compare.py", sys.argv[1:]),
+            "command": self._as_text("compare.py", self.argv),
         }
         ComparisonResults(now, self.results)  # refuses those of other arms
         known_jobs(self.plan, self.results)  # refuses those of other settings
@@ -375,7 +377,7 @@ def _compare(argv, recipe_folder):
     if asks_for_help(argv):
         script = "compare.py COMPARISON"
         argv = argv[1:]
-        print(help_text(argv, recipe_folder, "dfkd", DFKD_KEYS, script))
+        print(help_text(argv, recipe_folder, "dfkd", script))
         raise SystemExit(0)
     if len(argv) < 2 or argv[1].startswith("-"):
         raise UserError(
@@ -386,7 +388,7 @@ def _compare(argv, recipe_folder):
     require_matplotlib()
     plan = read_plan(find_settings_file(argv[0], recipe_folder))
     base = read_base_command(argv[1:], recipe_folder)
-    comparison = Comparison(plan, base, recipe_folder)
+    comparison = Comparison(plan, base, recipe_folder, argv)
     with hold_folder(comparison.folder, waits=False):
         comparison.check()
         if not comparison.is_finished():

@@ -27,7 +27,8 @@ from speechbrain_dfkd.settings.command_line import (
     exit_code,
     read_command,
 )
-from speechbrain_dfkd.teacher.frozen import fingerprint, load_teacher
+from speechbrain_dfkd.teacher.frozen import fingerprint
+from speechbrain_dfkd.teacher.loading import load_teacher
 from speechbrain_dfkd.teacher.trained_network import EXPORT, export_enhancer
 from speechbrain_dfkd.training.dfkd_brain import DFKDBrain
 from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
@@ -343,7 +344,9 @@ def _distil(command, splits):
     outcome = {
         "valid": scores["valid"],
         "test": scores.get("test", {}),
-        "kd_weight": brain.schedule.weight if brain.measures_weight else None,
+        "kd_weight": brain.schedule.weight
+        if brain.schedule.is_measured
+        else None,
         **read_timing(folder),
     }
     save_json(folder / OUTCOME_FILE, outcome)

@@ -9,7 +9,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError, is_number
-from speechbrain_dfkd.settings.command_line import SHARED_KEYS
+from speechbrain_dfkd.evaluation.metrics import METRICS
+from speechbrain_dfkd.settings.keys import ALIKE_IN_ARMS, OWN_OF_A_TRAINING
 from speechbrain_dfkd.settings.tree import (
     dump_tree,
     one_line,
@@ -18,12 +19,7 @@ from speechbrain_dfkd.settings.tree import (
 )
 
 # Metrics of which a higher value is better.
-_METRICS = ("pesq_wb", "pesq_nb", "stoi", "si_sdr")
-# Keys of the leaf: what the comparison itself decides, what must be the same in
-# all arms (data and teacher), and what it may tune.
-_DECIDED = {"seed", "output_folder", "save_folder", "run", "experiment"}
-_HELD = {*SHARED_KEYS, "teacher_ckpt", "teacher_leaf", "teacher_overrides"}
-TUNABLE = ("kd_gradient_ratio", "lr")
+_METRICS = [name for name, metric in METRICS.items() if metric.ranks]
 
 
 def require(key: str, constraint: str, value, accepts: Callable) -> None:
@@ -44,8 +40,8 @@ def require_arm(arm: str, overrides: Mapping) -> None:
     )  # fmt: skip
     instead = "give it on the command line instead"
     for keys, owner, advice in (
-        (_DECIDED, "the comparison decides", "drop it"),
-        (_HELD, "all arms share", instead),
+        (OWN_OF_A_TRAINING, "the comparison decides", "drop it"),
+        (ALIKE_IN_ARMS, "all arms share", instead),
     ):
         if found := sorted(keys & set(overrides)):
             raise UserError(

@@ -1,13 +1,14 @@
-"""Each recording of a data set, checked once and resampled."""
+"""Each recording of a corpus, checked once and resampled."""
 
 import dataclasses
 import functools
 import io
 import json
 import math
-import os
 import re
 from collections import defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +21,7 @@ from tqdm import tqdm
 
 from speechbrain_dfkd.data.audio_files import cache_name
 from speechbrain_dfkd.errors import UserError, listing
-from speechbrain_dfkd.files import (
-    full_disk_is_user_error,
-    require_room,
-    write_atomically,
-)
+from speechbrain_dfkd.files import write_atomically
 
 UNREADABLE = "cannot be read as audio; copy or unpack them again"
 LFS_POINTER = (
@@ -54,11 +51,7 @@ _SHORT = re.compile(
 
 
 class WavFile(NamedTuple):
-    """What the header of a recording says.
-
-    ``frames`` are samples; ``subtype`` is soundfile's name of their format,
-    and empty where nobody needs it.
-    """
+    """A recording's header; ``subtype`` is soundfile's name, or unknown."""
 
     path: Path
     sample_rate: int
@@ -67,84 +60,34 @@ class WavFile(NamedTuple):
 
 
 class BadAudio(ValueError):
-    """One recording that cannot be used.
+    """One recording that cannot be used, and what was found in it."""
 
-    Arguments
-    ---------
-    problem : str
-        One of the constants of this module.
-    path : Path
-        The file.
-    detail : str
-        What was found, for example ``"2 channels"``.
-    """
-
-    def __init__(self, problem, path, detail=""):
+    def __init__(self, problem: str, path: Path, detail: str = ""):
         super().__init__(problem, path, detail)
         self.problem = problem
         self.line = f"{path} ({detail})" if detail else str(path)
 
 
-def raise_if_bad(found):
-    """Raise one ``UserError`` that names all files in ``found``.
-
-    Arguments
-    ---------
-    found : list of BadAudio
-        What was found wrong; nothing is raised if it is empty.
-
-    Example
-    -------
-    >>> raise_if_bad([])
-    >>> try:
-    ...     raise_if_bad([BadAudio(MULTICHANNEL, "a.wav", "2 channels")])
-    ... except UserError as error:
-    ...     print(error)
-    data_folder must hold whole, mono recordings with sound in them, got 1 other:
-    1 have several channels; convert them to mono:
-      a.wav (2 channels)
-    """
-    if not found:
-        return
+def raise_if_bad(found: Iterable) -> None:
+    """Raise one ``UserError`` that names each ``BadAudio`` among ``found``."""
     lines_of = defaultdict(list)
     for bad in found:
-        lines_of[bad.problem].append(bad.line)
+        if isinstance(bad, BadAudio):
+            lines_of[bad.problem].append(bad.line)
+    if not lines_of:
+        return
     groups = [
         f"{len(lines)} {problem}:\n{listing(lines, title=f'{problem}:')}"
         for problem, lines in lines_of.items()
     ]
+    count = sum(map(len, lines_of.values()))
     raise UserError(
         "data_folder must hold whole, mono recordings with sound in them, got "
-        f"{len(found)} other{'s' * (len(found) > 1)}:\n" + "\n".join(groups)
+        f"{count} other{'s' * (count > 1)}:\n" + "\n".join(groups)
     )
 
 
-def check_headers(paths, sample_rate: int):
-    """Read the headers of all ``paths``, or raise for all bad ones at once.
-
-    Arguments
-    ---------
-    paths : list of Path
-        The recordings.
-    sample_rate : int
-        The rate that is trained at, in Hz; a file's must not be lower.
-
-    Returns
-    -------
-    list of WavFile
-
-    Raises
-    ------
-    UserError
-        Names the files that are unreadable, truncated, empty, not mono or
-        at a lower rate.
-    """
-    found = read_headers(paths, sample_rate)
-    raise_if_bad([bad for bad in found if isinstance(bad, BadAudio)])
-    return found
-
-
-def read_headers(paths, sample_rate: int) -> list:
+def read_headers(paths: Iterable[Path], sample_rate: int) -> list:
     """Return a ``WavFile`` or the ``BadAudio`` of each path."""
     found = []
     for path in tqdm(paths, desc="Reading headers", unit="file", leave=False):
@@ -155,22 +98,8 @@ def read_headers(paths, sample_rate: int) -> list:
     return found
 
 
-def check_header(path: Path, sample_rate: int, mono: bool = True):
-    """Return what a recording's header says, or raise ``BadAudio``.
-
-    Arguments
-    ---------
-    path : Path
-        The recording.
-    sample_rate : int
-        The rate that is trained at, in Hz; the file's must not be lower.
-    mono : bool
-        Whether to refuse several channels.
-
-    Returns
-    -------
-    WavFile
-    """
+def check_header(path: Path, sample_rate: int, mono: bool = True) -> WavFile:
+    """Return a recording's header, or raise ``BadAudio``."""
     try:
         info = soundfile.info(path)
         missing = _missing_bytes(path, info.extra_info)
@@ -239,26 +168,15 @@ def _samples_end(path):
     return 0
 
 
-def read_samples(wav: WavFile):
-    """Read a recording whole and check what its header cannot tell.
+def read_samples(wav: WavFile) -> np.ndarray:
+    """Return the first channel; raise ``BadAudio`` for what no header tells.
 
-    Arguments
-    ---------
-    wav : WavFile
-        Its checked header.
-
-    Returns
-    -------
-    np.ndarray
-        float32 samples [frames].
-
-    Raises
-    ------
-    BadAudio
-        If the data cannot be decoded, is cut off, not finite or silent.
+    Shape
+    -----
+    output : [frames], float32
     """
     try:
-        samples, _ = soundfile.read(wav.path, dtype="float32")
+        samples, _ = soundfile.read(wav.path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise _unreadable(wav.path, error) from error
     if len(samples) < wav.frames:
@@ -266,21 +184,43 @@ def read_samples(wav: WavFile):
         raise BadAudio(TRUNCATED, wav.path, found)
     if not np.isfinite(samples).all():
         raise BadAudio(NOT_FINITE, wav.path)
-    require_sound(samples, wav.path)
-    return samples
+    # SI-SDR divides by the energy around the mean, and PESQ fails on none.
+    if np.ptp(samples[:, 0]) == 0:
+        raise BadAudio(SILENT, wav.path)
+    return np.ascontiguousarray(samples[:, 0])
 
 
-def require_sound(samples, path: Path):
-    """Raise ``BadAudio`` if ``samples`` have no energy around their mean.
+def read_part(
+    path: str | Path, start: int = 0, frames: int = -1
+) -> tuple[np.ndarray, int]:
+    """Return a part of the first channel, and the sample rate in Hz.
 
-    SI-SNR divides by that energy, and PESQ fails on it.
+    Shape
+    -----
+    output : [frames], float32
     """
-    if np.ptp(samples) == 0:
-        raise BadAudio(SILENT, path)
+    try:
+        samples, rate = soundfile.read(
+            path, frames, start, dtype="float32", always_2d=True
+        )
+    except (soundfile.SoundFileError, OSError) as error:
+        if not Path(path).is_file():
+            raise changed(path, "exist", "no such file") from error
+        raise changed(path, "be readable", str(error)) from error
+    if frames >= 0 and len(samples) != frames:
+        end = start + frames
+        raise changed(path, f"have {end} samples or more", "fewer")
+    return np.ascontiguousarray(samples[:, 0]), rate
 
 
-HEADER_BYTES = 44
-_FLOAT_HEADER_BYTES = 58
+def changed(path: str | Path, constraint: str, found: str) -> UserError:
+    """Return the error of a recording that preparation found in order."""
+    return UserError(
+        f"{path} must {constraint}, got {found}; restore the file that was "
+        "there at preparation, or run the recipe without skip_prep"
+    )
+
+
 # Samples of these kinds lose nothing in a copy of 16 bits.
 _FITS_16_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
 # Below this peak the copy's own rounding would be heard.
@@ -300,34 +240,17 @@ def _lowpass(up, down):
     return signal.firwin(taps, ROLLOFF / factor, window=window).astype("f4")
 
 
-def _ratio(source_rate, target_rate):
-    common = math.gcd(source_rate, target_rate)
-    return target_rate // common, source_rate // common
+def resample(
+    samples: np.ndarray, source_rate: int, target_rate: int
+) -> np.ndarray:
+    """Change the sample rate, in Hz, with a linear-phase lowpass filter.
 
-
-def resample(samples, source_rate: int, target_rate: int):
-    """Change the sample rate with a linear-phase lowpass filter.
-
-    Arguments
-    ---------
-    samples : np.ndarray
-        float32 [frames].
-    source_rate, target_rate : int
-        In Hz.
-
-    Returns
-    -------
-    np.ndarray
-        float32 [ceil(frames * target_rate / source_rate)].
-
-    Example
-    -------
-    >>> ones = np.ones(4800, dtype="float32")
-    >>> resampled = resample(ones, 48000, 16000)
-    >>> len(resampled), round(float(resampled[800]), 3)
-    (1600, 1.0)
+    Shape
+    -----
+    samples : [frames], float32
+    output : [ceil(frames * target_rate / source_rate)], float32
     """
-    up, down = _ratio(source_rate, target_rate)
+    up, down = Fraction(target_rate, source_rate).as_integer_ratio()
     taps = _lowpass(up, down)
     if up > 1:
         return signal.resample_poly(samples, up, down, window=taps)
@@ -335,22 +258,8 @@ def resample(samples, source_rate: int, target_rate: int):
     return signal.oaconvolve(samples, taps, mode="same")[::down]
 
 
-def at_rate(wav: WavFile, target: Path, sample_rate: int):
-    """Return the recording to train on: ``wav`` itself, or a copy to make.
-
-    The copy has 16 bits where these hold all of it, else 32.
-    """
-    if wav.sample_rate == sample_rate:
-        return wav
-    up, down = _ratio(wav.sample_rate, sample_rate)
-    subtype = "PCM_16" if wav.subtype in _FITS_16_BIT else "FLOAT"
-    frames = -(-wav.frames * up // down)
-    return WavFile(target, sample_rate, frames, subtype)
-
-
 def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
     """Return samples as a wav file of their type: int16 or float32."""
-    # Encoded in memory: what writes the file then says when a disk is full.
     # By scipy: libsndfile would put the time into a file of float32.
     buffer = io.BytesIO()
     wavfile.write(buffer, sample_rate, samples)
@@ -375,150 +284,13 @@ def to_16_bits(samples: np.ndarray) -> np.ndarray:
     return np.rint(samples * 32768).clip(-32768, 32767).astype("i2")
 
 
-def _copy_bytes(samples, cached):
-    """Return a copy's content, nothing of which is clipped or rounded away."""
-    if cached.subtype == "PCM_16" and fits_16_bits(samples):
-        samples = to_16_bits(samples)
-    return wav_bytes(samples, cached.sample_rate)
-
-
-def _cached_bytes(cached, subtype=None):
-    if (subtype or cached.subtype) == "PCM_16":
-        return HEADER_BYTES + 2 * cached.frames
-    return _FLOAT_HEADER_BYTES + 4 * cached.frames
-
-
-def is_cached(wav: WavFile, cached: WavFile) -> bool:
-    """Tell whether a copy was made of the recording as it is now.
-
-    It carries the time of its source; half of one does not.
-    """
-    if cached is wav or not cached.path.exists():
-        return False
-    source, target = wav.path.stat(), cached.path.stat()
-    sizes = {_cached_bytes(cached, kind) for kind in (cached.subtype, "FLOAT")}
-    is_of_now = target.st_mtime_ns == source.st_mtime_ns
-    return is_of_now and target.st_size in sizes
-
-
-def _pending(jobs):
-    return [(wav, cached) for wav, cached in jobs if not is_cached(wav, cached)]
-
-
-def _bytes_to_write(jobs):
-    return sum(
-        _cached_bytes(cached)
-        for wav, cached in _pending(jobs)
-        if cached is not wav
-    )
-
-
-def check_or_cache(wav: WavFile, cached: WavFile):
-    """Read a recording, check it, and write its resampled copy.
-
-    Arguments
-    ---------
-    wav : WavFile
-        Its checked header.
-    cached : WavFile
-        The copy, as ``at_rate`` gives it; ``wav`` itself: nothing is written.
-
-    Returns
-    -------
-    BadAudio or None
-        What is wrong with it.
-    """
-    try:
-        # Before reading: a file that changes meanwhile is found out of date.
-        mtime_ns = wav.path.stat().st_mtime_ns
-        samples = read_samples(wav)
-        if cached == wav:
-            return None
-        copy = resample(samples, wav.sample_rate, cached.sample_rate)
-        if np.ptp(copy) <= _RESIDUE * np.ptp(samples):
-            raise BadAudio(SILENT, wav.path, f"at {cached.sample_rate} Hz")
-    except BadAudio as bad:
-        return bad
-    write_atomically(cached.path, _copy_bytes(copy, cached))
-    os.utime(cached.path, ns=(mtime_ns, mtime_ns))
-    return None
-
-
-def _run(jobs, n_jobs):
-    # loky's workers do not import the main script (and torch with it), and
-    # one that is killed ends the call with an error.
-    bar = tqdm(jobs, desc="Checking and resampling", unit="file")
-    results = Parallel(n_jobs=n_jobs or cpu_count())(
-        delayed(check_or_cache)(wav, cached) for wav, cached in bar
-    )
-    raise_if_bad([bad for bad in results if bad is not None])
-
-
-def cache_wavs(
-    wavs, targets, sample_rate: int, folder: Path, n_jobs: int | None = None
-):
-    """Read all recordings once, check them, and resample those that need it.
-
-    Files are written whole or not at all, so a call that was interrupted goes
-    on where it stopped. A cached file that is newer or older than its source
-    is made again.
-
-    Arguments
-    ---------
-    wavs : list of WavFile
-        Checked headers.
-    targets : list of Path
-        Where the resampled copy of each goes; unused for a recording that is
-        at ``sample_rate`` already, which is used in place.
-    sample_rate : int
-        In Hz.
-    folder : Path
-        Holds all targets; its disk must have room for them.
-    n_jobs : int, optional
-        Worker processes; by default as many as there are processors for us.
-
-    Returns
-    -------
-    list of WavFile
-        What to train on, in the order of ``wavs``.
-
-    Raises
-    ------
-    UserError
-        Names all recordings that are unreadable, cut off, not finite or
-        silent; or the disk is too small.
-    """
-    cached = [
-        at_rate(wav, target, sample_rate)
-        for wav, target in zip(wavs, targets, strict=True)
-    ]
-    jobs = list(zip(wavs, cached, strict=True))
-    folder.mkdir(parents=True, exist_ok=True)
-    require_room(folder, _bytes_to_write(jobs))
-    with full_disk_is_user_error(folder, lambda: _bytes_to_write(jobs)):
-        _run(_pending(jobs), n_jobs)
-    return cached
-
-
 @dataclasses.dataclass(frozen=True)
-class CorpusScan:
+class Scan:
     """Checks the recordings of a corpus and resamples those that need it.
 
-    What was found is kept in ``cache``, so that a scan which was interrupted
-    goes on where it stopped, and a later one reads only what is new. Each
-    method raises a ``UserError`` that names the files which are unreadable,
-    cut off, empty, not mono, at a lower rate, not finite or silent.
-
-    Arguments
-    ---------
-    root : Path
-        The corpus.
-    cache : Path
-        Holds the resampled copies, under the names of their sources.
-    sample_rate : int
-        In Hz. Recordings at this rate are used in place.
-    n_jobs : int, optional
-        Worker processes; by default one for each processor.
+    ``cache`` gets copies at ``sample_rate`` of those at another one, and what
+    was found: a scan that was interrupted goes on where it stopped, and a
+    later one reads only what is new.
     """
 
     root: Path
@@ -526,115 +298,109 @@ class CorpusScan:
     sample_rate: int
     n_jobs: int | None = None
 
-    def recordings(self, paths) -> list:
-        """Return the ``WavFile`` to train on of each path, in their order."""
-        check = functools.partial(
-            _check_recording,
-            root=self.root,
-            cache=self.cache,
-            sample_rate=self.sample_rate,
-        )
-        return _scan(paths, check, self.root, self.cache, self.n_jobs)
+    def find(self, paths: list[Path], mono: bool = True) -> list:
+        """Return the ``WavFile`` or ``BadAudio`` of each recording itself.
 
-    def responses(self, paths) -> list:
-        """Return the ``WavFile`` of impulse responses, in their order.
-
-        They are short and used as they are: at any rate from ``sample_rate``
-        on, with any number of channels.
+        Where it need not be ``mono`` it is used as it is: no copy is made.
         """
-        check = functools.partial(_check_response, sample_rate=self.sample_rate)
-        return _scan(paths, check, self.root, self.cache, self.n_jobs)
+        log = self.cache / "scanned.jsonl"
+        known = _known(log)
+        found = {
+            path: wav for path in paths if (wav := self._current(path, known))
+        }
+        known.clear()
+        pending = [path for path in paths if path not in found]
+        self.cache.mkdir(parents=True, exist_ok=True)
+        # loky's workers do not import the main script (and torch with it), and
+        # one that is killed ends the call with an error.
+        results = Parallel(self.n_jobs or cpu_count(), return_as="generator")(
+            delayed(self._look_at)(path, mono) for path in pending
+        )
+        bar = tqdm(results, "Checking recordings", len(pending), unit="file")
+        with log.open("a") as stream:
+            for path, (result, row) in zip(pending, bar, strict=True):
+                found[path] = result
+                if row:
+                    # In front: a last line that a kill cut short stays alone.
+                    stream.write("\n" + json.dumps(row))
+                    stream.flush()
+        return [found[path] for path in paths]
 
+    def recordings(self, paths: list[Path]) -> list[WavFile]:
+        """Return what to train on of each path; raise for all bad ones."""
+        found = self.find(paths)
+        raise_if_bad(found)
+        return [self.used(wav) for wav in found]
 
-def _check_recording(path, root, cache, sample_rate):
-    wav = check_header(path, sample_rate)
-    cached = at_rate(wav, cache / cache_name(path, root), sample_rate)
-    bad = None if is_cached(wav, cached) else check_or_cache(wav, cached)
-    if bad:
-        raise bad
-    return cached
+    def responses(self, paths: list[Path]) -> list[WavFile]:
+        """Return impulse responses, which may be at a higher rate."""
+        found = self.find(paths, mono=False)
+        raise_if_bad(found)
+        return found
 
+    def used(self, wav: WavFile) -> WavFile:
+        """Return what to train on: a recording itself, or its copy."""
+        if wav.sample_rate == self.sample_rate:
+            return wav
+        frames = math.ceil(
+            wav.frames * Fraction(self.sample_rate, wav.sample_rate)
+        )
+        copy = self.cache / cache_name(wav.path, self.root)
+        return WavFile(copy, self.sample_rate, frames)
 
-def _check_response(path, sample_rate):
-    wav = check_header(path, sample_rate, mono=False)
-    # Of several channels the first one is used.
-    require_sound(read_samples(wav).reshape(wav.frames, -1)[:, 0], path)
-    return wav
-
-
-def _outcome(check, path):
-    """Runs in a worker: the path, its state before, and what was found."""
-    state = _state(path)
-    try:
-        return path, state, check(path)
-    except BadAudio as bad:
-        return path, state, bad
-
-
-def _state(path):
-    try:
-        stat = path.stat()
-    except FileNotFoundError:  # since it was listed: the check will say so
-        return None
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _scan(paths, check, root, cache, n_jobs):
-    cache.mkdir(parents=True, exist_ok=True)
-    log = cache / "scanned.jsonl"
-    found = _known(log, root)
-    wavs = {path: wav for path in paths if (wav := _current(found, path))}
-    found.clear()
-    pending = [path for path in paths if path not in wavs]
-    bar = tqdm(
-        Parallel(n_jobs=n_jobs or cpu_count(), return_as="generator")(
-            delayed(_outcome)(check, path) for path in pending
-        ),
-        "Checking recordings",
-        len(pending),
-        unit="file",
-    )
-    bad = []
-    with full_disk_is_user_error(cache, lambda: 0), log.open("a") as stream:
-        for path, state, result in bar:
-            if isinstance(result, BadAudio):
-                bad.append(result)
-                continue
-            wavs[path] = result
-            row = [_relative(path, root), state, _relative(result.path, cache)]
-            # In front: a last line that a kill cut short stays alone.
-            stream.write("\n" + json.dumps([*row, *result[1:]]))
-            stream.flush()
-    raise_if_bad(bad)
-    return [wavs[path] for path in paths]
-
-
-def _relative(path, folder):
-    # So that a corpus or cache that was moved is known again; what is used in
-    # place is not in the cache.
-    return str(path.relative_to(folder)) if folder in path.parents else None
-
-
-def _known(log, root):
-    """Return {path: (state, WavFile)}; a last line that was cut is ignored."""
-    if not log.exists():
-        return {}
-    found = {}
-    for line in log.read_text().splitlines():
+    def _look_at(self, path, mono):
+        """Return what was found in a file, and a row of the log."""
         try:
-            name, state, target, *header = json.loads(line)
-            wav = WavFile(
-                log.parent / target if target else root / name, *header
-            )
+            # Before reading: a file that changes meanwhile is out of date.
+            state = self._state(path)
+            wav = check_header(path, self.sample_rate, mono)
+            samples = read_samples(wav)
+            copy = self.used(wav) if mono else wav
+            size = self._write_copy(samples, wav, copy) if copy != wav else None
+        except BadAudio as bad:
+            return bad, None
+        return wav, [str(path.relative_to(self.root)), state, size, *wav[1:]]
+
+    def _write_copy(self, samples, wav, copy):
+        """Write a copy nothing of which is clipped or rounded away."""
+        resampled = resample(samples, wav.sample_rate, copy.sample_rate)
+        if np.ptp(resampled) <= _RESIDUE * np.ptp(samples):
+            raise BadAudio(SILENT, wav.path, f"at {copy.sample_rate} Hz")
+        if wav.subtype in _FITS_16_BIT and fits_16_bits(resampled):
+            resampled = to_16_bits(resampled)
+        data = wav_bytes(resampled, copy.sample_rate)
+        write_atomically(copy.path, data)
+        return len(data)
+
+    def _state(self, path):
+        try:
+            stat = path.stat()
+        except FileNotFoundError:  # since it was listed: the check will say so
+            return None
+        return [stat.st_size, stat.st_mtime_ns, self.sample_rate]
+
+    def _current(self, path, known):
+        """Return the header of a file that is, with its copy, as it was."""
+        row = known.get(str(path.relative_to(self.root)))
+        if row is None:
+            return None
+        state, size, *header = row
+        wav = WavFile(path, *header)
+        if size is not None:
+            copy = self.used(wav).path
+            if not copy.exists() or copy.stat().st_size != size:
+                return None
+        return wav if state == self._state(path) else None
+
+
+def _known(log):
+    """Return {name: row}; a last line that was cut is ignored."""
+    known = {}
+    for line in log.read_text().splitlines() if log.exists() else ():
+        try:
+            name, *row = json.loads(line)
+            WavFile(None, *row[2:])
         except (ValueError, TypeError):
             continue
-        # Lines of before there were subtypes may tell of copies that clip.
-        if wav.subtype or wav.path == root / name:
-            found[root / name] = state, wav
-    return found
-
-
-def _current(found, path):
-    state, wav = found.get(path, (None, None))
-    is_current = wav and state == _state(path) and wav.path.exists()
-    return wav if is_current else None
+        known[name] = row
+    return known

@@ -2,73 +2,37 @@
 
 import logging
 import os
+import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from pathlib import Path
-
-import soundfile
 
 from speechbrain_dfkd.errors import UserError, listing
 
 logger = logging.getLogger(__name__)
 
-_SUFFIXES_OF = {
-    "WAV": (".wav",),
-    "FLAC": (".flac",),
-    "OGG": (".ogg", ".oga", ".opus"),
-    "MP3": (".mp3",),
-    "AIFF": (".aiff", ".aif", ".aifc"),
-    "AU": (".au", ".snd"),
-    "CAF": (".caf",),
-    "W64": (".w64",),
-    "RF64": (".rf64",),
-    "NIST": (".sph",),
-}
-_AUDIO = sum(_SUFFIXES_OF.values(), ())
-# What the libsndfile of this machine reads.
-SUFFIXES = sum(
-    (_SUFFIXES_OF.get(kind, ()) for kind in soundfile.available_formats()), ()
+# What libsndfile reads, and what it does not.
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"),
+    *(".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".sph"),
 )
 _OTHER_AUDIO = (
     *(".m4a", ".mp4", ".m4b", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp"),
     *(".ape", ".wv", ".tta", ".mpc", ".ac3", ".dsf", ".ra", ".spx", ".mp2"),
     *(".shn", ".g722", ".gsm"),
-    *(suffix for suffix in _AUDIO if suffix not in SUFFIXES),
 )
+_FILEID = re.compile(r"fileid_(\d+)$")
 
 
-def recordings_below(folder: Path) -> list:
+def recordings_below(folder: Path) -> list[Path]:
     """Return the audio files of a folder and its sub-folders, sorted.
 
     Hidden ones, such as macOS's ``._a.wav`` that hold no audio, are left out,
     and so, with a warning, is audio that soundfile does not read.
-
-    Arguments
-    ---------
-    folder : Path
-        One that is not there has no recordings.
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    UserError
-        If a sub-folder cannot be listed or appears twice, or names are in
-        another encoding than the system's.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> (folder / "sub").mkdir()
-    >>> for name in ("b.wav", "sub/a.FLAC", "c.mp3", "._a.wav", "a.txt"):
-    ...     (folder / name).touch()
-    >>> [str(path.relative_to(folder)) for path in recordings_below(folder)]
-    ['b.wav', 'c.mp3', 'sub/a.FLAC']
     """
     visible = sorted(_visible(folder))
-    found = [path for path in visible if _is_audio(path, SUFFIXES)]
-    left_out = [path for path in visible if _is_audio(path, _OTHER_AUDIO)]
+    found = [path for path in visible if path.suffix.lower() in SUFFIXES]
+    left_out = [p for p in visible if p.suffix.lower() in _OTHER_AUDIO]
     if left_out:
         logger.warning(
             "%d audio files of kinds that cannot be read are left out:\n%s\n"
@@ -76,65 +40,33 @@ def recordings_below(folder: Path) -> list:
             len(left_out),
             listing(map(_shown, left_out), 5, "left out:"),
         )
-    _refuse_undecodable(found)
+    # No library could open these, nor print them.
+    if bad := [_shown(path) for path in found if _shown(path) != str(path)]:
+        raise UserError(
+            "names of recordings and their folders must be text in UTF-8, got "
+            f"{len(bad)} that are not:\n{listing(bad)}\nrename them, e.g. "
+            "with `convmv -f latin1 -t utf8`"
+        )
     return found
 
 
 def has_recordings(folder: Path) -> bool:
     """Tell whether a folder has what ``recordings_below`` lists."""
-    return any(_is_audio(path, SUFFIXES) for path in _visible(folder))
+    return any(path.suffix.lower() in SUFFIXES for path in _visible(folder))
 
 
 def _visible(folder):
-    return (
-        Path(parent, name)
-        for parent, names in _walk(folder)
-        for name in names
-        if not name.startswith(".")
-    )
-
-
-def _is_audio(path, suffixes):
-    return path.suffix.lower() in suffixes
+    for parent, folders, names in os.walk(
+        folder, onerror=_refuse_unlistable, followlinks=True
+    ):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                yield Path(parent, name)
 
 
 def _shown(path):
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _refuse_undecodable(paths):
-    """Refuse names with which no library could open a file or print it."""
-    if bad := [path for path in paths if not _is_text(path)]:
-        raise UserError(
-            "names of recordings and their folders must be text in UTF-8, got "
-            f"{len(bad)} that are not:\n{listing(map(_shown, bad))}\nrename "
-            "them, e.g. with `convmv -f latin1 -t utf8`"
-        )
-
-
-def _is_text(path):
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _walk(folder):
-    """Yield each folder, through links too, with the files in it."""
-    seen = {}
-    for parent, folders, names in os.walk(
-        folder, onerror=_refuse_unlistable, followlinks=True
-    ):
-        # Else a link to a folder above itself multiplies what is in it.
-        first = seen.setdefault(os.path.realpath(parent), parent)
-        if first != parent:
-            raise UserError(
-                f"{folder} must hold each folder once, got {parent}, which is "
-                f"{first}; remove this link"
-            )
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield parent, names
 
 
 def _refuse_unlistable(error):
@@ -147,24 +79,12 @@ def _refuse_unlistable(error):
         ) from error
 
 
-def by_name(paths, folder: Path) -> dict:
-    """Return ``{id: path}`` of a folder's recordings by their names.
+def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Return recordings below ``folder``, one side of a split, by their ids.
 
     The id is the name without its suffix, after the names of its sub-folders
     except those that it repeats; accents are the same in either of their two
     encodings, of which macOS prefers one and Linux the other.
-
-    Arguments
-    ---------
-    paths : list of Path
-        Recordings below ``folder``.
-    folder : Path
-        Holds one side of a split.
-
-    Raises
-    ------
-    UserError
-        Names the files that would have one id.
 
     Example
     -------
@@ -172,41 +92,54 @@ def by_name(paths, folder: Path) -> dict:
     >>> list(by_name([Path("noisy", name) for name in names], Path("noisy")))
     ['a', 'p1_1', 'p1-b']
     """
-    found, doubles = {}, []
+
+    def name_of(path):
+        *folders, name = path.relative_to(folder).with_suffix("").parts
+        following = [*folders, name][1:]
+        kept = [
+            part
+            for part, after in zip(folders, following, strict=True)
+            if not after.startswith((f"{part}_", f"{part}-"))
+        ]
+        return unicodedata.normalize("NFC", "-".join([*kept, name]))
+
+    return _by_id(paths, name_of, "name", "have one name each in a folder")
+
+
+def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
+    """Return recordings by the fileid at the end of their names.
+
+    The DNS Challenge's synthesizer joins noisy and clean files so. The prefix
+    of the ids tells splits apart.
+    """
+
+    def fileid_of(path):
+        match = _FILEID.search(path.stem)
+        return match and f"{prefix}fileid_{match[1]}"
+
+    constraint = "end in fileid_<number>, each number once in a folder"
+    return _by_id(paths, fileid_of, "fileid", constraint)
+
+
+def _by_id(paths, id_of: Callable, kind, constraint):
+    found, problems = {}, []
     for path in paths:
-        name = _id(path.relative_to(folder).with_suffix(""))
-        first = found.setdefault(name, path)
-        if first != path:
-            doubles.append(f"{path} beside {first}")
-    if doubles:
+        name = id_of(path)
+        if name is None:
+            problems.append(f"{path} has no {kind}")
+        elif found.setdefault(name, path) != path:
+            problems.append(f"{path} has the {kind} of {found[name]}")
+    if problems:
         raise UserError(
-            "data_folder must hold one recording of each name in a folder, "
-            f"got {len(doubles)} others:\n{listing(doubles)}\nremove or rename "
-            "one of each"
+            f"noisy and clean recordings must {constraint}, got "
+            f"{len(problems)} others:\n{listing(problems)}\nrename or remove "
+            "these files"
         )
     return found
 
 
-def _id(name):
-    following = zip(name.parts, name.parts[1:], strict=False)
-    kept = [
-        part
-        for part, after in following
-        if not after.startswith((f"{part}_", f"{part}-"))
-    ]
-    return unicodedata.normalize("NFC", "-".join([*kept, name.name]))
-
-
 def speaker_of(path: Path, folder: Path) -> str:
-    """Return who speaks in a recording below ``folder``, by its name.
-
-    Example
-    -------
-    >>> speaker_of(Path("noisy/p1/001.wav"), Path("noisy"))
-    'p1'
-    >>> speaker_of(Path("noisy/p1_001.wav"), Path("noisy"))
-    'p1'
-    """
+    """Return who speaks in ``p1/001.wav`` or ``p1_001.wav`` below ``folder``."""
     first, *rest = path.relative_to(folder).parts
     name = first if rest else path.stem.split("_")[0]
     return unicodedata.normalize("NFC", name)
@@ -221,5 +154,4 @@ def cache_name(path: Path, root: Path) -> Path:
     'clean/a/b.flac.wav'
     """
     name = path.relative_to(root)
-    is_wav = name.suffix == ".wav"
-    return name if is_wav else name.with_name(f"{name.name}.wav")
+    return name if name.suffix == ".wav" else Path(f"{name}.wav")

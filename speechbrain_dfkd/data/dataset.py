@@ -3,64 +3,41 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechbrain.dataio import audio_io
+import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import Tensor
+from torch.utils.data import Dataset
 
+from speechbrain_dfkd.data.audio import changed, read_part
 from speechbrain_dfkd.data.manifest import check_manifest, read_manifest
 from speechbrain_dfkd.errors import Faults, UserError, whole_lists_in
 from speechbrain_dfkd.evaluation.metrics import PESQ_MIN_SECONDS
 from speechbrain_dfkd.files import stable_hash
 from speechbrain_dfkd.folder_lock import hold_if_writable
+from speechbrain_dfkd.settings.keys import PREPARE_KEYS
 
 
-def read_wav(path, sample_rate: int, start: int = 0, frames: int = -1):
-    """Read a mono recording, or ``frames`` samples of it from ``start`` on.
+def read_wav(
+    path: str | Path, sample_rate: int, start: int = 0, frames: int = -1
+) -> Tensor:
+    """Read a recording, or ``frames`` samples of it from ``start`` on.
 
-    Arguments
-    ---------
-    path : str
-        The file.
-    sample_rate : int
-        What it must have, in Hz.
-    start, frames : int
-        The part to read, in samples; -1 is up to the end.
+    One that is gone, unreadable, shorter or at another rate is named.
 
-    Returns
-    -------
-    torch.Tensor
-        [frames].
-
-    Raises
-    ------
-    UserError
-        If the file is gone, unreadable, shorter, or at another rate.
+    Shape
+    -----
+    output : [frames]
     """
-    if not Path(path).is_file():
-        raise _changed(path, "exist", "no such file")
-    try:
-        wav, rate = audio_io.load(path, frame_offset=start, num_frames=frames)
-    except RuntimeError as error:
-        raise _changed(path, "be readable", str(error)) from error
+    wav, rate = read_part(path, start, frames)
     if rate != sample_rate:
-        raise _changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
-    if frames >= 0 and wav.shape[-1] != frames:
-        end = start + frames
-        raise _changed(path, f"have {end} samples or more", "fewer")
-    return wav.squeeze(0)
-
-
-def _changed(path, constraint, found):
-    return UserError(
-        f"{path} must {constraint}, got {found}; run the recipe without "
-        "skip_prep, or restore the file that was there at preparation"
-    )
+        raise changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
+    return torch.from_numpy(wav)
 
 
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
@@ -70,18 +47,13 @@ SIGNALS = {"noisy_sig": "noisy_wav", "clean_sig": "clean_wav"}
 
 
 class WholeSignal:
-    """Reads a recording from beginning to end.
-
-    Arguments
-    ---------
-    sample_rate : int
-        In Hz.
-    """
+    """Reads a recording from beginning to end."""
 
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
 
-    def __call__(self, path, utterance_id, length):
+    def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
+        """Return [frames]."""
         return read_wav(path, self.sample_rate)
 
 
@@ -91,30 +63,6 @@ class RandomCrop:
     The offset is a function of (seed, epoch, utterance id) only: the order of
     the batches, the number of workers and other users of random numbers do
     not change it. An utterance that is shorter than the segment is read whole.
-
-    Arguments
-    ---------
-    segment_seconds : float
-        Length of the segment.
-    sample_rate : int
-        In Hz.
-    seed : int
-        Any; another one gives other segments.
-    epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
-        That of the training. The workers of a DataLoader are started anew
-        each epoch and get a copy with the epoch of that moment.
-
-    Example
-    -------
-    >>> from speechbrain.utils.epoch_loop import EpochCounter
-    >>> counter = EpochCounter(limit=9)
-    >>> crop = RandomCrop(2.0, 16000, seed=0, epoch_counter=counter)
-    >>> crop.start("p226_001", frames=32000)
-    0
-    >>> first = crop.start("p226_001", frames=64000)
-    >>> counter.current = 1
-    >>> first == crop.start("p226_001", frames=64000)
-    False
     """
 
     def __init__(
@@ -127,34 +75,28 @@ class RandomCrop:
         self.segment = round(segment_seconds * sample_rate)
         self.sample_rate = sample_rate
         self.seed = seed
+        # Workers are started anew each epoch, with a copy of that moment.
         self.epoch_counter = epoch_counter
 
-    def start(self, utterance_id: str, frames: int):
+    def start(self, utterance_id: str, frames: int) -> int:
         """Return the first sample of the segment of ``frames`` samples."""
         key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
         return key % max(frames - self.segment + 1, 1)
 
-    def span(self, utterance_id: str, length: float):
+    def span(self, utterance_id: str, length: float) -> tuple[int, int]:
         """Return first sample and number of samples; ``length`` in seconds."""
         frames = round(length * self.sample_rate)
         start = self.start(utterance_id, frames)
         return start, min(self.segment, frames)
 
-    def __call__(self, path, utterance_id, length):
+    def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
+        """Return [segment], or less of a short utterance."""
         span = self.span(utterance_id, length)
         return read_wav(path, self.sample_rate, *span)
 
 
 class CroppedRecordings(DynamicItemDataset):
-    """Random segments of fixed recordings; items as in ``make_datasets``.
-
-    Arguments
-    ---------
-    manifest : dict
-        Of the recordings.
-    crop : RandomCrop
-        Cuts them; it can cut other signals of an utterance alike.
-    """
+    """Random segments of a manifest's recordings, as ``crop`` takes them."""
 
     def __init__(self, manifest: dict, crop: RandomCrop):
         super().__init__(manifest, _items(crop), OUTPUT_KEYS)
@@ -162,7 +104,7 @@ class CroppedRecordings(DynamicItemDataset):
 
 
 def crop_recordings(
-    train_annotation,
+    train_annotation: str | Path,
     segment_seconds: float,
     sample_rate: int,
     seed: int,
@@ -170,67 +112,29 @@ def crop_recordings(
 ) -> CroppedRecordings:
     """Make a training set of random segments of noisy and clean recordings.
 
-    Arguments, items and errors are those of ``make_datasets``.
-    """
-    train = read_manifest(train_annotation)
-    _check_segment(segment_seconds, train)
-    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
-    return CroppedRecordings(train, crop)
-
-
-def make_datasets(
-    train_annotation,
-    valid_annotation,
-    test_annotation,
-    segment_seconds: float,
-    sample_rate: int,
-    seed: int,
-    epoch_counter: EpochCounter,
-    make_train: Callable = crop_recordings,
-):
-    """Make the three datasets from their manifests.
-
-    Items are ``id``, ``noisy_sig`` [frames] and ``clean_sig`` [frames]:
-    random segments for training, whole utterances in the order of their ids
-    for validation and test.
-
     Arguments
     ---------
-    train_annotation, valid_annotation, test_annotation : str
-        Manifests, see ``speechbrain_dfkd.data.manifest``.
+    train_annotation : str or Path
+        A manifest of pairs, see ``speechbrain_dfkd.data.manifest``.
     segment_seconds : float
-        Length of a training segment.
+        Length of a segment; that of a shorter recording is its own.
     sample_rate : int
         Of the recordings, in Hz.
     seed : int
         Of the random segments.
     epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
         Every epoch has other segments.
-    make_train : callable
-        Makes the training set; takes the arguments of ``crop_recordings``.
-
-    Returns
-    -------
-    dict
-        ``"train"``, ``"valid"`` and ``"test"``.
-
-    Raises
-    ------
-    UserError
-        If a manifest cannot be used or the segment does not fit the data.
     """
-    whole = WholeSignal(sample_rate)
-    return {
-        "train": make_train(
-            train_annotation, segment_seconds, sample_rate, seed, epoch_counter
-        ),
-        "valid": _dataset(read_manifest(valid_annotation), whole),
-        "test": _dataset(read_manifest(test_annotation), whole),
-    }
-
-
-def _dataset(manifest, reader):
-    return DynamicItemDataset(manifest, _items(reader), OUTPUT_KEYS)
+    train = read_manifest(train_annotation)
+    longest = max(entry["length"] for entry in train.values())
+    if not 0 < segment_seconds <= longest:
+        raise UserError(
+            "segment_seconds must be above 0 and at most the longest training "
+            f"file's {longest:g} s, got {segment_seconds}; choose another "
+            "length"
+        )
+    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
+    return CroppedRecordings(train, crop)
 
 
 def _items(reader):
@@ -240,30 +144,15 @@ def _items(reader):
     ]
 
 
-def _check_segment(segment_seconds, train):
-    longest = max(entry["length"] for entry in train.values())
-    if not 0 < segment_seconds <= longest:
-        raise UserError(
-            "segment_seconds must be above 0 and at most the longest training "
-            f"file's {longest:g} s, got {segment_seconds}; choose another "
-            "length"
-        )
-
-
 REFUSED = "refused_files.txt"
 
 
 def prepare_splits(hparams: dict) -> None:
-    """Make the manifests, and the demo corpus where there is no other.
+    """Make a leaf's manifests, and the demo corpus where there is no other.
 
-    A list of files that is too long for an error goes to ``prepared_folder``.
-    Of several commands that share a ``prepared_folder`` one does so; the others
-    wait and find it done.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a leaf; with ``skip_prep`` its manifests are checked.
+    With ``skip_prep`` its manifests are checked. A list of files that is too
+    long for an error goes to ``prepared_folder``. Of several commands that
+    share this folder one does so; the others wait and find it done.
     """
     with hold_if_writable(hparams["prepared_folder"]):
         run_on_main(_prepare, args=[hparams])
@@ -273,68 +162,41 @@ def _prepare(hparams):
     folder = Path(hparams["prepared_folder"]).expanduser()
     with whole_lists_in(folder / REFUSED):
         if hparams["skip_prep"]:
-            _check_manifests(hparams)
+            faults = Faults()
+            for split in ("train", "valid", "test"):
+                with faults.kept():
+                    path = hparams[f"{split}_annotation"]
+                    check_manifest(path, hparams["sample_rate"])
+            faults.raise_if_any()
             return
         dataset = hparams["dataset"]
         if dataset["demo_corpus"] is not None:
             dataset["demo_corpus"](hparams["data_folder"])
-        keys = ["data_folder", "prepared_folder", "train_annotation"]
-        keys += ["valid_annotation", "test_annotation", "sample_rate"]
-        dataset["prepare"](**{key: hparams[key] for key in keys})
+        dataset["prepare"](**{key: hparams[key] for key in PREPARE_KEYS})
 
 
-def _check_manifests(hparams):
-    faults = Faults()
-    for split in ("train", "valid", "test"):
-        # Where a training tolerates files that are gone, it replaces them.
-        tolerates = "max_unreadable_share" in hparams["dataset"]
-        if split != "train" or not tolerates:
-            with faults.kept():
-                path = hparams[f"{split}_annotation"]
-                check_manifest(path, hparams["sample_rate"])
-    faults.raise_if_any()
+def open_splits(hparams: dict) -> dict[str, Dataset]:
+    """Return the data sets "train", "valid" and "test" of a leaf's manifests.
 
-
-def open_splits(hparams: dict) -> dict:
-    """Return the data sets of a leaf's manifests.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a leaf.
-
-    Returns
-    -------
-    dict
-        ``"train"``, ``"valid"`` and ``"test"``; see ``make_datasets``.
-
-    Raises
-    ------
-    UserError
-        If validation could choose no epoch; and what ``make_datasets`` raises.
+    Items are ``id``, ``noisy_sig`` [frames] and ``clean_sig`` [frames]:
+    segments for training, whole utterances in the order of their ids for
+    validation and test.
     """
-    datasets = make_datasets(
-        hparams["train_annotation"],
-        hparams["valid_annotation"],
-        hparams["test_annotation"],
-        segment_seconds=hparams["segment_seconds"],
-        sample_rate=hparams["sample_rate"],
-        seed=hparams["seed"],
-        epoch_counter=hparams["epoch_counter"],
-        make_train=hparams["dataset"]["make_train"],
-    )
-    _refuse_short_validation(hparams, datasets["valid"])
-    return datasets
-
-
-def _refuse_short_validation(hparams, valid):
-    longest = max(entry["length"] for entry in valid.data.values())
+    keys = ["train_annotation", "segment_seconds", "sample_rate", "seed"]
+    arguments = [hparams[key] for key in (*keys, "epoch_counter")]
+    splits = {"train": hparams["dataset"]["make_train"](*arguments)}
+    whole = _items(WholeSignal(hparams["sample_rate"]))
+    for split in ("valid", "test"):
+        manifest = read_manifest(hparams[f"{split}_annotation"])
+        splits[split] = DynamicItemDataset(manifest, whole, OUTPUT_KEYS)
+    longest = max(e["length"] for e in splits["valid"].data.values())
     if hparams["best_metric"] == "pesq_wb" and longest < PESQ_MIN_SECONDS:
         raise UserError(
             f"{hparams['valid_annotation']} must list a recording of at least "
             f"{PESQ_MIN_SECONDS} s, which PESQ needs, got {longest:g} s at most; "
             "hold out longer ones, or pass --best_metric si_sdr"
         )
+    return splits
 
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -364,18 +226,6 @@ def require_shared_memory(hparams: dict, datasets: dict) -> None:
 
     Workers hand on their batches in it. Where it is full, they end without a
     word to the training, which waits; containers often have 64 MB.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a leaf: ``batch_size`` and ``num_workers``.
-    datasets : dict
-        ``"train"`` and ``"valid"``, as ``open_splits`` returns them.
-
-    Raises
-    ------
-    UserError
-        With what is needed and what is free.
     """
     workers = hparams["num_workers"]
     if not workers or not SHARED_MEMORY.is_dir():

@@ -1,8 +1,10 @@
-"""Splits a corpus into training and validation."""
+"""Splits a corpus by speaker, recording or room."""
 
 import logging
 import re
-from pathlib import PurePath
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
 from speechbrain_dfkd.files import stable_hash
@@ -24,23 +26,14 @@ GROUPS = {
 }
 
 
-def group_of(name, patterns) -> str:
-    """Return the group of a recording: what the first pattern to match finds.
+def group_of(name: str | Path, patterns: list[str]) -> str:
+    """Return what the first pattern to match finds in a name, else the name.
 
-    Arguments
-    ---------
-    name : str or Path
-        Its path within the corpus. Where no pattern matches this without its
-        suffix, it is a group of its own.
-    patterns : list of str
-        Regular expressions, each with one group in parentheses.
+    Each pattern is a regular expression with one group in parentheses; it
+    searches the path within the corpus, without its suffix.
 
     Example
     -------
-    >>> group_of("clean/book_7_chp_1_reader_0123_9.wav", GROUPS["speech"])
-    'reader_0123'
-    >>> group_of("noise/door_Freesound_validated_378417_1.wav", GROUPS["noise"])
-    'Freesound_validated_378417'
     >>> group_of("noise/1-100032-B-0.wav", GROUPS["noise"])
     '1-100032'
     >>> group_of("noise/fan_0001.wav", GROUPS["noise"])
@@ -52,45 +45,26 @@ def group_of(name, patterns) -> str:
     return next((match[1] for match in matches if match), str(name))
 
 
-def hold_out(items, groups, share: float, what: str, optional: bool = False):
-    """Split recordings by a hash of their groups into kept and held out.
+def hold_out(
+    items: Iterable,
+    groups: Iterable,
+    share: float,
+    what: str,
+    optional: bool = False,
+) -> tuple[list, list]:
+    """Split ``items`` by a hash of their groups into kept and held out.
 
-    A group is not divided. Adding recordings moves none from one split to the
-    other.
-
-    Arguments
-    ---------
-    items : iterable
-        Recordings or pairs.
-    groups : iterable of (str or Path)
-        What each belongs to: its reader, or the recording it was cut from; its
-        name where it stands alone. It must not depend on where the corpus lies.
-    share : float
-        How many groups to hold out, in (0, 1), on average.
-    what : str
-        Names the recordings in the error.
-    optional : bool
-        Whether both splits get all of the recordings where these are too few
-        to hold out any.
-
-    Returns
-    -------
-    kept, held : list
-        Both in the order of ``items``.
-
-    Raises
-    ------
-    UserError
-        If one of them is empty and they are not optional, or the share is
-        none.
+    A share of the groups is held out, on average, and none is divided. Adding
+    recordings moves none from one split to the other, as long as their groups
+    do not depend on where the corpus lies. What is ``optional`` serves both
+    splits where there is too little of it to hold out any.
 
     Example
     -------
     >>> hold_out([10, 20, 30, 40], ["a", "b", "c", "a"], 0.5, "numbers")
     ([20], [10, 30, 40])
     """
-    is_share = is_number(share, 0, 1)
-    check_setting("valid_share", share, is_share, "a share from 0 to 1")
+    _check_share("valid_share", share)
     groups = list(groups)
     held_groups = {g for g in groups if stable_hash(g) < share * 2**64}
     kept, held = [], []
@@ -112,27 +86,63 @@ def hold_out(items, groups, share: float, what: str, optional: bool = False):
     return kept, held
 
 
-def check_groups(groups):
-    """Refuse patterns that ``group_of`` cannot use.
+def hold_out_speakers(
+    pairs: dict, speakers: dict[str, str], shares: dict[str, float]
+) -> dict[str, dict]:
+    """Return ``{split: pairs}``: what is left is ``"train"``.
 
-    Arguments
-    ---------
-    groups : dict
-        Lists of patterns by the keys of ``GROUPS``.
-
-    Raises
-    ------
-    UserError
-        Names the key.
+    Speakers are held out in the order of a hash of their names until a
+    split's share of the recordings is reached; one with more than twice the
+    share is passed over. Where that leaves nobody, single recordings are held
+    out.
 
     Example
     -------
-    >>> check_groups({**GROUPS, "noise": ["take_("]})
-    Traceback (most recent call last):
-    speechbrain_dfkd.errors.UserError: valid_groups.noise must be a list of \
-regular expressions, each with one group (...), got ['take_(']; change it in \
---dataset
+    >>> names = [f"{speaker}_{i}" for speaker in "abcdefgh" for i in (1, 2)]
+    >>> speakers = {name: name[0] for name in names}
+    >>> held = hold_out_speakers(speakers, speakers, {"test": 0.1})
+    >>> list(held["test"]), len(held["train"])
+    (['e_1', 'e_2'], 14)
     """
+    for split, share in shares.items():
+        _check_share(f"{split}_share", share)
+    each = {name: name for name in pairs}
+    for who in ({name: speakers[name] for name in pairs}, each):
+        split_of = _draw(who, shares)
+        found = {
+            split: {n: pairs[n] for n in pairs if split_of[who[n]] == split}
+            for split in ("train", *shares)
+        }
+        if all(found.values()):
+            return found
+    raise UserError(
+        f"data_folder must hold enough pairs to hold out {shares}, got "
+        f"{len(pairs)}; add some, or change these shares in --dataset"
+    )
+
+
+def _draw(who, shares):
+    """Return ``{speaker: split}``."""
+    sizes = Counter(who.values())
+    left = sorted(sizes, key=stable_hash)
+    split_of = {}
+    for split, share in shares.items():
+        wanted, taken = share * len(who), 0
+        for speaker in list(left):
+            size = sizes[speaker]
+            fits = taken + size <= max(2 * wanted, 1)
+            if taken < wanted and fits:
+                split_of[speaker], taken = split, taken + size
+                left.remove(speaker)
+    return split_of | dict.fromkeys(left, "train")
+
+
+def _check_share(name, share):
+    check_setting(name, share, is_number(share, 0, 1), "a share from 0 to 1")
+
+
+def check_groups(groups: dict) -> None:
+    """Refuse patterns that ``group_of`` cannot use."""
     is_whole = isinstance(groups, dict) and groups.keys() == GROUPS.keys()
     check_setting(
         "valid_groups", groups, is_whole, f"lists for {', '.join(GROUPS)}"

@@ -1,34 +1,44 @@
-"""The JSON files that list the utterances of a split.
+"""The files that list the recordings of a split.
 
-``{utterance_id: {"noisy_wav": path, "clean_wav": path, "length": seconds}}``,
-the keys of SpeechBrain's own enhancement recipes, sorted by id. A relative
-path is relative to the folder of the file; ``"test_set"`` may name one of
-several test sets.
+Of pairs: ``{utterance_id: {"noisy_wav": path, "clean_wav": path, "length":
+seconds}}``, the keys of SpeechBrain's own enhancement recipes, sorted by id. A
+relative path is relative to the folder of the file; ``"test_set"`` may name
+one of several test sets.
+
+Of what is mixed while training: ``{"speech": table, "noise": table,
+"impulse_responses": table or null}``, whose tables are ``Recordings``.
 """
 
-import hashlib
+import functools
+import io
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from speechbrain_dfkd.data.audio import BadAudio, read_headers
+import numpy as np
+
+from speechbrain_dfkd.data.audio import BadAudio, WavFile, read_headers
+from speechbrain_dfkd.data.pairs import Pair
 from speechbrain_dfkd.errors import UserError, is_number, listing
-from speechbrain_dfkd.files import full_disk_is_user_error, write_atomically
+from speechbrain_dfkd.files import write_atomically
 
 SIDES = ("noisy_wav", "clean_wav")
 KEYS = (*SIDES, "length")
+# The tables that a mixture manifest names; the last one may be null.
+TABLES = ("speech", "noise", "impulse_responses")
+_FIELDS = ["path", "sample_rate", "frames"]
 # A length in seconds may be rounded down by so much.
 _ROUNDED = 0.1
 
 
-def write_json(path, data):
+def write_json(path: str | Path, data: Any) -> None:
     """Write ``data`` to ``path``: whole, or with an error not at all."""
-    path = Path(path)
-    encoded = json.dumps(data, indent=2).encode()
-    with full_disk_is_user_error(path.parent, lambda: len(encoded)):
-        write_atomically(path, encoded)
+    write_atomically(Path(path), json.dumps(data, indent=2).encode())
 
 
-def read_json(path) -> dict:
+def read_json(path: str | Path) -> dict:
     """Return the object in a JSON file, or raise a ``UserError``."""
     path = Path(path)
     if not path.is_file():
@@ -42,29 +52,10 @@ def read_json(path) -> dict:
     return data
 
 
-def write_manifest(path, pairs, test_set_of: dict | None = None):
-    """Write a manifest.
-
-    Arguments
-    ---------
-    path : str or Path
-        The JSON file.
-    pairs : dict
-        ``{id: Pair}`` of ``audio_check.WavFile``, twins of equal length.
-    test_set_of : dict, optional
-        ``{id: test set}``, where a split holds several: each is reported.
-
-    Example
-    -------
-    >>> from speechbrain_dfkd.data.audio import WavFile
-    >>> from speechbrain_dfkd.data.pairs import Pair
-    >>> path = Path(getfixture("tmpdir")) / "train.json"
-    >>> noisy, clean = Path("/noisy/a.wav"), Path("/clean/a.wav")
-    >>> pair = Pair(WavFile(noisy, 16000, 8000), WavFile(clean, 16000, 8000))
-    >>> write_manifest(path, {"a": pair})
-    >>> read_manifest(path)["a"]["length"]
-    0.5
-    """
+def write_manifest(
+    path: str | Path, pairs: dict[str, Pair], test_set_of: dict | None = None
+) -> None:
+    """Write ``{id: Pair}`` of ``WavFile``, and the test set of each id."""
     entries = {
         name: {
             "noisy_wav": str(noisy.path.absolute()),
@@ -78,24 +69,8 @@ def write_manifest(path, pairs, test_set_of: dict | None = None):
     write_json(path, entries)
 
 
-def read_manifest(path) -> dict:
-    """Read a manifest and check that every entry is complete.
-
-    Arguments
-    ---------
-    path : str or Path
-        The JSON file.
-
-    Returns
-    -------
-    dict
-        With whole paths.
-
-    Raises
-    ------
-    UserError
-        If it is missing, not JSON, empty, or entries are not complete.
-    """
+def read_manifest(path: str | Path) -> dict[str, dict]:
+    """Read a manifest of pairs, with whole paths; refuse incomplete entries."""
     path = Path(path)
     entries = read_json(path)
     if not entries:
@@ -130,21 +105,16 @@ def _problem(entry):
     return None
 
 
-def check_manifest(path, sample_rate: int) -> None:
-    """Check that the recordings of a manifest are there and as it says.
-
-    Arguments
-    ---------
-    path : str or Path
-        The JSON file.
-    sample_rate : int
-        Of the recordings, in Hz.
-
-    Raises
-    ------
-    UserError
-        Names what is not; also what ``read_manifest`` raises.
-    """
+def check_manifest(path: str | Path, sample_rate: int) -> None:
+    """Refuse a manifest whose recordings are not there and as it says."""
+    if is_mixture_manifest(path):
+        if gone := missing_recordings(path):
+            raise UserError(
+                f"{path} must lead to recordings that are there, got "
+                f"{len(gone)} that are not:\n{listing(gone)}\nput them back, "
+                "or run the recipe without skip_prep"
+            )
+        return
     entries = read_manifest(path)
     files = [Path(entry[side]) for entry in entries.values() for side in SIDES]
     found = read_headers(files, sample_rate)
@@ -191,184 +161,93 @@ def _not_a_manifest(path, found):
     )
 
 
-MARKER = "prepared.json"
-
-
-# Of a folder so many files are looked into, and so much of each.
-_SAMPLED, _SAMPLE_BYTES = 16, 65536
-
-
-def fingerprint(paths, root: Path) -> dict:
-    """Describe files, so that a change of one or another corpus is noticed.
-
-    Arguments
-    ---------
-    paths : iterable of Path
-        Existing files below ``root``; the order does not matter.
-    root : Path
-        The corpus; the description does not depend on where it lies.
-
-    Returns
-    -------
-    dict
-        ``files``, their number; ``content``, a hash of their names, sizes and
-        some of their bytes; ``state``, one of names, sizes and times.
-
-    Raises
-    ------
-    UserError
-        Names the files that are not there, such as links that lead nowhere.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> (folder / "a.wav").touch()
-    >>> fingerprint([folder / "a.wav"], folder)["files"]
-    1
-    """
-    content, state = hashlib.sha256(), hashlib.sha256()
-    paths = sorted(paths)
-    if gone := [str(path) for path in paths if not path.exists()]:
-        raise UserError(
-            f"data_folder must hold files, got {len(gone)} that are not there "
-            f"or links that lead nowhere:\n{listing(gone)}\nput them back, or "
-            "remove the links"
-        )
-    for path in paths:
-        stat, name = path.stat(), path.relative_to(root)
-        content.update(f"{name} {stat.st_size}\n".encode())
-        state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
-        content.update(_sample(path))
-    return {
-        "files": len(paths),
-        "content": content.hexdigest(),
-        "state": state.hexdigest(),
-    }
-
-
-def _sample(path):
-    try:
-        with open(path, "rb") as file:
-            file.seek(path.stat().st_size // 2)
-            return file.read(_SAMPLE_BYTES)
-    except OSError as error:  # the check of all recordings will name it
-        return str(error.errno).encode()
-
-
-def refuse_prepared_within(folders, prepared_folder: Path) -> None:
-    """Refuse to write copies where recordings are looked for."""
-    for folder in folders:
-        if folder in (prepared_folder, *prepared_folder.parents):
-            raise UserError(
-                f"prepared_folder must lie outside of {folder}, got "
-                f"{prepared_folder}; pass another --results_folder"
-            )
-
-
-class Preparation:
-    """The marker ``prepared.json`` in a folder of manifests and cached wavs.
-
-    Arguments
-    ---------
-    folder : Path
-        Where the preparation writes.
-    manifests : list of str or Path
-        The JSON files it makes.
-    source : dict
-        JSON-serializable: ``"data_folder"``, ``"files"`` with fingerprints,
-        and all else that the result depends on.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> source = {"data_folder": "/a", "files": {}}
-    >>> preparation = Preparation(folder, [], source)
-    >>> preparation.is_done()
-    False
-    >>> with preparation:
-    ...     pass  # check, resample, write manifests
-    >>> preparation.is_done()
-    True
-    """
-
-    def __init__(self, folder: Path, manifests, source):
-        self.marker = folder / MARKER
-        self.manifests = [Path(manifest) for manifest in manifests]
-        self.source = source
-        self._refuse_other_data()
-        self._refuse_own_manifests()
-
-    def _stored(self):
-        if not self.marker.exists():
-            return None
-        try:
-            return json.loads(self.marker.read_bytes())
-        except ValueError as error:
-            raise UserError(
-                f"{self.marker} must be JSON, got {error}; delete it to "
-                "prepare again"
-            ) from error
-
-    def _refuse_other_data(self):
-        """Let a corpus that was moved go on, but do not mix two of them."""
-        stored = self._stored()
-        if not stored or stored["data_folder"] == self.source["data_folder"]:
-            return
-        if _content(stored["files"]) != _content(self.source["files"]):
-            raise UserError(
-                f"prepared_folder {self.marker.parent} must hold the "
-                f"preparation of {self.source['data_folder']}, got that of "
-                f"{stored['data_folder']}, which held other files; pass "
-                "another --results_folder, or delete it"
-            )
-
-    def _refuse_own_manifests(self):
-        if self._stored():
-            return
-        folder = self.marker.parent
-        for path in self.manifests:
-            if path.exists() and folder not in path.absolute().parents:
-                raise UserError(
-                    f"{path} must be free to write a manifest to, got one that "
-                    "no preparation wrote; pass --skip_prep True to use it, or "
-                    "another name"
-                )
-
-    def was_done(self) -> bool:
-        """Whether it was done once, perhaps from other files or settings."""
-        return self._stored() is not None
-
-    def is_done(self):
-        """Whether the marker fits, and the manifests and their wavs exist."""
-        return self._stored() == self.source and all(
-            map(_wavs_exist, self.manifests)
-        )
-
-    def __enter__(self):
-        # An old marker must not vouch for a mixture of old and new manifests.
-        if stored := self._stored():
-            write_json(self.marker, stored | {"unfinished": True})
-        return self
-
-    def __exit__(self, error_type, error, traceback):
-        if error_type is None:
-            write_json(self.marker, self.source)
-
-
-def _content(files):
-    if isinstance(files, list):  # of before a corpus could be moved
-        return None
-    return {name: kind.get("content") for name, kind in files.items()}
-
-
-def _wavs_exist(manifest):
-    try:
+def missing_recordings(manifest: str | Path) -> list[str]:
+    """Return what is not there of the recordings of either kind of manifest."""
+    if is_mixture_manifest(manifest):
+        tables = filter(None, open_tables(manifest).values())
+        paths = (wav.path for table in tables for wav in table)
+    else:
         entries = read_manifest(manifest).values()
-    except UserError:  # missing or spoilt
-        return False
-    return all(
-        Path(entry[side]).exists()
-        for entry in entries
-        for side in ("noisy_wav", "clean_wav")
+        paths = (entry[side] for entry in entries for side in SIDES)
+    return [path for path in paths if not os.path.exists(path)]
+
+
+def is_mixture_manifest(manifest: str | Path) -> bool:
+    """Tell whether a manifest names tables to mix, not pairs of recordings."""
+    return tuple(read_json(manifest)) == TABLES
+
+
+def open_tables(manifest: str | Path) -> dict:
+    """Open the tables that a mixture manifest names, relative to it.
+
+    Return ``{"speech": Recordings, "noise": ..., "responses": ... or None}``.
+    """
+    manifest = Path(manifest)
+    names = read_json(manifest)
+    opened = [
+        Recordings(manifest.parent / names[table]) if names[table] else None
+        for table in TABLES
+    ]
+    return dict(zip(("speech", "noise", "responses"), opened, strict=True))
+
+
+def write_recordings(path: str | Path, wavs: Iterable[WavFile]) -> None:
+    """Write a table of recordings to a ``.npy`` file, sorted by their paths."""
+    rows = sorted(
+        (os.fsencode(wav.path.absolute()), wav.sample_rate, wav.frames)
+        for wav in wavs
     )
+    longest = max((len(name) for name, _, _ in rows), default=1)
+    formats = [f"S{longest}", "<i4", "<i8"]
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(rows, list(zip(_FIELDS, formats, strict=True))))
+    write_atomically(Path(path), buffer.getvalue())
+
+
+class Recordings:
+    """The recordings of a table that ``write_recordings`` wrote, in its order.
+
+    Processes share its memory: half a million recordings cost none of theirs.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self._rows = np.load(self.path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise self._unusable(str(error)) from error
+        if self._rows.dtype.names != tuple(_FIELDS) or not len(self._rows):
+            raise self._unusable("none")
+
+    def _unusable(self, found):
+        return UserError(
+            f"{self.path} must list recordings, got {found}; run the recipe "
+            "without skip_prep to write it again"
+        )
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> WavFile:
+        name, sample_rate, frames = self._rows[index]
+        return WavFile(os.fsdecode(name), int(sample_rate), int(frames))
+
+    def draw(
+        self, rng: np.random.Generator, by_duration: bool = False
+    ) -> WavFile:
+        """Return a random recording; a longer one more likely where asked to.
+
+        By duration, one that is twice as long is twice as likely.
+        """
+        if not by_duration:
+            return self[int(rng.integers(len(self)))]
+        position = rng.integers(self._ends[-1])
+        return self[int(np.searchsorted(self._ends, position, "right"))]
+
+    @functools.cached_property
+    def _ends(self):
+        return np.cumsum(self._rows["frames"])
+
+    def __reduce__(self):
+        # A process that is started anew maps the file itself.
+        return Recordings, (self.path,)

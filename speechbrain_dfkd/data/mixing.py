@@ -10,6 +10,7 @@ neither clipped recordings nor mixtures with long pauses are left out.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from speechbrain_dfkd.data.audio import resample
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
 
 
-def rms(wav) -> float:
+def rms(wav: np.ndarray | Tensor) -> float:
     """Return the root of the mean square of a waveform [L]."""
     return math.sqrt(float(wav @ wav) / len(wav))
 
@@ -31,40 +32,29 @@ def from_db(level_db: float) -> float:
     return 10 ** (level_db / 20)
 
 
-def mix(speech, noise, snr_db: float):
-    """Return speech plus noise at a signal-to-noise ratio.
+def mix(
+    speech: np.ndarray | Tensor, noise: np.ndarray | Tensor, snr_db: float
+) -> np.ndarray | Tensor:
+    """Return speech, as loud as it is, plus noise at a ratio of mean powers.
 
-    Speech keeps its level.
-
-    Arguments
-    ---------
-    speech, noise : np.ndarray or Tensor
-        Waveforms of equal length, neither of them silent.
-    snr_db : float
-        Ratio of their mean powers, in dB.
+    Neither of them may be silent.
 
     Shape
     -----
     speech, noise : [L]
     output : [L]
-
-    Example
-    -------
-    >>> import numpy as np
-    >>> mix(np.array([2.0, -2.0]), np.array([1.0, 1.0]), 20.0).tolist()
-    [2.2, -1.8]
     """
     return speech + noise * (rms(speech) / rms(noise) * from_db(-snr_db))
 
 
-def is_range_db(values) -> bool:
-    """Tell whether a setting is ``[least, most]``, in dB.
+def audible(draw: Callable, least_rms: float, tries: int) -> Any:
+    """Return the first waveform drawn above a level, or None after some."""
+    drawn = (draw() for _ in range(tries))
+    return next((wav for wav in drawn if rms(wav) > least_rms), None)
 
-    Example
-    -------
-    >>> is_range_db([-5, 15.0]), is_range_db([15, -5]), is_range_db(5)
-    (True, False, False)
-    """
+
+def is_range_db(values: Any) -> bool:
+    """Tell whether a setting is ``[least, most]``, in dB."""
     return (
         isinstance(values, list | tuple)
         and len(values) == 2
@@ -86,13 +76,6 @@ def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
     Real-Time Full-Band Speech Enhancement, MMSP 2018, arXiv 1709.08243. It is
     always stable.
 
-    Arguments
-    ---------
-    wav : Tensor
-        A waveform.
-    draw : numpy.random.Generator
-        Gives the four coefficients.
-
     Shape
     -----
     wav : [L]
@@ -110,18 +93,7 @@ def band_limit(
 
     Recordings of one collection often end at one frequency, because they were
     resampled or coded alike: a network that is trained on speech of one and
-    noise of another learns to tell them by that, which fails elsewhere. The
-    lower edge is drawn from 20 to 150 Hz, the upper one from 6.5 to 8 kHz; what
-    is outside is set to zero.
-
-    Arguments
-    ---------
-    wav : np.ndarray
-        A waveform.
-    draw : numpy.random.Generator
-        Gives the edges.
-    sample_rate : int
-        In Hz.
+    noise of another learns to tell them by that, which fails elsewhere.
 
     Shape
     -----
@@ -139,10 +111,40 @@ def band_limit(
 # What is below this, -100 dB re full scale, is less than 16 bits can hold.
 _SILENT_RMS = 1e-5
 _TRIES = 20
-_SHARES = (
-    "two_noises_share", "coloured_share", "coloured_speech_share",
-    "band_limited_share", "reverb_share",
-)  # fmt: skip
+
+
+def _are_speeds(values):
+    is_list = isinstance(values, list | tuple) and len(values) > 0
+    return is_list and all(is_number(value, 0.1, 10) for value in values)
+
+
+def _is_bool(value):
+    return isinstance(value, bool)
+
+
+def _is_peak(value):
+    return is_number(value, 1e-3, 1)
+
+
+_RANGE = (is_range_db, "[least, most] in dB")
+_SHARE = (lambda value: is_number(value, 0, 1), "a share from 0 to 1")
+_DURATION = (lambda value: is_number(value, 0), "a number of at least 0")
+_SPEEDS = (_are_speeds, "numbers from 0.1 to 10")
+_CHECKS = {
+    "snr_db": _RANGE,
+    "level_db": _RANGE,
+    "gap_seconds": _DURATION,
+    "two_noises_share": _SHARE,
+    "coloured_share": _SHARE,
+    "coloured_speech_share": _SHARE,
+    "band_limited_share": _SHARE,
+    "speech_speeds": _SPEEDS,
+    "noise_speeds": _SPEEDS,
+    "noise_by_duration": (_is_bool, "True or False"),
+    "reverb_share": _SHARE,
+    "early_seconds": _DURATION,
+    "peak": (_is_peak, "a number from 0.001 to 1"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,20 +205,9 @@ class Mixer:
     peak: float
 
     def __post_init__(self):
-        for name in ("snr_db", "level_db"):
-            self._require(name, is_range_db, "[least, most] in dB")
-        for name in _SHARES:
-            self._require(name, _is_share, "a share from 0 to 1")
-        for name in ("gap_seconds", "early_seconds"):
-            self._require(name, _is_duration, "a number of at least 0")
-        for name in ("speech_speeds", "noise_speeds"):
-            self._require(name, _are_speeds, "numbers from 0.1 to 10")
-        self._require("noise_by_duration", _is_bool, "True or False")
-        self._require("peak", _is_peak, "a number from 0.001 to 1")
-
-    def _require(self, name, fits, constraint):
-        value = getattr(self, name)
-        check_setting(f"mixer.{name}", value, fits(value), constraint)
+        for name, (fits, constraint) in _CHECKS.items():
+            value = getattr(self, name)
+            check_setting(f"mixer.{name}", value, fits(value), constraint)
 
     def mix(
         self,
@@ -226,27 +217,16 @@ class Mixer:
         frames: int,
         sample_rate: int,
         rng: np.random.Generator,
-    ):
-        """Return a noisy segment and its clean target.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a noisy segment and its clean target, by draws of ``rng``.
 
-        Arguments
-        ---------
-        draw_speech, draw_noise : callable
-            ``(most, rng)`` to at most ``most`` samples of a random recording,
-            float32 [n], 0 < n.
-        draw_response : callable or None
-            ``(rng)`` to a random impulse response, float32 [n].
-        frames : int
-            Length of the segment, in samples.
-        sample_rate : int
-            In Hz.
-        rng : np.random.Generator
-            All that is random comes from it.
+        ``draw_speech`` and ``draw_noise`` map ``(most, rng)`` to at most so
+        many samples of a random recording, ``draw_response`` maps ``(rng)``
+        to a random impulse response.
 
-        Returns
-        -------
-        tuple of np.ndarray
-            Noisy and clean, float32 [frames].
+        Shape
+        -----
+        output : [frames] each, float32
         """
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
@@ -281,7 +261,14 @@ class Mixer:
         played_rate = round(speed * sample_rate)
         needed = -(-frames * played_rate // sample_rate)
         gap = round(self.gap_seconds * played_rate)
-        track = _track(draw, needed, gap, rng)
+        track = audible(
+            lambda: _row(draw, needed, gap, rng), _SILENT_RMS, _TRIES
+        )
+        if track is None:
+            raise UserError(
+                f"recordings must have sound in them, got {_TRIES} silent "
+                "segments in a row; remove the silent recordings"
+            )
         if played_rate != sample_rate:
             track = resample(track, played_rate, sample_rate)[:frames]
         return track
@@ -292,30 +279,19 @@ class Mixer:
         return wav
 
 
-def reverberate(speech: np.ndarray, response: np.ndarray, early: int):
-    """Convolve speech with an impulse response, aligned to its direct path.
+def reverberate(
+    speech: np.ndarray, response: np.ndarray, early: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return speech with all reflections, and with the early ones alone.
 
-    Arguments
-    ---------
-    speech : np.ndarray
-        [frames].
-    response : np.ndarray
-        [n]; its greatest absolute value is the direct path.
-    early : int
-        How many samples after the direct path belong to the target.
+    It is aligned to its direct path, the greatest absolute value of the
+    impulse response; ``early`` samples after that belong to the target.
 
-    Returns
-    -------
-    tuple of np.ndarray
-        All reflections, and the direct path with the early ones: [frames].
-
-    Example
-    -------
-    >>> speech = np.array([1.0, 2.0, 0.0, 0.0])
-    >>> response = np.array([0.0, 1.0, 0.5, 0.25])
-    >>> whole, target = reverberate(speech, response, early=1)
-    >>> whole.round(3).tolist(), target.round(3).tolist()
-    ([1.0, 2.5, 1.25, 0.5], [1.0, 2.5, 1.0, 0.0])
+    Shape
+    -----
+    speech : [L]
+    response : [N]
+    output : [L] each
     """
     direct = int(np.abs(response).argmax())
     response = response / np.abs(response[direct])
@@ -332,19 +308,8 @@ def _coloured(wav, share, rng):
     return wav
 
 
-def _track(draw, frames, gap, rng):
-    """Return a segment with sound in it, drawn again where it has none."""
-    for _ in range(_TRIES):
-        track = _row(draw, frames, gap, rng)
-        if rms(track) > _SILENT_RMS:
-            return track
-    raise UserError(
-        f"recordings must have sound in them, got {_TRIES} silent segments in "
-        "a row; remove the silent recordings"
-    )
-
-
 def _row(draw, frames, gap, rng):
+    """Return recordings in a row, with gaps between them."""
     track = np.zeros(frames, np.float32)
     position = 0
     while position < frames:
@@ -352,30 +317,6 @@ def _row(draw, frames, gap, rng):
         track[position : position + len(piece)] = piece
         position += len(piece) + gap
     return track
-
-
-def _is_share(value):
-    return is_number(value, 0, 1)
-
-
-def _is_duration(value):
-    return is_number(value, 0)
-
-
-def _are_speeds(values):
-    return (
-        isinstance(values, list | tuple)
-        and len(values) > 0
-        and all(is_number(value, 0.1, 10) for value in values)
-    )
-
-
-def _is_bool(value):
-    return isinstance(value, bool)
-
-
-def _is_peak(value):
-    return is_number(value, 1e-3, 1)
 
 
 def _peak(wav):

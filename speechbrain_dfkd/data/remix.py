@@ -1,9 +1,13 @@
 """New mixtures from the recordings of a small corpus."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
+from torch import Tensor
 
 from speechbrain_dfkd.data.dataset import (
     OUTPUT_KEYS,
@@ -12,13 +16,14 @@ from speechbrain_dfkd.data.dataset import (
     read_wav,
 )
 from speechbrain_dfkd.data.mixing import (
+    audible,
     from_db,
     is_range_db,
     mix,
     random_filter,
     rms,
 )
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import check_setting
 from speechbrain_dfkd.files import stable_hash
 
 # Below this level, here -80 dB of full scale, a segment holds no noise.
@@ -37,28 +42,23 @@ class Remix:
     Enhancement in the Waveform Domain, Interspeech 2020, arXiv 2006.12847;
     drawing the SNR and a second noise is ours. All is a function of (seed,
     epoch, utterance id).
-
-    Arguments
-    ---------
-    crop : RandomCrop
-        Reads the speech, and knows seed and epoch.
-    recordings : dict
-        A manifest of pairs, whose noises are used.
-    snr_db : (float, float)
-        The range that the SNR of a mixture is drawn from.
-    coloured : bool
-        Whether noises get another spectrum, by ``random_filter``.
     """
 
     def __init__(
-        self, crop: RandomCrop, recordings: dict, snr_db, coloured: bool = True
+        self,
+        crop: RandomCrop,
+        recordings: dict,
+        snr_db: Sequence[float],
+        coloured: bool = True,
     ):
         self.crop = crop
         self.recordings = list(recordings.values())
         self.snr_db = snr_db
         self.coloured = coloured
 
-    def __call__(self, clean_wav, utterance_id, length):
+    def __call__(
+        self, clean_wav: str, utterance_id: str, length: float
+    ) -> Tensor:
         """Return the noisy segment whose speech is ``crop``'s, [frames]."""
         speech = self.crop(clean_wav, utterance_id, length)
         draw = self._generator(utterance_id)
@@ -77,14 +77,13 @@ class Remix:
 
     def _noise(self, draw, frames):
         """Return noise of level 1, or zeros where none was found."""
-        for _ in range(ATTEMPTS):
+
+        def one():
             noise = self._read(draw, frames)
-            if self.coloured:
-                noise = random_filter(noise, draw)
-            level = rms(noise)
-            if level > SILENCE:
-                return noise / level
-        return torch.zeros(frames)
+            return random_filter(noise, draw) if self.coloured else noise
+
+        noise = audible(one, SILENCE, ATTEMPTS)
+        return torch.zeros(frames) if noise is None else noise / rms(noise)
 
     def _read(self, draw, frames):
         pair = self.recordings[draw.integers(len(self.recordings))]
@@ -100,12 +99,12 @@ class Remix:
 
 
 def remix_recordings(
-    train_annotation,
+    train_annotation: str | Path,
     segment_seconds: float,
     sample_rate: int,
     seed: int,
     epoch_counter: EpochCounter,
-    snr_db=(-5.0, 15.0),
+    snr_db: Sequence[float] = (-5.0, 15.0),
     repeats: int = 1,
     coloured: bool = True,
 ) -> DynamicItemDataset:
@@ -126,32 +125,12 @@ def remix_recordings(
     coloured : bool
         Whether each noise gets another spectrum (Valin 2018, arXiv
         1709.08243): more kinds of noise, each of them harder to learn.
-
-    Returns
-    -------
-    DynamicItemDataset
-
-    Raises
-    ------
-    UserError
-        If the manifest cannot be used, the segment does not fit the data, the
-        range is none, there are no repeats, or ``coloured`` is no boolean.
     """
-    if not is_range_db(snr_db):
-        raise UserError(
-            f"snr_db must be a range [lowest, highest] in dB, got {snr_db}; "
-            f"give e.g. [-5, 15]"
-        )
-    if not (isinstance(repeats, int) and repeats > 0):
-        raise UserError(
-            f"repeats must be an integer of at least 1, got {repeats}; 1 takes "
-            f"one segment of each utterance in an epoch"
-        )
-    if not isinstance(coloured, bool):
-        raise UserError(
-            f"coloured must be True or False, got {coloured!r}; True gives "
-            f"each noise another spectrum"
-        )
+    is_count = isinstance(repeats, int) and repeats > 0
+    is_bool = isinstance(coloured, bool)
+    check_setting("snr_db", snr_db, is_range_db(snr_db), "[least, most] in dB")
+    check_setting("repeats", repeats, is_count, "an integer above 0")
+    check_setting("coloured", coloured, is_bool, "True or False")
     recordings = crop_recordings(
         train_annotation, segment_seconds, sample_rate, seed, epoch_counter
     ).data

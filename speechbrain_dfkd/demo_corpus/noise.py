@@ -19,22 +19,7 @@ _LOWEST_HZ = 40.0
 def filtered(
     gain: np.ndarray, length: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return Gaussian noise with a given spectrum.
-
-    Arguments
-    ---------
-    gain : numpy.ndarray
-        Amplitude at frequencies evenly spaced from 0 Hz to 8 kHz.
-    length : int
-        Samples.
-    rng : numpy.random.Generator
-        Gives the noise.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [length].
-    """
+    """Return Gaussian noise with a spectrum: evenly spaced from 0 to 8 kHz."""
     # Lengths with large prime factors make a slow FFT: make more, and cut.
     made = -(-length // 4096) * 4096
     spectrum = np.fft.rfft(rng.standard_normal(made))

@@ -91,18 +91,7 @@ _TEST_SHARE = 4
 
 
 def all_sentences(language: str, split: str) -> list[str]:
-    """Return every sentence that ``split`` has in ``language``.
-
-    Arguments
-    ---------
-    language : str
-        One of "en", "de", "fr", "es", "it".
-    split : str
-        "train" or "test"; the two share no sentence.
-
-    Returns
-    -------
-    list of str
+    """Return every sentence of "train" or "test", which share none.
 
     Example
     -------
@@ -125,20 +114,7 @@ def all_sentences(language: str, split: str) -> list[str]:
 def shuffled_sentences(
     language: str, split: str, rng: np.random.Generator
 ) -> Iterator[str]:
-    """Yield the sentences of a split in a random order, without end.
-
-    Arguments
-    ---------
-    language, split : str
-        See ``all_sentences``.
-    rng : numpy.random.Generator
-        Gives the order.
-
-    Returns
-    -------
-    iterator of str
-        A sentence repeats only when all have been said.
-    """
+    """Yield the sentences of a split in a random order, again and again."""
     return itertools.cycle(rng.permutation(all_sentences(language, split)))
 
 

@@ -29,22 +29,11 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class ESpeak:
-    """One talker: an eSpeak NG engine of its own, with one voice.
+    """An eSpeak NG engine with one voice, such as "en-us+f3".
 
-    Its output is a function of the voice, the seed and everything that it said
-    before, on one machine type and library version.
-
-    Arguments
-    ---------
-    voice : str
-        An eSpeak NG voice, with its variant: "en-us+f3".
-    seed : int
-        Seeds the noise in fricatives and breath.
-
-    Raises
-    ------
-    UserError
-        If the library is missing, cannot start, or lacks the voice.
+    Its output is a function of the voice, the seed (of the noise in fricatives
+    and breath) and all that it said before, on one type of machine and version
+    of the library.
     """
 
     def __init__(self, voice: str, seed: int):
@@ -63,29 +52,13 @@ class ESpeak:
     def say(
         self, text: str, words_per_minute: int = 160, pitch: int = 50
     ) -> np.ndarray:
-        """Speak ``text``.
-
-        Arguments
-        ---------
-        text : str
-            One sentence.
-        words_per_minute : int
-            80 to 450.
-        pitch : int
-            0 to 99; 50 is the voice's own.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 [samples] in (-1, 1) at ``NATIVE_RATE``.
-
-        Raises
-        ------
-        UserError
-            If no sound comes back.
-        """
-        settings = (_RATE, words_per_minute), (_VOLUME, _SAFE_VOLUME)
-        for parameter, value in (*settings, (_PITCH, pitch)):
+        """Return [samples] at ``NATIVE_RATE``; pitch 50 is the voice's own."""
+        settings = {
+            _RATE: words_per_minute,
+            _VOLUME: _SAFE_VOLUME,
+            _PITCH: pitch,
+        }
+        for parameter, value in settings.items():
             self._library.espeak_SetParameter(parameter, int(value), 0)
         self._chunks.clear()
         data = text.encode()
@@ -101,7 +74,7 @@ class ESpeak:
             )
         return wav.astype(np.float32) / 32768
 
-    def close(self):
+    def close(self) -> None:
         """Free the voice data."""
         self._library.espeak_Terminate()
 
@@ -112,8 +85,25 @@ class ESpeak:
 
 
 def _start_library():
-    loader = _loader()
-    library = _load_copy(loader.get_library_path())
+    try:
+        import espeakng_loader as loader
+    except ImportError as error:
+        raise UserError(
+            "the demo corpus needs the package espeakng-loader, which is not "
+            'installed; run: pip install -e ".[demo]"'
+        ) from error
+    try:
+        # A library has one voice at a time, so that each talker loads a copy.
+        # It can be unlinked then, except on Windows: leave it there.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            copy = shutil.copy(loader.get_library_path(), folder)
+            library = ctypes.CDLL(str(copy))
+    except OSError as error:
+        raise UserError(
+            "eSpeak NG must load from the folder for temporary files, got: "
+            f"{error}; set TMPDIR to a folder that has room and from which "
+            "libraries may be loaded"
+        ) from error
     data = str(loader.get_data_path())
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
     if rate != NATIVE_RATE:
@@ -123,30 +113,6 @@ def _start_library():
             "in a folder with a path of less than 140 characters"
         )
     return library
-
-
-def _loader():
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise UserError(
-            "the demo corpus needs the package espeakng-loader, which is not "
-            'installed; run: pip install -e ".[demo]"'
-        ) from error
-    return espeakng_loader
-
-
-def _load_copy(path):
-    try:
-        # A loaded library can be unlinked, except on Windows: leave it there.
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            return ctypes.CDLL(str(shutil.copy(path, folder)))
-    except OSError as error:
-        raise UserError(
-            "eSpeak NG must load from the folder for temporary files, got: "
-            f"{error}; set TMPDIR to a folder that has room and from which "
-            "libraries may be loaded"
-        ) from error
 
 
 _AUDIBLE = 0.003
@@ -161,54 +127,46 @@ class Voice(NamedTuple):
     words_per_minute: int
 
 
+def _voices(table):
+    """Return {speaker or name: Voice} of rows with name, pitch and rate."""
+    rows = [row.split() for row in table.split(";")]
+    return {row[0]: Voice(row[-3], int(row[-2]), int(row[-1])) for row in rows}
+
+
 # The speaker ids of VoiceBank, so that a recipe's selection by id works.
-TRAIN_SPEAKERS = {
-    "p226": Voice("en-us+m3", 50, 165),
-    "p287": Voice("fr+f2", 52, 165),
-    "p227": Voice("en-gb-x-rp+m1", 45, 170),
-    "p228": Voice("en-us+f3", 50, 175),
-    "p230": Voice("de+f1", 48, 175),
-    "p231": Voice("es+f4", 55, 180),
-    "p233": Voice("it+f5", 50, 185),
-    "p236": Voice("en-gb-scotland+Annie", 45, 165),
-    "p239": Voice("en-us+aunty", 55, 160),
-    "p243": Voice("de+m2", 40, 180),
-    "p244": Voice("fr-be+Alicia", 45, 175),
-    "p250": Voice("en-029+Andrea", 40, 150),
-    "p254": Voice("es-419+m4", 50, 185),
-    "p256": Voice("it+Alex", 50, 190),
-    "p258": Voice("fr+Nguyen", 45, 165),
-    "p259": Voice("en-gb-x-rp+m8", 60, 170),
-    "p267": Voice("de+grandma", 50, 165),
-    "p268": Voice("en-us+shelby", 55, 175),
-    "p269": Voice("es+steph", 60, 180),
-    "p270": Voice("it+Gene", 35, 180),
-    "p273": Voice("en-us-nyc+ed", 60, 170),
-    "p274": Voice("fr-ch+quincy", 60, 160),
-    "p276": Voice("de+anika", 45, 160),
-    "p277": Voice("en-us+zac", 30, 165),
-    "p278": Voice("en-gb-scotland+m7", 60, 170),
-    "p279": Voice("es+paul", 70, 185),
-    "p282": Voice("it+linda", 40, 180),
-    "p286": Voice("de+Lee", 65, 180),
-}
-TEST_SPEAKERS = {
-    "p232": Voice("en-us+travis", 60, 165),
-    "p257": Voice("de+belinda", 40, 175),
-}
-TRAIN_BACKGROUND = (
-    Voice("en-us+Andy", 55, 170),
-    Voice("fr+m5", 50, 165),
-    Voice("es+grandpa", 60, 180),
-    Voice("de+steph2", 50, 170),
-    Voice("it+norbert", 45, 180),
-    Voice("en-gb-x-rp+Diogo", 60, 160),
+TRAIN_SPEAKERS = _voices(
+    """
+    p226 en-us+m3 50 165; p287 fr+f2 52 165; p227 en-gb-x-rp+m1 45 170;
+    p228 en-us+f3 50 175; p230 de+f1 48 175; p231 es+f4 55 180;
+    p233 it+f5 50 185; p236 en-gb-scotland+Annie 45 165;
+    p239 en-us+aunty 55 160; p243 de+m2 40 180; p244 fr-be+Alicia 45 175;
+    p250 en-029+Andrea 40 150; p254 es-419+m4 50 185; p256 it+Alex 50 190;
+    p258 fr+Nguyen 45 165; p259 en-gb-x-rp+m8 60 170; p267 de+grandma 50 165;
+    p268 en-us+shelby 55 175; p269 es+steph 60 180; p270 it+Gene 35 180;
+    p273 en-us-nyc+ed 60 170; p274 fr-ch+quincy 60 160; p276 de+anika 45 160;
+    p277 en-us+zac 30 165; p278 en-gb-scotland+m7 60 170; p279 es+paul 70 185;
+    p282 it+linda 40 180; p286 de+Lee 65 180
+    """
 )
-TEST_BACKGROUND = (
-    Voice("en-us+pablo", 55, 165),
-    Voice("fr+michel", 50, 165),
-    Voice("es+m6", 40, 185),
-    Voice("it+sandro", 60, 180),
+TEST_SPEAKERS = _voices(
+    """
+    p232 en-us+travis 60 165; p257 de+belinda 40 175
+    """
+)
+TRAIN_BACKGROUND = tuple(
+    _voices(
+        """
+    en-us+Andy 55 170; fr+m5 50 165; es+grandpa 60 180; de+steph2 50 170;
+    it+norbert 45 180; en-gb-x-rp+Diogo 60 160
+        """
+    ).values()
+)
+TEST_BACKGROUND = tuple(
+    _voices(
+        """
+    en-us+pablo 55 165; fr+michel 50 165; es+m6 40 185; it+sandro 60 180
+        """
+    ).values()
 )
 
 
@@ -220,14 +178,7 @@ def named_rng(seed: int, name: str) -> np.random.Generator:
 class Talker:
     """A voice that says one utterance after another, with small changes.
 
-    Arguments
-    ---------
-    voice : Voice
-        Who speaks.
-    split : str
-        "train" or "test": whose sentences are spoken.
-    seed : int
-        What the talker says is a function of voice, split and seed.
+    What it says is a function of voice, split ("train" or "test") and seed.
     """
 
     def __init__(self, voice: Voice, split: str, seed: int):
@@ -240,22 +191,24 @@ class Talker:
     def utterance(self, min_seconds: float, max_seconds: float) -> np.ndarray:
         """Speak sentences until there are ``min_seconds`` of sound.
 
-        Arguments
-        ---------
-        min_seconds, max_seconds : float
-            What is longer than the latter is cut there, and faded out.
+        What is longer than ``max_seconds`` is cut there, and faded out.
 
-        Returns
-        -------
-        numpy.ndarray
-            float32 [samples] at 16 kHz.
+        Shape
+        -----
+        output : [L], float32 at 16 kHz
         """
         wav = self._pause()
         while len(wav) < min_seconds * RATE:
             wav = np.r_[wav, self._sentence(), self._pause()]
-        return _cut(wav, round(max_seconds * RATE))
+        length = round(max_seconds * RATE)
+        if len(wav) <= length:
+            return wav
+        fade = np.linspace(1, 0, RATE // 100, dtype=np.float32)
+        wav = wav[:length].copy()
+        wav[-len(fade) :] *= fade
+        return wav
 
-    def close(self):
+    def close(self) -> None:
         """Stop the engine."""
         self._engine.close()
 
@@ -283,12 +236,3 @@ def background(
         talker = Talker(voice, split, seed)
         yield talker.utterance(10, 12)
         talker.close()
-
-
-def _cut(wav, length):
-    if len(wav) <= length:
-        return wav
-    fade = np.linspace(1, 0, RATE // 100, dtype=np.float32)
-    wav = wav[:length].copy()
-    wav[-len(fade) :] *= fade
-    return wav

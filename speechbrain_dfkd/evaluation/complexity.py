@@ -1,6 +1,7 @@
 """The size of a model, and its cost for each second of audio."""
 
 import copy
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -12,22 +13,7 @@ FLOPS_PER_MAC = 2
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return the number of parameters, trainable or not; shared ones once.
-
-    Arguments
-    ---------
-    model : nn.Module
-        Any module.
-
-    Returns
-    -------
-    int
-
-    Example
-    -------
-    >>> count_parameters(nn.Linear(3, 2))
-    8
-    """
+    """Return the number of parameters, trainable or not; shared ones once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -43,22 +29,8 @@ def macs_per_second(
     activations, norms, masks), products of a matrix with a vector tensor, and
     FFTs. A complex layer that convolves real tensors with a matrix assembled
     from its real and imaginary weights counts as that real convolution: four
-    for each complex product.
-
-    Arguments
-    ---------
-    model : nn.Module
-        Called as ``model(noisy)`` with noisy of shape [1, L]; is not changed.
-    sample_rate : int
-        In Hz.
-    seconds : float
-        The length of the noise that the model is run on. What the edges cost
-        is part of the result: a longer signal comes closer to the limit.
-
-    Returns
-    -------
-    float
-        Multiply-accumulates per second of audio.
+    for each complex product. What the edges of the signal cost is part of the
+    result: more ``seconds`` come closer to the limit.
 
     Example
     -------
@@ -78,7 +50,7 @@ def macs_per_second(
 
 
 @contextmanager
-def _plain_kernels():
+def _plain_kernels() -> Iterator[None]:
     """Split fused layers into the products that FlopCounterMode knows.
 
     It sees no product within oneDNN's LSTM, within the CPU's fused attention

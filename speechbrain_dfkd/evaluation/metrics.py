@@ -1,11 +1,15 @@
 """Metrics of one enhanced utterance against its clean reference.
 
-Every metric is called as ``metric(clean, enhanced, sample_rate)`` on 1-D arrays
-of equal length and returns a finite number, or raises ``UndefinedMetric``.
-torch is not imported, so that scoring workers start fast and stay small.
+To add one, write its function and give it a row of ``METRICS``: it is then
+scored, in every results table, and may choose the best epoch. A function is
+called as ``metric(clean, enhanced, sample_rate)`` with arrays of shape [L] and
+the rate in Hz, and returns a finite number or raises ``UndefinedMetric``. It
+runs in worker processes, which start fast as they do not import torch.
 """
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pesq
@@ -26,65 +30,30 @@ class UndefinedMetric(ValueError):
     """The metric has no value for this utterance; the message says why."""
 
 
-def pesq_wb(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
-    """Wide-band PESQ, as a MOS-LQO from 1.0 to 4.64 (ITU-T P.862.2).
-
-    Arguments
-    ---------
-    clean : np.ndarray
-        The reference, of shape [L].
-    enhanced : np.ndarray
-        The signal to judge, of shape [L].
-    sample_rate : int
-        Must be 16000 Hz.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    UndefinedMetric
-        If PESQ finds no utterance or more than it holds, or a signal is silent,
-        not finite, shorter than 0.25 s or longer than 120 s.
-    UserError
-        If the sample rate is not 16000 Hz.
-    """
+def pesq_wb(
+    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
+) -> float:
+    """Wide-band PESQ, as a MOS-LQO from 1.0 to 4.64 (ITU-T P.862.2)."""
     return _pesq(clean, enhanced, sample_rate, "wb")
 
 
-def pesq_nb(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
+def pesq_nb(
+    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
+) -> float:
     """Narrow-band PESQ, as a MOS-LQO from 1.0 to 4.55 (ITU-T P.862.1).
 
     It is computed from the signals at 16 kHz, as scores on the test sets of
-    DNS2020 are. Arguments, result and errors are those of ``pesq_wb``.
+    DNS2020 are.
     """
     return _pesq(clean, enhanced, sample_rate, "nb")
 
 
-def stoi(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
+def stoi(
+    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
+) -> float:
     """Short-time objective intelligibility, at most 1 (Taal et al., 2011).
 
     This is the classic measure, not the extended one (ESTOI).
-
-    Arguments
-    ---------
-    clean : np.ndarray
-        The reference, of shape [L].
-    enhanced : np.ndarray
-        The signal to judge, of shape [L].
-    sample_rate : int
-        In Hz; pystoi resamples to 10 kHz.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    UndefinedMetric
-        If fewer than 30 frames of speech remain once silent frames are left
-        out, or a signal is silent or not finite.
     """
     clean, enhanced = _as_defined(clean, enhanced)
     _require_seconds(clean, sample_rate, STOI_MIN_SECONDS)
@@ -102,30 +71,13 @@ def stoi(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     return _finite(value)
 
 
-def si_sdr(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
+def si_sdr(
+    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
+) -> float:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019).
 
     With the means removed and ``a = <enhanced, clean> / <clean, clean>``, it is
     ``10 log10(|a clean|^2 / |enhanced - a clean|^2)``.
-
-    Arguments
-    ---------
-    clean : np.ndarray
-        The reference, of shape [L].
-    enhanced : np.ndarray
-        The signal to judge, of shape [L].
-    sample_rate : int
-        Not used: every metric is called alike.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    UndefinedMetric
-        If a signal is silent or not finite, or the ratio is infinite: the
-        distortion or the target is below the resolution of float32.
 
     Example
     -------
@@ -145,25 +97,13 @@ def si_sdr(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     return float(10 * np.log10(target / distortion))
 
 
-def output_gain_db(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
+def output_gain_db(
+    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
+) -> float:
     """Level of the clean speech within enhanced in dB, which SI-SDR ignores.
 
     It is ``20 log10 |<enhanced, clean>| / <clean, clean>`` with means removed,
     the scale ``a`` of ``si_sdr``; 0 dB is the level of the reference.
-
-    Arguments
-    ---------
-    clean : np.ndarray
-        The reference, of shape [L].
-    enhanced : np.ndarray
-        The signal to judge, of shape [L].
-    sample_rate : int
-        Not used: every metric is called alike.
-
-    Raises
-    ------
-    UndefinedMetric
-        If a signal is silent or not finite, or enhanced is orthogonal to clean.
 
     Example
     -------
@@ -178,25 +118,13 @@ def output_gain_db(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     return float(20 * np.log10(abs(scale)))
 
 
-def correlation(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
+def correlation(
+    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
+) -> float:
     """Cosine between enhanced and clean, means removed, from -1 to 1.
 
     It is below 0 where enhanced is rather the negative of clean, which none of
     the other metrics shows.
-
-    Arguments
-    ---------
-    clean : np.ndarray
-        The reference, of shape [L].
-    enhanced : np.ndarray
-        The signal to judge, of shape [L].
-    sample_rate : int
-        Not used: every metric is called alike.
-
-    Raises
-    ------
-    UndefinedMetric
-        If a signal is silent or not finite.
 
     Example
     -------
@@ -210,18 +138,86 @@ def correlation(clean, enhanced, sample_rate=PESQ_SAMPLE_RATE):
     return float(np.clip(scale * np.sqrt(ratio), -1, 1))
 
 
-# Of every validation, and of a test.
+@dataclass(frozen=True)
+class Metric:
+    """A metric, and how the results show its mean; called as its function."""
+
+    function: Callable[[np.ndarray, np.ndarray, int], float]
+    heading: str  # with the unit
+    decimals: int
+    definition: str
+    # Whether it ranks systems, more being better: it can choose an epoch.
+    ranks: bool = True
+    # Whether each epoch's validation measures it, or only a test.
+    in_validation: bool = True
+
+    def __call__(
+        self, clean: np.ndarray, enhanced: np.ndarray, sample_rate: int
+    ) -> float:
+        """Return the metric of an utterance."""
+        return self.function(clean, enhanced, sample_rate)
+
+
+# The one place that names them, in the order of the columns.
 METRICS = {
-    "pesq_wb": pesq_wb,
-    "stoi": stoi,
-    "si_sdr": si_sdr,
-    "gain_db": output_gain_db,
-    "correlation": correlation,
+    "pesq_wb": Metric(
+        pesq_wb,
+        "PESQ-WB",
+        3,
+        "mean wide-band PESQ (ITU-T P.862.2, MOS-LQO), package pesq",
+    ),
+    "pesq_nb": Metric(
+        pesq_nb,
+        "PESQ-NB",
+        3,
+        "mean narrow-band PESQ (ITU-T P.862.1, MOS-LQO), of the signals at "
+        "16 kHz, package pesq",
+        in_validation=False,
+    ),
+    "stoi": Metric(
+        stoi,
+        "STOI",
+        4,
+        "mean STOI (Taal et al., 2011; not extended), package pystoi",
+    ),
+    "si_sdr": Metric(
+        si_sdr,
+        "SI-SDR [dB]",
+        2,
+        "mean SI-SDR in dB (Le Roux et al., 2019), means removed",
+    ),
+    "gain_db": Metric(
+        output_gain_db,
+        "gain [dB]",
+        2,
+        "mean level of the clean speech within the output, in dB relative to "
+        "clean: 20 log10 |<output, clean>| / <clean, clean>",
+        ranks=False,
+    ),
+    "correlation": Metric(
+        correlation,
+        "corr.",
+        3,
+        "mean cosine between the output and clean, from -1 to 1; below 0 the "
+        "output is the negative of the speech",
+        ranks=False,
+    ),
 }
-TEST_METRICS = {"pesq_wb": pesq_wb, "pesq_nb": pesq_nb, **METRICS}
 
 
-def _pesq(clean, enhanced, sample_rate, band):
+def validation_metrics() -> dict[str, Metric]:
+    """Return the metrics that each epoch's validation measures."""
+    return {name: m for name, m in METRICS.items() if m.in_validation}
+
+
+def best_metrics() -> list[str]:
+    """Return the names of those by which the best epoch can be chosen."""
+    return [name for name, m in validation_metrics().items() if m.ranks]
+
+
+def _pesq(
+    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int, band: str
+) -> float:
     if sample_rate != PESQ_SAMPLE_RATE:
         raise UserError(
             f"sample_rate must be {PESQ_SAMPLE_RATE} Hz for PESQ, got "
@@ -240,7 +236,9 @@ def _pesq(clean, enhanced, sample_rate, band):
     return _finite(value)
 
 
-def _as_defined(clean, enhanced):
+def _as_defined(
+    clean: np.ndarray, enhanced: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     clean = np.asarray(clean, dtype=np.float64)
     enhanced = np.asarray(enhanced, dtype=np.float64)
     if clean.shape != enhanced.shape or clean.ndim != 1:
@@ -256,31 +254,36 @@ def _as_defined(clean, enhanced):
     return clean, enhanced
 
 
-def _projection(clean, enhanced):
+def _projection(
+    clean: np.ndarray, enhanced: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return both without their means, and the scale of clean in enhanced."""
     clean, enhanced = _as_defined(clean, enhanced)
     clean = clean - clean.mean()
     enhanced = enhanced - enhanced.mean()
     return clean, enhanced, _dot(enhanced, clean) / _dot(clean, clean)
 
 
-def _dot(first, second):
+def _dot(first: np.ndarray, second: np.ndarray) -> float:
     # Not np.dot: BLAS sums in another order for another number of threads.
     return float(np.sum(first * second))
 
 
-def _require_seconds(signal, sample_rate, seconds):
+def _require_seconds(
+    signal: np.ndarray, sample_rate: int, seconds: float
+) -> None:
     if signal.size < seconds * sample_rate:
         raise UndefinedMetric(
             f"{signal.size / sample_rate:.3f} s is shorter than {seconds:g} s"
         )
 
 
-def _finite(value):
+def _finite(value: float) -> float:
     if not np.isfinite(value):
         raise UndefinedMetric(f"the result is {value}")
     return float(value)
 
 
-def _text(error):
+def _text(error: Exception) -> str:
     reason = error.args[0] if error.args else type(error).__name__
     return reason.decode() if isinstance(reason, bytes) else str(reason)

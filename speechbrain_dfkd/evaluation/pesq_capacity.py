@@ -32,21 +32,10 @@ class _Signal(ctypes.Structure):
     ]
 
 
-def excess(clean: np.ndarray, sample_rate: int, band: str):
-    """Say why PESQ cannot hold a reference; None where it can.
+def excess(clean: np.ndarray, sample_rate: int, band: str) -> str | None:
+    """Say why PESQ cannot hold a reference [L], not silent; None where it can.
 
-    Arguments
-    ---------
-    clean : np.ndarray
-        The reference, of shape [L], not silent.
-    sample_rate : int
-        In Hz.
-    band : str
-        ``"wb"`` or ``"nb"``: each filters the speech in its own way.
-
-    Returns
-    -------
-    str or None
+    The bands "wb" and "nb" filter the speech each in its own way.
 
     Example
     -------
@@ -82,15 +71,6 @@ def count_utterances(clean: np.ndarray, sample_rate: int, band: str) -> int:
     """Return how many utterances PESQ finds in a reference.
 
     The package does not tell, so its C function is called with room for all.
-
-    Arguments
-    ---------
-    clean, sample_rate, band
-        As for ``excess``.
-
-    Returns
-    -------
-    int
     """
     clean = (clean / np.abs(clean).max()).astype(np.float32)
     # ERROR_INFO, whose first member counts; what lies behind its end is ours.

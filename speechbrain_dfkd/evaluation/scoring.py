@@ -4,8 +4,14 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sized
-from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    TimeoutError,
+    wait,
+)
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -38,37 +44,20 @@ _LOST = (BrokenProcessPool, TimeoutError, MemoryError)
 
 @dataclass
 class Scores:
-    """The metrics of a set of utterances.
+    """The metrics of a set of utterances; None where one is undefined."""
 
-    Arguments
-    ---------
-    rows : dict
-        ``{utterance id: {metric: value}}``; None where a metric is undefined.
-    undefined : dict
-        ``{metric: {utterance id: reason}}``, a key for each metric.
+    # By utterance and metric.
+    rows: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    # Reasons by metric and utterance, with a key for each metric.
+    undefined: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    Example
-    -------
-    >>> scores = Scores(
-    ...     {"a": {"stoi": 0.5}, "b": {"stoi": None}, "c": {"stoi": 0.7}},
-    ...     {"stoi": {"b": "clean is silent"}},
-    ... )
-    >>> round(scores.mean("stoi"), 6)
-    0.6
-    >>> scores.summary()["undefined"]
-    1
-    """
-
-    rows: dict = field(default_factory=dict)
-    undefined: dict = field(default_factory=dict)
-
-    def mean(self, metric: str):
+    def mean(self, metric: str) -> float | None:
         """Return the mean of the defined values; None if there is none."""
         values = [row[metric] for row in self.rows.values()]
         values = [value for value in values if value is not None]
         return math.fsum(values) / len(values) if values else None
 
-    def summary(self):
+    def summary(self) -> dict[str, float | None]:
         """Return the means and counts that a row of ``write_report`` holds."""
         return {
             **{metric: self.mean(metric) for metric in self.undefined},
@@ -76,113 +65,79 @@ class Scores:
             "undefined": sum(map(len, self.undefined.values())),
         }
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write JSON to ``path``; an earlier file is replaced at once."""
         text = json.dumps(vars(self), indent=1, allow_nan=False)
         write_atomically(Path(path), text.encode())
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Scores":
         """Read what ``save`` wrote."""
         return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def score(
-    utterances: Iterable,
+    utterances: Iterable[tuple[str, np.ndarray, np.ndarray]],
     sample_rate: int,
-    metrics: Mapping = METRICS,
+    metrics: Mapping[str, Callable] = METRICS,
     n_jobs: int | None = None,
     timeout_seconds: float = 120.0,
     progress: bool = True,
 ) -> Scores:
-    """Score utterances; the numbers do not depend on ``n_jobs``.
+    """Score (id, clean, enhanced) in order, with the same numbers on any cores.
 
     Metrics run in worker processes only: PESQ is C code, which a clip can
-    crash. An undefined metric (silence, for example) becomes None, and a
-    warning names the utterances; so does one that kills its process or gives
-    no result in time, with that as the reason. Any other failure raises.
+    crash. An undefined metric becomes None, and a warning names the utterance
+    with the reason. It is undefined, too, if it kills its process or gives no
+    result in time: ``timeout_seconds`` until some worker has finished a clip,
+    then for each metric of each clip under way, alone. Any other failure raises.
 
-    Arguments
-    ---------
-    utterances : iterable of (str, np.ndarray, np.ndarray)
-        Utterance id, clean and enhanced, each of shape [L]. It is read as the
-        scoring proceeds, and may be a generator; scored as float32.
-    sample_rate : int
-        In Hz.
-    metrics : mapping of str to callable
-        The metrics by the name of their column; see ``metrics.METRICS``.
-    n_jobs : int
-        The number of worker processes; None takes all cores.
-    timeout_seconds : float
-        The longest wait for some worker to finish a clip. Then each clip under
-        way has this time for each of its metrics, alone.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    Scores
-        In the order of ``utterances``.
-
-    Raises
-    ------
-    UserError
-        If an id comes twice, or ``n_jobs`` is below 1.
-    RuntimeError
-        If a metric failed; it names the utterance. Or no worker starts.
-
-    Example
-    -------
-    >>> from speechbrain_dfkd.evaluation.metrics import output_gain_db
-    >>> clean = np.array([1.0, -1.0, 1.0, -1.0])
-    >>> scores = score(
-    ...     [("a", clean, 2 * clean)],
-    ...     16000,
-    ...     {"gain_db": output_gain_db},
-    ...     n_jobs=1,
-    ...     progress=False,
-    ... )
-    >>> round(scores.mean("gain_db"), 2)
-    6.02
+    Shape
+    -----
+    clean, enhanced : [L]; read as scoring proceeds, and scored as float32
     """
     total = len(utterances) if isinstance(utterances, Sized) else None
-    n_jobs = _number_of_jobs(n_jobs, total)
-    outcomes = {}
-    clips = _distinct(utterances, outcomes)
-    shared = (sample_rate, dict(metrics))
-    results = _in_workers(clips, shared, n_jobs, timeout_seconds)
-    bar = tqdm(results, "scoring", total, unit="clip", disable=not progress)
-    for name, outcome in bar:
-        outcomes[name] = outcome
-    scores = _collect(outcomes, metrics)
-    _warn_of_undefined(scores)
-    return scores
-
-
-def _number_of_jobs(n_jobs, total):
     n_jobs = cpu_count() if n_jobs is None else n_jobs
     if n_jobs < 1:
         raise UserError(
             f"n_jobs must be at least 1, got {n_jobs}; null takes all cores"
         )
-    return n_jobs if total is None else max(1, min(n_jobs, total))
+    if total is not None:
+        n_jobs = max(1, min(n_jobs, total))
+    outcomes = {}
+    clips = _distinct(utterances, outcomes)
+    task = (sample_rate, dict(metrics))
+    results = _in_workers(clips, task, n_jobs, timeout_seconds)
+    bar = tqdm(results, "scoring", total, unit="clip", disable=not progress)
+    for name, outcome in bar:
+        outcomes[name] = outcome
+    scores = Scores(undefined={metric: {} for metric in metrics})
+    for name, (values, reasons) in outcomes.items():
+        scores.rows[name] = values
+        for metric, reason in reasons.items():
+            scores.undefined[metric][name] = reason
+    _warn_of_undefined(scores)
+    return scores
 
 
-def _distinct(utterances, outcomes):
-    for name, clean, enhanced in utterances:
+def _distinct(utterances: Iterable, outcomes: dict) -> Iterator[tuple]:
+    for name, *signals in utterances:
         if name in outcomes:
             raise UserError(
                 f"utterance ids must be distinct, got {name} twice; rename one"
             )
         outcomes[name] = None  # keeps the order of the utterances
-        yield name, _as_float32(clean), _as_float32(enhanced)
+        yield name, *(np.ascontiguousarray(s, np.float32) for s in signals)
 
 
-def _as_float32(signal):
-    return np.ascontiguousarray(signal, dtype=np.float32)
-
-
-def _measure(name, clean, enhanced, sample_rate, metrics):
+def _measure(
+    name: str,
+    clean: np.ndarray,
+    enhanced: np.ndarray,
+    sample_rate: int,
+    metrics: Mapping[str, Callable],
+) -> tuple[dict, dict]:
+    """Return the values, and the reasons of those that are undefined."""
     values, reasons = {}, {}
     for metric, function in metrics.items():
         values[metric] = None
@@ -197,23 +152,25 @@ def _measure(name, clean, enhanced, sample_rate, metrics):
     return values, reasons
 
 
-def _workers(n_jobs):
-    # Workers of loky do not import the script again, as those of multiprocessing
-    # would, and a worker that dies breaks the pool instead of being waited for.
-    # The pool is that of the last call, or a new one if that was broken. It is
-    # joblib's own: Parallel, used elsewhere, takes over the process's pool, and
-    # fails with one that loky alone has made.
+def _workers(n_jobs: int) -> Executor:
+    # The pool of the last call, or a new one if that is broken. It is the one
+    # of joblib's Parallel, which itself would run a single job in this process,
+    # and cannot tell whether a worker has started.
     return get_memmapping_executor(n_jobs, timeout=IDLE_SECONDS, env=ONE_THREAD)
 
 
-def _in_workers(clips, shared, n_jobs, timeout_seconds):
-    # Few clips are under way, so that a data set need not fit in memory.
+def _in_workers(
+    clips: Iterator[tuple], task: tuple, n_jobs: int, timeout_seconds: float
+) -> Iterator[tuple]:
+    """Yield each clip's name with the result of ``_measure``."""
     pending = {}
     try:
         while True:
             pool = _workers(n_jobs)
+            # Few, so that a data set need not fit in memory; and as many as
+            # loky hands on at once, as it cannot be stopped with more.
             for clip in islice(clips, 2 * n_jobs - len(pending)):
-                pending[_submitted(pool, clip, shared)] = clip
+                pending[_submitted(pool, clip, task)] = clip
             if not pending:
                 return
             done, _ = wait(pending, timeout_seconds, FIRST_COMPLETED)
@@ -224,7 +181,7 @@ def _in_workers(clips, shared, n_jobs, timeout_seconds):
             for future in done:
                 clip = pending[future]
                 if future in lost:
-                    yield clip[0], _alone(clip, *shared, timeout_seconds)
+                    yield clip[0], _alone(clip, *task, timeout_seconds)
                 else:
                     yield clip[0], future.result()
                 del pending[future]
@@ -233,20 +190,22 @@ def _in_workers(clips, shared, n_jobs, timeout_seconds):
             pool.shutdown(kill_workers=True)
 
 
-def _submitted(pool, clip, shared):
+def _submitted(pool: Executor, clip: tuple, task: tuple) -> Future:
     try:
-        return pool.submit(_measure, *clip, *shared)
+        return pool.submit(_measure, *clip, *task)
     except BrokenProcessPool as error:  # by a clip before
         future = Future()
         future.set_exception(error)
         return future
 
 
-def _is_lost(future):
+def _is_lost(future: Future) -> bool:
     return not future.done() or isinstance(future.exception(), _LOST)
 
 
-def _alone(clip, sample_rate, metrics, timeout_seconds):
+def _alone(
+    clip: tuple, sample_rate: int, metrics: Mapping, timeout_seconds: float
+) -> tuple[dict, dict]:
     """Measure each metric in a process with nothing beside it to blame."""
     values, reasons = {}, {}
     for metric, function in metrics.items():
@@ -257,21 +216,21 @@ def _alone(clip, sample_rate, metrics, timeout_seconds):
             value, reason = future.result(timeout_seconds)
         except _LOST as error:
             pool.shutdown(kill_workers=True)
+            why = _cause(error, timeout_seconds)
             seconds = len(clip[1]) / sample_rate
-            why = f"{_cause(error, timeout_seconds)}, {seconds:.1f} s of audio"
-            value, reason = {metric: None}, {metric: why}
+            value = {metric: None}
+            reason = {metric: f"{why}, {seconds:.1f} s of audio"}
         values |= value
         reasons |= reason
     return values, reasons
 
 
-def _started():
-    # Without a worker that has imported all, no clip is to blame.
+def _started() -> Executor:
+    """Return a pool of one; until it has imported all, no clip is to blame."""
     pool = _workers(1)
+    nothing = ("no clip", None, None, 0, {})
     try:
-        pool.submit(_measure, "no clip", None, None, 0, {}).result(
-            START_SECONDS
-        )
+        pool.submit(_measure, *nothing).result(START_SECONDS)
     except _LOST as error:
         raise RuntimeError(
             f"a process for scoring must start, got {error!r}; free memory and "
@@ -280,7 +239,7 @@ def _started():
     return pool
 
 
-def _cause(error, timeout_seconds):
+def _cause(error: Exception, timeout_seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no result within timeout_seconds = {timeout_seconds:g} s"
     if isinstance(error, MemoryError):
@@ -289,16 +248,7 @@ def _cause(error, timeout_seconds):
     return f"its process died ({signals or 'it is not known how'})"
 
 
-def _collect(outcomes, metrics):
-    undefined = {metric: {} for metric in metrics}
-    for name, (_, reasons) in outcomes.items():
-        for metric, reason in reasons.items():
-            undefined[metric][name] = reason
-    rows = {name: values for name, (values, _) in outcomes.items()}
-    return Scores(rows, undefined)
-
-
-def _warn_of_undefined(scores):
+def _warn_of_undefined(scores: Scores) -> None:
     for metric, reasons in scores.undefined.items():
         if reasons:
             logger.warning(

@@ -2,37 +2,29 @@
 
 from speechbrain_dfkd.losses.feature import FrameSimilarity
 from speechbrain_dfkd.losses.frequency_adaptive import DFKDLoss
-from speechbrain_dfkd.losses.kd_loss import (
-    CleanAsTeacher,
-    KDLoss,
-    NoDistillation,
-    choose_target,
-)
+from speechbrain_dfkd.losses.kd_loss import KDLoss
 from speechbrain_dfkd.losses.response import (
     SpectrumResponse,
     SubbandResponse,
     WaveformResponse,
 )
 from speechbrain_dfkd.losses.selective import SelectivePatches
-from speechbrain_dfkd.losses.si_snr_spectrum import si_snr_spectrum_loss
 from speechbrain_dfkd.losses.supervised import (
     si_snr,
     si_snr_loss,
+    si_snr_spectrum_loss,
     snr,
     snr_loss,
 )
 
 __all__ = [
-    "CleanAsTeacher",
     "DFKDLoss",
     "FrameSimilarity",
     "KDLoss",
-    "NoDistillation",
     "SelectivePatches",
     "SpectrumResponse",
     "SubbandResponse",
     "WaveformResponse",
-    "choose_target",
     "si_snr",
     "si_snr_loss",
     "si_snr_spectrum_loss",

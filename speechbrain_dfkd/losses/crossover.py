@@ -1,4 +1,4 @@
-"""Where low frequency ends and high begins, frame by frame."""
+"""Adapters: from magnitudes [B, F, T] to crossover bins [B, T]."""
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +26,6 @@ class FrequencyAdapter(nn.Module):
         Guards the division where the envelope is zero; far below the level of
         any signal, so that the crossover does not depend on it [inferred].
 
-    Raises
-    ------
-    UserError
-        If ``eps`` is not positive.
-
     Example
     -------
     >>> adapter = FrequencyAdapter()
@@ -48,26 +43,14 @@ class FrequencyAdapter(nn.Module):
 
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
-        """Return the crossover bin of each frame.
-
-        Arguments
-        ---------
-        teacher_mag : Tensor
-            Magnitudes of the teacher's spectrum, at least 2 bins.
-
-        Returns
-        -------
-        Tensor
-            Bin indices (int64) in [0, F - 2], without gradient.
+        """Return the crossover bin of each frame, from 0 to F - 2 (int64).
 
         Shape
         -----
-        teacher_mag : [B, F, T]
-        output : [B, T]
+        teacher_mag : [B, F, T], F at least 2
+        output : [B, T], without gradient
         """
-        # Half precision cannot hold eps.
-        dtype = torch.promote_types(teacher_mag.dtype, torch.float32)
-        envelope = teacher_mag.to(dtype).cummax(dim=1).values
+        envelope = _widened(teacher_mag).cummax(dim=1).values
         slope = envelope.diff(dim=1) / (envelope[:, :-1] + self.eps)
         return slope.argmax(dim=1)
 
@@ -78,22 +61,10 @@ def band_masks(crossover: Tensor, n_bins: int) -> tuple[Tensor, Tensor]:
     low: ``f <= m``, high: ``f >= m``; the crossover ``m`` belongs to both
     [single].
 
-    Arguments
-    ---------
-    crossover : Tensor
-        Bin index of each frame.
-    n_bins : int
-        Number of frequency bins F.
-
-    Returns
-    -------
-    low, high : tuple of Tensor
-        Boolean, True in the bins of the band.
-
     Shape
     -----
     crossover : [B, T]
-    low, high : [B, F, T]
+    low, high : [B, n_bins, T], True in the bins of the band
 
     Example
     -------
@@ -119,16 +90,6 @@ class SpectralRolloff(nn.Module):
     share : float
         In (0, 1).
 
-    Raises
-    ------
-    UserError
-        If ``share`` is out of its range.
-
-    Shape
-    -----
-    teacher_mag : [B, F, T]
-    output : [B, T]
-
     Example
     -------
     >>> frame = torch.tensor([3.0, 2.0, 2.0, 2.0, 2.0]).reshape(1, 5, 1)
@@ -149,7 +110,8 @@ class SpectralRolloff(nn.Module):
         """Return the crossover bin of each frame."""
         energy = _widened(teacher_mag).square().cumsum(dim=1)
         reached = energy >= self.share * energy[:, -1:]
-        return _first(reached).clamp_max(teacher_mag.shape[1] - 2)
+        first = reached.int().argmax(dim=1)
+        return first.clamp_max(teacher_mag.shape[1] - 2)
 
 
 class FallingEnvelope(nn.Module):
@@ -167,16 +129,6 @@ class FallingEnvelope(nn.Module):
     floor_db : float
         Relative to the frame's largest magnitude, in dB; below it a drop
         leads from nothing to nothing.
-
-    Raises
-    ------
-    UserError
-        If ``floor_db`` is not negative.
-
-    Shape
-    -----
-    teacher_mag : [B, F, T]
-    output : [B, T]
 
     Example
     -------
@@ -213,16 +165,6 @@ class LogMagnitudeSlope(nn.Module):
         Width of the smoothing, odd: 33 bins of 31.25 Hz are about 1 kHz.
     floor_db : float
         Relative to the frame's largest magnitude, in dB.
-
-    Raises
-    ------
-    UserError
-        If ``n_bins`` is not odd, or ``floor_db`` is not negative.
-
-    Shape
-    -----
-    teacher_mag : [B, F, T]
-    output : [B, T]
 
     Example
     -------
@@ -262,16 +204,6 @@ class SmoothedOverTime(nn.Module):
     n_frames : int
         Frames in the average, odd, the middle one being the frame itself.
 
-    Raises
-    ------
-    UserError
-        If ``n_frames`` is not odd.
-
-    Shape
-    -----
-    teacher_mag : [B, F, T]
-    output : [B, T]
-
     Example
     -------
     >>> frames = torch.tensor([[[9.0, 0.0], [0.0, 0.0], [0.0, 9.0]]])
@@ -300,7 +232,7 @@ class SmoothedOverTime(nn.Module):
 
 
 def _widened(magnitudes: Tensor) -> Tensor:
-    """Return at least float32: half precision overflows when squared."""
+    """Return at least float32: half precision cannot hold eps or squares."""
     return magnitudes.to(torch.promote_types(magnitudes.dtype, torch.float32))
 
 
@@ -309,11 +241,6 @@ def _audible(magnitudes: Tensor, floor: float) -> Tensor:
     peak = magnitudes.amax(dim=1, keepdim=True)
     # A silent frame becomes flat.
     return torch.maximum(magnitudes, floor * peak).masked_fill(peak == 0, 1.0)
-
-
-def _first(flags: Tensor) -> Tensor:
-    """Return the first bin whose flag is set, [B, T]."""
-    return flags.int().argmax(dim=1)
 
 
 def _floor(floor_db: float) -> float:
@@ -341,16 +268,6 @@ class FixedSplit(nn.Module):
     ---------
     crossover : int
         The bin, of 31.25 Hz with n_fft 512 at 16 kHz.
-
-    Raises
-    ------
-    UserError
-        If ``crossover`` is negative.
-
-    Shape
-    -----
-    teacher_mag : [B, F, T]
-    output : [B, T]
 
     Example
     -------
@@ -388,16 +305,6 @@ class RandomSplit(nn.Module):
     ---------
     seed : int
         At least 0.
-
-    Raises
-    ------
-    UserError
-        If ``seed`` is negative.
-
-    Shape
-    -----
-    teacher_mag : [B, F, T]
-    output : [B, T]
 
     Example
     -------

@@ -43,11 +43,6 @@ class FrameSimilarity(KDLoss):
         Length of a common frame in samples; no shorter than the frames of
         either network.
 
-    Raises
-    ------
-    UserError
-        If the names are not pairs, or ``frame_samples`` is not positive.
-
     Shape
     -----
     student.features, teacher.features : [B, C, T] or [B, C, F, T], with C, F
@@ -119,19 +114,7 @@ class FrameSimilarity(KDLoss):
 def frame_similarity(feature: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
     """Return the cosine between all common frames of each utterance.
 
-    Arguments
-    ---------
-    feature : Tensor
-        Time is its last dimension.
-    lengths : Tensor
-        Relative lengths; what lies beyond them does not matter.
-    n_frames : int
-        Number of common frames to average over.
-
-    Returns
-    -------
-    Tensor
-        In [-1, 1], float32; rows and columns beyond an utterance's end are 0.
+    What lies beyond an utterance's end does not matter, and gives 0.
 
     Shape
     -----

@@ -10,7 +10,7 @@ DISPatch file does, [inferred] it is a choice made here.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses.crossover import FrequencyAdapter, band_masks
@@ -25,18 +25,9 @@ from speechbrain_dfkd.stft import STFT
 
 
 class BinTerms(NamedTuple):
-    """What the band objectives need of each time-frequency bin, [B, F, T].
+    """What the bands need of each bin of student S and teacher T, [B, F, T].
 
-    Arguments
-    ---------
-    dot : Tensor
-        Re(T conj(S)), the inner product of teacher and student.
-    student_power : Tensor
-        |S|^2.
-    teacher_power : Tensor
-        |T|^2.
-    magnitude_error : Tensor
-        (|T| - |S|)^2.
+    ``Re(T conj(S))``, ``|S|^2``, ``|T|^2`` and ``(|T| - |S|)^2``.
     """
 
     dot: Tensor
@@ -70,11 +61,12 @@ class DFKDLoss(SpectralLoss):
 
     Arguments
     ---------
-    stft : STFT
-        The transform; published: n_fft 512, hop 128, Hann [single].
-    adapter : FrequencyAdapter
-        Anything that maps the teacher's magnitudes [B, F, T] to a crossover
-        bin per frame [B, T].
+    stft : STFT, optional
+        The transform; published, and the default: n_fft 512, hop 128, Hann
+        [single].
+    adapter : nn.Module, optional
+        Maps the teacher's magnitudes [B, F, T] to a crossover bin per frame
+        [B, T]; published, and the default: ``FrequencyAdapter()``.
     beta : float
         Weight in [0, 1] of the cosine in the high band; published: 0.5
         [single].
@@ -85,15 +77,10 @@ class DFKDLoss(SpectralLoss):
         level, so that a silent frame weighs as much as speech, while the
         magnitude error grows with the square of the waveforms' scale.
 
-    Raises
-    ------
-    UserError
-        If ``beta``, ``eps`` or ``energy_exponent`` is out of its range.
-
     Example
     -------
     >>> from speechbrain_dfkd.models import Enhanced
-    >>> loss = DFKDLoss(STFT(), FrequencyAdapter(), beta=0.25)
+    >>> loss = DFKDLoss(beta=0.25)
     >>> teacher = torch.sin(torch.arange(2048.0)).reshape(1, -1)
     >>> opposite = Enhanced(-teacher, {})  # every cosine distance is 2
     >>> total, terms = loss(
@@ -107,19 +94,19 @@ class DFKDLoss(SpectralLoss):
 
     def __init__(
         self,
-        stft: STFT,
-        adapter: FrequencyAdapter,
+        stft: STFT | None = None,
+        adapter: nn.Module | None = None,
         beta: float = 0.5,
         eps: float = 1e-8,
         energy_exponent: float = 0.0,
         relative_level: bool = False,
     ):
-        super().__init__(stft, energy_exponent, relative_level)
+        super().__init__(stft or STFT(), energy_exponent, relative_level)
         if not 0 <= beta <= 1:
             raise UserError(f"beta must be in [0, 1], got {beta}; 0.5 is usual")
         if eps <= 0:
             raise UserError(f"eps must be positive, got {eps}; 1e-8 is usual")
-        self.adapter = adapter
+        self.adapter = adapter or FrequencyAdapter()
         self.beta = beta
         self.eps = eps
 
@@ -164,17 +151,7 @@ def cosine_distance(
 ) -> Tensor:
     """Return 1 - Re<T, S> / (||T|| ||S||) of each patch of a band.
 
-    Arguments
-    ---------
-    bins : BinTerms
-        Of each bin.
-    mask : Tensor
-        1 in the bins of the band and 0 elsewhere.
-    patch_bins : int
-        Bins in a patch.
-    eps : float
-        Least norm that divides; below it a teacher counts as silent, and
-        gives 0.
+    Where the teacher's norm is at most ``eps`` it counts as silent: 0.
 
     Shape
     -----

@@ -51,11 +51,6 @@ class SelectivePatches(KDLoss):
     fraction : float, optional
         In (0, 1]; published: 0.8. None: positive gaps only.
 
-    Raises
-    ------
-    UserError
-        If ``patch_bins`` or ``fraction`` is out of its range.
-
     Example
     -------
     >>> from speechbrain_dfkd.losses import SpectrumResponse
@@ -102,17 +97,10 @@ class SelectivePatches(KDLoss):
 
         The terms are those of the objective and ``selected_share``, the share
         of the candidates that was chosen.
-
-        Raises
-        ------
-        ValueError
-            If the shapes differ from those of ``KDLoss``.
-        UserError
-            If ``patch_bins`` lacks a band of the objective.
         """
         wavs = [student.wav, teacher.wav.detach(), clean]
         *specs, valid = self.objective.spectra(wavs, lengths)
-        student, teacher, clean = (Spectrum(spec, spec.abs()) for spec in specs)
+        student, teacher, clean = map(Spectrum.of, specs)
         bands, terms = self.objective.split(teacher.mag, valid)
         weights = self.objective.frame_weights(teacher.mag, valid)
         bins = self.objective.bin_terms(student, teacher)
@@ -158,17 +146,10 @@ class SelectivePatches(KDLoss):
 def choose_patches(
     gap: Tensor, candidates: Tensor, fraction: float | None
 ) -> Tensor:
-    """Return which patches of each utterance are followed.
+    """Return which candidates of each utterance are followed.
 
-    Arguments
-    ---------
-    gap : Tensor
-        By how much the student's error exceeds the teacher's.
-    candidates : Tensor
-        Boolean, True for the patches to choose from.
-    fraction : float or None
-        Share of the candidates, rounded down, at least one; None: those of
-        positive gap.
+    Those of the largest gap: a ``fraction`` of the candidates, rounded down,
+    at least one; None: those of positive gap.
 
     Shape
     -----

@@ -19,16 +19,18 @@ from speechbrain_dfkd.stft import STFT
 class Spectrum(NamedTuple):
     """A complex spectrum with its magnitude, which is computed once.
 
-    Arguments
-    ---------
-    spec : Tensor
-        Complex, [B, F, T].
-    mag : Tensor
-        Its magnitude, [B, F, T].
+    Shape
+    -----
+    spec, mag : [B, F, T]
     """
 
     spec: Tensor
     mag: Tensor
+
+    @classmethod
+    def of(cls, spec: Tensor) -> "Spectrum":
+        """Compute the magnitude."""
+        return cls(spec, spec.abs())
 
 
 class Band(NamedTuple):
@@ -51,21 +53,8 @@ class Band(NamedTuple):
 def patch_sum(values: Tensor, mask: Tensor, patch_bins: int) -> Tensor:
     """Sum over the bins of a band that lie in each patch.
 
-    Not by differences of running sums, which would lose the weaker bins.
-
-    Arguments
-    ---------
-    values : Tensor
-        One for each bin.
-    mask : Tensor
-        1 in the bins of the band and 0 elsewhere.
-    patch_bins : int
-        Height of a patch; the topmost may be cut by the spectrum's end.
-
-    Returns
-    -------
-    Tensor
-        One sum for each patch.
+    A patch is ``patch_bins`` high; the topmost may be cut by the spectrum's
+    end. Not by differences of running sums, which would lose weaker bins.
 
     Shape
     -----
@@ -101,12 +90,10 @@ def weighted_mean(errors: Tensor, weights: Tensor) -> Tensor:
 
     Errors of weight 0 are not looked at, even if they are not finite.
 
-    Arguments
-    ---------
-    errors : Tensor
-        Of the patches, [B, P, T].
-    weights : Tensor
-        How much each counts, [B, P or 1, T].
+    Shape
+    -----
+    errors : [B, P, T]
+    weights : [B, P or 1, T]
 
     Example
     -------
@@ -116,6 +103,58 @@ def weighted_mean(errors: Tensor, weights: Tensor) -> Tensor:
     weights = weights.expand_as(errors)
     errors = errors.masked_fill(weights == 0, 0.0)
     return (weights * errors).sum() / weights.sum().clamp_min(1e-20)
+
+
+# Power (-80 dB) below which a bin is not compressed further. It is below the
+# noise of 16 bits, and bounds the gradient of a bin that is zero.
+COMPRESSION_FLOOR = 1e-8
+
+
+def compressed_error(
+    estimate: Spectrum,
+    target: Spectrum,
+    compression: float,
+    complex_share: float,
+) -> Tensor:
+    """Return the squared error of compressed spectra in each bin.
+
+    With S and T the spectra, c the ``compression`` and a the
+    ``complex_share``::
+
+        a abs(|S|^c exp(i angle S) - |T|^c exp(i angle T))^2
+            + (1 - a) (|S|^c - |T|^c)^2
+
+    where |.|^2 stands for ``|.|^2 + 1e-8`` (-80 dB).
+
+    Shape
+    -----
+    estimate.spec, target.spec : [B, F, T]
+    output : [B, F, T]
+
+    Example
+    -------
+    >>> def spectrum(value):
+    ...     return Spectrum.of(torch.tensor(value, dtype=torch.complex64))
+    >>> nine, sixteen = spectrum(9j), spectrum(-16j)
+    >>> error = compressed_error(nine, sixteen, 0.5, 0.0)
+    >>> round(error.item(), 3)  # (3 - 4)^2
+    1.0
+    >>> error = compressed_error(nine, sixteen, 0.5, 1.0)
+    >>> round(error.item(), 3)  # (3 + 4)^2
+    49.0
+    """
+    ours, ours_mag = _compress(estimate, compression)
+    theirs, theirs_mag = _compress(target, compression)
+    difference = torch.view_as_real(ours - theirs).square().sum(-1)
+    level = (ours_mag - theirs_mag).square()
+    return complex_share * difference + (1 - complex_share) * level
+
+
+def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
+    """Return |S|^c exp(i angle S) and |S|^c."""
+    power = spectrum.mag.square() + COMPRESSION_FLOOR
+    gain = power ** ((exponent - 1) / 2)
+    return spectrum.spec * gain, power.sqrt() * gain
 
 
 # A teacher quieter than this (-60 dB re full scale) is not made louder.
@@ -150,11 +189,6 @@ class SpectralLoss(KDLoss):
         Whether the waveforms are divided by the teacher's root mean square
         over the utterance (at least 1e-3), so that the loss does not depend
         on the scale of the recordings.
-
-    Raises
-    ------
-    UserError
-        If ``energy_exponent`` is negative.
     """
 
     def __init__(
@@ -178,12 +212,7 @@ class SpectralLoss(KDLoss):
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
         """Return the bands by the names of their terms, and more to log.
 
-        Arguments
-        ---------
-        teacher_mag : Tensor
-            Magnitudes of the teacher.
-        valid : Tensor
-            Boolean, True for the frames to count.
+        ``valid`` is True for the frames to count.
 
         Shape
         -----
@@ -205,37 +234,20 @@ class SpectralLoss(KDLoss):
         clean: Tensor,
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its terms, one a band; see ``KDLoss``.
-
-        Raises
-        ------
-        ValueError
-            If the shapes differ from those of ``KDLoss``.
-        """
+        """Return the loss and its terms, one a band; see ``KDLoss``."""
         wavs = [student.wav, teacher.wav]
         return self.compare(*self.spectra(wavs, lengths))
 
     def spectra(self, wavs: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         """Return the complex spectra of waveforms, then the valid frames.
 
-        Arguments
-        ---------
-        wavs : sequence of Tensor
-            The student's, the teacher's, and any others.
-        lengths : Tensor
-            Relative lengths.
-
-        Returns
-        -------
-        list of Tensor
-            A spectrum for each waveform, and a boolean tensor, True for the
-            frames to count.
+        The first waveform is the student's, the second the teacher's.
 
         Shape
         -----
         wavs : [B, L] each
         lengths : [B]
-        output : [B, F, T] each, the last [B, T]
+        output : [B, F, T] each, the last [B, T], True for frames to count
         """
         for wav in wavs:
             check_same_shape(wavs[0], wav, lengths)
@@ -251,30 +263,15 @@ class SpectralLoss(KDLoss):
     def compare(
         self, student_spec: Tensor, teacher_spec: Tensor, valid: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what ``forward`` does, from spectra.
-
-        Arguments
-        ---------
-        student_spec : Tensor
-            Complex spectrum of the student, complex64 or complex128.
-        teacher_spec : Tensor
-            Complex spectrum of the teacher.
-        valid : Tensor
-            Boolean, True for the frames to count.
-
-        Returns
-        -------
-        tuple of Tensor and dict
-            As ``forward`` returns.
+        """Return what ``forward`` does, from complex spectra.
 
         Shape
         -----
         student_spec, teacher_spec : [B, F, T]
         valid : [B, T]
         """
-        teacher_spec = teacher_spec.detach()
-        teacher = Spectrum(teacher_spec, teacher_spec.abs())
-        student = Spectrum(student_spec, student_spec.abs())
+        teacher = Spectrum.of(teacher_spec.detach())
+        student = Spectrum.of(student_spec)
         bands, terms = self.split(teacher.mag, valid)
         weights = self.frame_weights(teacher.mag, valid)
         bins = self.bin_terms(student, teacher)
@@ -287,21 +284,7 @@ class SpectralLoss(KDLoss):
         return sum(losses.values()), {**logged, **terms}
 
     def frame_weights(self, teacher_mag: Tensor, valid: Tensor) -> Tensor:
-        """Return how much each frame counts, [B, 1, T]; see the class.
-
-        Arguments
-        ---------
-        teacher_mag : Tensor
-            Magnitudes of the teacher.
-        valid : Tensor
-            Boolean, True for the frames to count.
-
-        Shape
-        -----
-        teacher_mag : [B, F, T]
-        valid : [B, T]
-        output : [B, 1, T]
-        """
+        """Return how much each frame counts, [B, 1, T]; see the class."""
         if self.energy_exponent == 0:
             return valid[:, None].float()
         energy = teacher_mag.square().sum(1)

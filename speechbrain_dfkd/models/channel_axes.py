@@ -15,15 +15,7 @@ from torch import Tensor, nn
 
 
 class Channels(NamedTuple):
-    """A group of channels.
-
-    Arguments
-    ---------
-    name : str
-        The same for two networks where the channels have the same role.
-    size : int
-        How many there are.
-    """
+    """A group of channels: its name in every network, and its size."""
 
     name: str
     size: int
@@ -82,24 +74,12 @@ class ChannelAxes:
 
 
 def channels(name: str, size: int) -> tuple[Channels]:
-    """Return an axis of one group.
-
-    Example
-    -------
-    >>> [group.name for group in channels("a", 2) * 2 + channels("b", 3)]
-    ['a', 'a', 'b']
-    """
+    """Return an axis of one group."""
     return (Channels(name, size),)
 
 
 def within(part: str, weights: dict) -> dict[str, WeightAxes]:
-    """Return axes under the names that weights have in a larger module.
-
-    Example
-    -------
-    >>> list(within("norm", norm_axes(channels("a", 2))))[:2]
-    ['norm.weight', 'norm.bias']
-    """
+    """Return axes under the names that weights have in a larger module."""
     return {f"{part}.{name}": axes for name, axes in weights.items()}
 
 
@@ -120,15 +100,7 @@ def norm_axes(held: tuple) -> dict[str, WeightAxes]:
 def lstm_axes(
     units: tuple, inputs: tuple, layer: str = "l0"
 ) -> dict[str, WeightAxes]:
-    """Return the axes of one layer and direction of an LSTM.
-
-    Arguments
-    ---------
-    units, inputs : tuple of Channels
-        Its hidden units, each with a row for each of four gates.
-    layer : str
-        Ends the names of its weights: "l0", "l0_reverse".
-    """
+    """Return the axes of an LSTM's layer "l0", "l0_reverse" and so on."""
     gates = units * 4
     return {
         f"weight_ih_{layer}": WeightAxes((gates, inputs)),

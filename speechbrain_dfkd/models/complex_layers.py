@@ -32,163 +32,6 @@ def uniform_bias(size: int, fan_in: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(size).uniform_(-bound, bound))
 
 
-STRIDE = (2, 1)
-
-
-class Product:
-    """The real convolution that a complex one is made of.
-
-    Arguments
-    ---------
-    transposed : bool
-        Whether it is a transposed convolution.
-    freq_pad : int
-        Half the kernel over frequency.
-    late : int
-        Frames of zeros to put before the input, or after it if transposed.
-    """
-
-    def __init__(self, transposed, freq_pad, late):
-        self.transposed = transposed
-        self.late = late
-        # A transposed convolution crops what another one would pad.
-        self.padding = (freq_pad, late if transposed else 0)
-        self.output_padding = (1, 0) if transposed else (0, 0)
-
-    def convolve(self, x, weight):
-        """Apply the real convolution."""
-        if not self.transposed:
-            return F.conv2d(x, weight, None, STRIDE, self.padding)
-        return F.conv_transpose2d(
-            x, weight, None, STRIDE, self.padding, self.output_padding
-        )
-
-    def convolve_backward(self, grad, x, weight, input_wanted):
-        """Return the gradients of the input (or None) and of the weight."""
-        return torch.ops.aten.convolution_backward(
-            grad,
-            x,
-            weight,
-            None,
-            STRIDE,
-            self.padding,
-            (1, 1),
-            self.transposed,
-            self.output_padding,
-            1,
-            (input_wanted, True, False),
-        )[:2]
-
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """Join along channels and pad in time, in one copy."""
-        batch, _, bins, frames = parts[0].shape
-        channels = sum(part.shape[1] for part in parts)
-        joined = _empty_like(parts[0], channels, frames + self.late)
-        at_end = frames if self.transposed else 0
-        joined.narrow(3, at_end, self.late).zero_()
-        start = 0
-        for part in parts:
-            self.unpad(joined)[:, start : start + part.shape[1]] = part
-            start += part.shape[1]
-        return joined
-
-    def unpad(self, joined):
-        """Return the part of a joined input that is no padding."""
-        start = 0 if self.transposed else self.late
-        return joined.narrow(3, start, joined.shape[3] - self.late)
-
-
-class OneProduct(Product):
-    """One convolution with the weights ``[[Wr, -Wi], [Wi, Wr]]``."""
-
-    def inputs(self, stacked):
-        """Return the inputs of the real convolutions."""
-        real, imag = _parts(stacked)
-        return (self.join(real + imag),)
-
-    def inputs_backward(self, grads, stacked):
-        """Return the gradients of the stacked inputs."""
-        real, imag = self.unpad(grads[0]).chunk(2, 1)
-        return _restack(real, imag, stacked)
-
-    def weights(self, real, imag):
-        """Return the weights of the real convolutions."""
-        upper = imag if self.transposed else -imag
-        rows = torch.cat((real, upper), 1), torch.cat((-upper, real), 1)
-        return (torch.cat(rows),)
-
-    def weights_backward(self, grad):
-        """Return the gradients of the real and imaginary weights."""
-        (a, b), (c, d) = (row.chunk(2, 1) for row in grad.chunk(2))
-        return a + d, (b - c if self.transposed else c - b)
-
-    def combine(self, outputs):
-        """Return the stacked output from those of the convolutions."""
-        return outputs[0]
-
-    def split(self, grad):
-        """Return the gradients of the convolutions' outputs."""
-        return (grad,)
-
-
-class ThreeProducts(Product):
-    """Gauss: ``p = Wr (a + b)``, ``q = (Wi - Wr) a``, ``r = (Wr + Wi) b``."""
-
-    def inputs(self, stacked):
-        """Return the inputs of the real convolutions."""
-        real, imag = (self.join(parts) for parts in _parts(stacked))
-        return real + imag, real, imag
-
-    def inputs_backward(self, grads, stacked):
-        """Return the gradients of the stacked inputs."""
-        p, q, r = (self.unpad(grad) for grad in grads)
-        return _restack(p + q, p + r, stacked)
-
-    def weights(self, real, imag):
-        """Return the weights of the real convolutions."""
-        return real, imag - real, real + imag
-
-    def weights_backward(self, p, q, r):
-        """Return the gradients of the real and imaginary weights."""
-        return p - q + r, q + r
-
-    def combine(self, outputs):
-        """Return the stacked output from those of the convolutions."""
-        p, q, r = outputs
-        out = _empty_like(p, 2 * p.shape[1], p.shape[3])
-        real, imag = out.chunk(2, 1)
-        torch.sub(p, r, out=real)
-        torch.add(p, q, out=imag)
-        return out
-
-    def split(self, grad):
-        """Return the gradients of the convolutions' outputs."""
-        real, imag = grad.chunk(2, 1)
-        return real + imag, imag, -real
-
-
-def _parts(stacked):
-    """Real parts of all inputs, and imaginary parts."""
-    return zip(*(x.chunk(2, 1) for x in stacked), strict=True)
-
-
-def _restack(real, imag, stacked):
-    """Undo the join: one [B, 2C, F, T] for each of the inputs."""
-    sizes = [x.shape[1] // 2 for x in stacked]
-    pairs = zip(real.split(sizes, 1), imag.split(sizes, 1), strict=True)
-    return [torch.cat(pair, 1) for pair in pairs]
-
-
-def _empty_like(x, channels, frames):
-    """Channels last, which spares the convolutions a copy of each input."""
-    return torch.empty(
-        (x.shape[0], channels, x.shape[2], frames),
-        dtype=x.dtype,
-        device=x.device,
-        memory_format=torch.channels_last,
-    )
-
-
 # From this many weights a tap on, three products of a quarter of the size
 # beat a single one: measured on a CPU, forward and backward, on 4 x 2 s.
 MIN_WEIGHTS_FOR_THREE_PRODUCTS = 1024
@@ -253,69 +96,57 @@ class ComplexConv2d(nn.Module):
         self.weight_imag = uniform_weight(rows, columns, *kernel_size)
         fan_in = columns * math.prod(kernel_size)
         self.bias = uniform_bias(2 * out_channels, fan_in) if bias else None
-        three = rows * columns >= MIN_WEIGHTS_FOR_THREE_PRODUCTS
-        products = ThreeProducts if three else OneProduct
-        late = kernel_size[1] - 1 if time_padding == "left" else 0
-        self.product = products(transposed, kernel_size[0] // 2, late)
+        self.three = rows * columns >= MIN_WEIGHTS_FOR_THREE_PRODUCTS
+        self.transposed = transposed
+        self.freq_pad = kernel_size[0] // 2
+        # Frames of zeros before the input, or after it if transposed.
+        self.late = kernel_size[1] - 1 if time_padding == "left" else 0
 
     def forward(self, *stacked: Tensor) -> Tensor:
         """Convolve the inputs, joined along their complex channels."""
-        out = _Convolution.apply(
-            self.product, self.weight_real, self.weight_imag, *stacked
-        )
+        real, imag = zip(*(x.chunk(2, 1) for x in stacked), strict=True)
+        if self.three:
+            out = self._three_products(self._join(real), self._join(imag))
+        else:
+            parts = stacked if len(stacked) == 1 else real + imag
+            out = self._one_product(self._join(parts))
         return out if self.bias is None else out + self.bias[:, None, None]
 
+    def _one_product(self, joined):
+        real, imag = self.weight_real, self.weight_imag
+        upper = imag if self.transposed else -imag
+        rows = torch.cat((real, upper), 1), torch.cat((-upper, real), 1)
+        return self._convolve(joined, torch.cat(rows))
 
-class _Convolution(torch.autograd.Function):
-    """Keeps its inputs for backward, and none of the copies made of them.
+    def _three_products(self, real, imag):
+        # Made first, so that gradients add up in the order of p, q and r.
+        weight_sum = self.weight_real + self.weight_imag
+        weight_difference = self.weight_imag - self.weight_real
+        p = self._convolve(real + imag, self.weight_real)
+        q = self._convolve(real, weight_difference)
+        r = self._convolve(imag, weight_sum)
+        return torch.cat((p - r, p + q), 1)
 
-    Plain autograd would hold the joined, padded and added inputs of every
-    layer until backward: half of the memory of a training step.
-    """
+    def _join(self, parts):
+        """Join along channels, and pad in time."""
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        padding = (0, self.late) if self.transposed else (self.late, 0)
+        joined = F.pad(joined, padding) if self.late else joined
+        # Channels last spares the convolutions a copy of each input.
+        return joined.contiguous(memory_format=torch.channels_last)
 
-    @staticmethod
-    def forward(ctx, product, weight_real, weight_imag, *stacked):
-        ctx.product = product
-        ctx.save_for_backward(weight_real, weight_imag, *stacked)
-        inputs = product.inputs(stacked)
-        weights = product.weights(weight_real, weight_imag)
-        return product.combine(
-            [
-                product.convolve(x, w)
-                for x, w in zip(inputs, weights, strict=False)
-            ]
-        )
-
-    @staticmethod
-    def backward(ctx, grad):
-        product = ctx.product
-        weight_real, weight_imag, *stacked = ctx.saved_tensors
-        wanted = any(ctx.needs_input_grad[3:])
-        grads = [
-            product.convolve_backward(g, x.to(g.dtype), w.to(g.dtype), wanted)
-            for g, x, w in zip(
-                product.split(grad),
-                product.inputs(stacked),
-                product.weights(weight_real, weight_imag),
-                strict=False,
-            )
-        ]
-        of_inputs, of_weights = zip(*grads, strict=False)
-        of_stacked = [None] * len(stacked)
-        if wanted:
-            of_stacked = product.inputs_backward(of_inputs, stacked)
-        return None, *product.weights_backward(*of_weights), *of_stacked
+    def _convolve(self, x, weight):
+        if not self.transposed:
+            return F.conv2d(x, weight, None, (2, 1), (self.freq_pad, 0))
+        # A transposed convolution crops what another one would pad.
+        padding = (self.freq_pad, self.late)
+        return F.conv_transpose2d(x, weight, None, (2, 1), padding, (1, 0))
 
 
 class ComplexRecurrence(nn.Module):
     """Complex LSTM layers and a complex projection back (DCCRN-CL).
 
-    Arguments
-    ---------
-    n_features : int
-        Complex features a frame, channels times bins.
-    units, layers : int
-        Complex units, and number of layers.
+    A frame has ``n_features`` complex features, channels times bins.
 
     Shape
     -----
@@ -337,13 +168,7 @@ class ComplexRecurrence(nn.Module):
         return out.unflatten(2, (n_channels, bins)).permute(0, 2, 3, 1)
 
     def channel_layers(self, inputs: tuple) -> tuple[tuple, dict]:
-        """Return the channels put out, and the layers for ``ChannelAxes``.
-
-        Arguments
-        ---------
-        inputs : tuple of Channels
-            The complex channels that come in.
-        """
+        """Return the channels put out, and the layers for ``ChannelAxes``."""
         layers = {}
         for part in ("real", "imag"):
             x = inputs
@@ -399,21 +224,10 @@ class RealRecurrence(nn.Module):
 class ComplexLinear(nn.Module):
     """Complex affine map as one real matrix product.
 
-    Arguments
-    ---------
-    in_features, out_features : int
-        Complex features.
-
     Shape
     -----
     x : [..., 2 * in_features], real parts first
     output : [..., 2 * out_features]
-
-    Example
-    -------
-    >>> linear = ComplexLinear(3, 5)
-    >>> linear(torch.zeros(2, 6)).shape
-    torch.Size([2, 10])
     """
 
     def __init__(self, in_features: int, out_features: int):
@@ -425,10 +239,8 @@ class ComplexLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply by ``[[Wr, -Wi], [Wi, Wr]]`` and add the bias."""
         real, imag = self.weight_real, self.weight_imag
-        weight = torch.cat(
-            (torch.cat((real, -imag), 1), torch.cat((imag, real), 1))
-        )
-        return F.linear(x, weight, self.bias)
+        rows = torch.cat((real, -imag), 1), torch.cat((imag, real), 1)
+        return F.linear(x, torch.cat(rows), self.bias)
 
 
 class ComplexLSTM(nn.Module):
@@ -438,24 +250,10 @@ class ComplexLSTM(nn.Module):
     ``Li``: ``(Lr(a) - Li(b)) + i (Lr(b) + Li(a))``. Both parts of the input
     share one call, as a batch of 2B.
 
-    Arguments
-    ---------
-    input_size : int
-        Complex features.
-    hidden_size : int
-        Complex units.
-    num_layers : int
-        Number of layers.
-
     Shape
     -----
     x : [2B, T, input_size], the real parts in the first half of the batch
     output : [2B, T, hidden_size]
-
-    Example
-    -------
-    >>> ComplexLSTM(6, 3, 2)(torch.zeros(2, 10, 6)).shape
-    torch.Size([2, 10, 3])
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int):
@@ -506,10 +304,7 @@ class ComplexPReLU(nn.Module):
 class ComplexBlock(nn.Module):
     """Complex convolution, batch normalisation and PReLU.
 
-    Arguments
-    ---------
-    in_channels, out_channels, kernel_size, time_padding, transposed
-        As in ``ComplexConv2d``.
+    Arguments are those of ``ComplexConv2d``.
     """
 
     def __init__(

@@ -1,6 +1,5 @@
 """DCCRN: a complex convolutional recurrent network on the spectrum."""
 
-import math
 from collections.abc import Collection, Sequence
 
 import torch
@@ -10,8 +9,10 @@ from torch.nn import functional as F
 from speechbrain_dfkd.models.base import (
     Enhanced,
     check_choice,
+    check_features,
     check_sizes,
     check_waveform,
+    keep,
     pad_to_frames,
 )
 from speechbrain_dfkd.models.channel_axes import (
@@ -29,50 +30,6 @@ from speechbrain_dfkd.models.complex_layers import (
 )
 from speechbrain_dfkd.stft import STFT
 
-
-def dccrn_channels(mask_net: nn.Module, settings: dict) -> ChannelAxes:
-    """Return the channels of a DCCRN.
-
-    Each layer has its own complex channels. A decoder layer reads those of
-    the layer before it and of the encoder layer on its level.
-
-    Arguments
-    ---------
-    mask_net : MaskNet
-        Holds all of the network's weights.
-    settings : dict
-        The network's arguments that are no numbers of channels or units.
-    """
-    layers, skips, x = {}, [], ()
-    for i, block in enumerate(mask_net.encoder):
-        role = f"encoder.{i}"
-        skips.append(channels(role, block.norm.num_features // 2))
-        layers[role] = block, _block_axes(WeightAxes((skips[-1], x)))
-        x = skips[-1]
-    x, layers_of_rnn = mask_net.rnn.channel_layers(x)
-    layers |= layers_of_rnn
-    for i, block in enumerate(mask_net.decoder[:-1]):
-        role = f"decoder.{i}"
-        out = channels(role, block.norm.num_features // 2)
-        # A transposed convolution keeps its weights as [in, out].
-        layers[role] = block, _block_axes(WeightAxes((x + skips.pop(), out), 1))
-        x = out
-    mask = WeightAxes((x + skips.pop(), ()), 1)
-    weights = {"weight_real": mask, "weight_imag": mask}
-    layers["mask"] = mask_net.decoder[-1], weights
-    return ChannelAxes(settings, layers)
-
-
-def _block_axes(weight):
-    produced = weight.axes[weight.produced]
-    return {
-        "conv.weight_real": weight,
-        "conv.weight_imag": weight,
-        # Real parts first, then imaginary ones.
-        **within("norm", norm_axes(produced * 2)),
-    }
-
-
 # -100 dB of full scale: the level that a silent waveform counts with.
 LOWEST_LEVEL = 1e-5
 # Keeps the gain of an empty bin finite.
@@ -80,53 +37,14 @@ LOWEST_MAGNITUDE = 1e-6
 
 
 def at_unit_level(spec: Tensor, wav: Tensor) -> Tensor:
-    """Scale spectra as if their waveforms had an RMS of 1.
-
-    Arguments
-    ---------
-    spec : Tensor
-        Spectra.
-    wav : Tensor
-        Their waveforms, whose level is that of all samples, zeros padded to
-        them included.
-
-    Shape
-    -----
-    spec : [B, F, T]
-    wav : [B, L]
-    output : [B, F, T]
-
-    Example
-    -------
-    >>> wav = torch.tensor([[3.0, -3.0], [0.5, 0.5]])
-    >>> at_unit_level(torch.ones(2, 1, 1), wav).flatten()
-    tensor([0.3333, 2.0000])
-    """
+    """Scale spectra [B, F, T] as if their waveforms [B, L] had an RMS of 1."""
     # Sums of squares are not for half precision.
     rms = wav.float().square().mean(1).sqrt()
     return spec / rms.clamp_min(LOWEST_LEVEL)[:, None, None]
 
 
 def compress(spec: Tensor, exponent: float) -> Tensor:
-    """Raise the magnitudes of spectra to a power; phases stay.
-
-    Arguments
-    ---------
-    spec : Tensor
-        Spectra, complex.
-    exponent : float
-        The power; 1 returns them as they are.
-
-    Shape
-    -----
-    spec : [B, F, T]
-    output : [B, F, T]
-
-    Example
-    -------
-    >>> compress(torch.tensor([[[-4.0 + 0.0j, 9.0j]]]), 0.5)
-    tensor([[[-2.+0.j,  0.+3.j]]])
-    """
+    """Raise the magnitudes of complex spectra to a power; phases stay."""
     if exponent == 1:
         return spec
     magnitude = spec.abs().clamp_min(LOWEST_MAGNITUDE)
@@ -134,25 +52,7 @@ def compress(spec: Tensor, exponent: float) -> Tensor:
 
 
 def scale_first_bin(stacked: Tensor, gain: float) -> Tensor:
-    """Multiply bin 0 of stacked spectra.
-
-    Arguments
-    ---------
-    stacked : Tensor
-        Spectra, real and imaginary parts as channels.
-    gain : float
-        The factor.
-
-    Shape
-    -----
-    stacked : [B, 2, F, T]
-    output : [B, 2, F, T]
-
-    Example
-    -------
-    >>> scale_first_bin(torch.ones(1, 1, 3, 1), 0.5).flatten()
-    tensor([0.5000, 1.0000, 1.0000])
-    """
+    """Multiply bin 0 of stacked spectra [B, 2, F, T]."""
     if gain == 1:  # nearly always: spare the copy
         return stacked
     return torch.cat((gain * stacked[:, :, :1], stacked[:, :, 1:]), 2)
@@ -161,23 +61,11 @@ def scale_first_bin(stacked: Tensor, gain: float) -> Tensor:
 def mask_polar(spec: Tensor, mask: Tensor) -> Tensor:
     """Bound the mask's magnitude by tanh, then multiply (mask "E").
 
-    Arguments
-    ---------
-    spec : Tensor
-        Complex spectrum.
-    mask : Tensor
-        Real and imaginary part of the mask.
-
-    Returns
-    -------
-    Tensor
-        The masked spectrum.
-
     Shape
     -----
-    spec : [B, F, T]
-    mask : [B, 2, F, T]
-    output : [B, F, T]
+    spec : [B, F, T], complex
+    mask : [B, 2, F, T], real and imaginary part
+    output : [B, F, T], complex
     """
     # The small number keeps the root's gradient finite where the mask is 0.
     magnitude = (mask.square().sum(1, keepdim=True) + 1e-12).sqrt()
@@ -185,61 +73,47 @@ def mask_polar(spec: Tensor, mask: Tensor) -> Tensor:
 
 
 def mask_complex(spec: Tensor, mask: Tensor) -> Tensor:
-    """Multiply by the mask (mask "C"); arguments as in ``mask_polar``."""
+    """Multiply by the mask (mask "C"); shapes as in ``mask_polar``."""
     return spec * torch.complex(mask[:, 0], mask[:, 1])
 
 
 def mask_parts(spec: Tensor, mask: Tensor) -> Tensor:
-    """Scale both parts by themselves (mask "R"); see ``mask_polar``."""
+    """Scale each part by its own (mask "R"); shapes as in ``mask_polar``."""
     return torch.complex(spec.real * mask[:, 0], spec.imag * mask[:, 1])
 
 
 MASKS = {"E": mask_polar, "C": mask_complex, "R": mask_parts}
-
-
 RNNS = {"complex": ComplexRecurrence, "real": RealRecurrence}
 
 
 class MaskNet(nn.Module):
     """The network of DCCRN, from a spectrum to an unbounded complex mask.
 
-    Arguments
-    ---------
-    n_bins : int
-        Frequency bins, a multiple of 2 to the number of layers.
-    channels, lstm_units, lstm_layers, kernel_size, rnn, time_padding
-        As in ``DCCRN``.
+    Arguments are those of ``DCCRN``; ``n_bins`` is a multiple of 2 to the
+    number of layers.
 
     Shape
     -----
     stacked : [B, 2, n_bins, T], real part first
-    output : [B, 2, n_bins, T]
-
-    Example
-    -------
-    >>> net = MaskNet(8, (2, 4), lstm_units=3)
-    >>> mask, features = net(torch.randn(1, 2, 8, 5), ["rnn"])
-    >>> mask.shape, features["rnn"].shape
-    (torch.Size([1, 2, 8, 5]), torch.Size([1, 8, 2, 5]))
+    output : [B, 2, n_bins, T], and the features asked for
     """
 
     def __init__(
         self,
         n_bins: int,
         channels: Sequence[int],
-        lstm_units: int = 128,
-        lstm_layers: int = 2,
-        kernel_size: tuple[int, int] = (5, 2),
-        rnn: str = "complex",
-        time_padding: str = "left",
+        lstm_units: int,
+        lstm_layers: int,
+        kernel_size: tuple[int, int],
+        rnn: str,
+        time_padding: str,
     ):
         super().__init__()
         check_choice("rnn", rnn, RNNS)
         check_choice("time_padding", time_padding, ("left", "none"))
         _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size)
-        self.look_ahead_frames = len(channels) * (kernel_size[1] - 1)
         shrinks = time_padding == "none"
-        self.min_frames = 1 + self.look_ahead_frames * shrinks
+        self.min_frames = 1 + shrinks * len(channels) * (kernel_size[1] - 1)
         widths = [1, *channels]
         self.encoder = nn.ModuleList(
             ComplexBlock(n_in, n_out, kernel_size, time_padding)
@@ -271,26 +145,18 @@ class MaskNet(nn.Module):
         self, stacked: Tensor, features: Collection[str] = ()
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mask and the features asked for."""
-        for name in features:
-            check_choice("a feature's name", name, self.feature_names)
-        kept = {name: None for name in self.feature_names if name in features}
+        check_features(features, self.feature_names)
+        kept = {}
         # Channels last spares the convolutions a copy of each input.
         x = stacked.contiguous(memory_format=torch.channels_last)
         skips = []
         for i, layer in enumerate(self.encoder):
-            x = _keep(layer(x), f"encoder.{i}", kept)
+            x = keep(layer(x), f"encoder.{i}", features, kept)
             skips.append(x)
-        x = _keep(self.rnn(x), "rnn", kept)
+        x = keep(self.rnn(x), "rnn", features, kept)
         for i, layer in enumerate(self.decoder):
-            x = _keep(layer(x, skips.pop()), f"decoder.{i}", kept)
+            x = keep(layer(x, skips.pop()), f"decoder.{i}", features, kept)
         return x, kept
-
-
-def _keep(x: Tensor, name: str, kept: dict) -> Tensor:
-    """Pass ``x`` on, and hold it only if its name was asked for."""
-    if name in kept:
-        kept[name] = x
-    return x
 
 
 def _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size):
@@ -326,7 +192,7 @@ class DCCRN(nn.Module):
 
     The defaults are the published DCCRN-CL, 3.67 M parameters. They look
     ahead 6 frames, one a decoder layer (37.5 ms), on top of the window
-    (25 ms): see ``look_ahead_samples``. Two published details differ between
+    (25 ms), and to the end with ``normalise_level``. Two published details differ between
     the public implementations and are arguments: ``window`` with
     ``dropped_bin``, and ``time_padding``. The batch normalisation is the usual
     one on stacked channels, not the complex whitening of the paper.
@@ -379,12 +245,6 @@ class DCCRN(nn.Module):
     output.wav : [B, L]
     output.features : [B, 2C, F, T], real channels first, frames as of ``STFT``
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range, the input is not a waveform, or a
-        feature has no such name.
-
     Example
     -------
     >>> model = DCCRN(channels=(4, 8), lstm_units=4)
@@ -421,7 +281,11 @@ class DCCRN(nn.Module):
             )
         check_choice("mask", mask, MASKS)
         check_choice("dropped_bin", dropped_bin, ("dc", "nyquist"))
-        _check_dc_gain(dc_gain, dropped_bin)
+        if dc_gain != 1 and dropped_bin == "dc":
+            raise ValueError(
+                f"dc_gain must be 1 where bin 0 is dropped, got {dc_gain}; "
+                "set dropped_bin to 'nyquist'"
+            )
         self.stft = STFT(n_fft, win_length, hop_length, window)
         self.mask_net = MaskNet(
             n_fft // 2,
@@ -459,26 +323,35 @@ class DCCRN(nn.Module):
         )
 
     @property
-    def look_ahead_samples(self) -> float:
-        """How many later input samples an output sample can depend on.
-
-        Two half windows, that of the output's frame and that of the input's,
-        less their zero sample each, and the frames between them; all of them
-        with ``normalise_level``.
-        """
-        if self.normalise_level:
-            return math.inf
-        frames = self.mask_net.look_ahead_frames
-        return self.stft.win_length - 2 + frames * self.stft.hop_length
-
-    @property
     def feature_names(self) -> list[str]:
         """What can be asked for, in the order of computation."""
         return self.mask_net.feature_names
 
     def channel_axes(self) -> ChannelAxes:
-        """Return what a narrower network needs to start from this one."""
-        return dccrn_channels(self.mask_net, self.settings)
+        """Return what a narrower network needs to start from this one.
+
+        Each layer has its own complex channels. A decoder layer reads those
+        of the layer before it and of the encoder layer on its level.
+        """
+        layers, skips, x = {}, [], ()
+        for i, block in enumerate(self.mask_net.encoder):
+            role = f"encoder.{i}"
+            skips.append(channels(role, block.norm.num_features // 2))
+            layers[role] = block, _block_axes(WeightAxes((skips[-1], x)))
+            x = skips[-1]
+        x, layers_of_rnn = self.mask_net.rnn.channel_layers(x)
+        layers |= layers_of_rnn
+        *blocks, last = self.mask_net.decoder
+        for i, block in enumerate(blocks):
+            role = f"decoder.{i}"
+            out = channels(role, block.norm.num_features // 2)
+            # A transposed convolution keeps its weights as [in, out].
+            weight = WeightAxes((x + skips.pop(), out), 1)
+            layers[role] = block, _block_axes(weight)
+            x = out
+        mask = WeightAxes((x + skips.pop(), ()), 1)
+        layers["mask"] = last, {"weight_real": mask, "weight_imag": mask}
+        return ChannelAxes(self.settings, layers)
 
     @torch.no_grad()
     def negate(self) -> None:
@@ -498,10 +371,6 @@ class DCCRN(nn.Module):
         features : collection of str
             The names of the features to keep: "encoder.0" and so on, "rnn",
             "decoder.0" and so on, the last of them being the raw mask.
-
-        Returns
-        -------
-        Enhanced
         """
         check_waveform(noisy)
         padded = pad_to_frames(noisy, self._min_length, 1)
@@ -518,10 +387,11 @@ class DCCRN(nn.Module):
         return Enhanced(wav[:, : noisy.shape[1]], kept)
 
 
-def _check_dc_gain(gain: float, dropped_bin: str):
-    """Refuse a gain of a bin that the network does not see."""
-    if gain != 1 and dropped_bin == "dc":
-        raise ValueError(
-            f"dc_gain must be 1 where bin 0 is dropped, got {gain}; "
-            "set dropped_bin to 'nyquist'"
-        )
+def _block_axes(weight):
+    produced = weight.axes[weight.produced]
+    return {
+        "conv.weight_real": weight,
+        "conv.weight_imag": weight,
+        # Real parts first, then imaginary ones.
+        **within("norm", norm_axes(produced * 2)),
+    }

@@ -1,24 +1,12 @@
 """DPTNet: a dual-path transformer network on the waveform."""
 
-import math
-from collections.abc import Collection
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_dfkd.models.base import (
-    Enhanced,
-    check_choice,
-    check_even,
-    check_sizes,
-    check_waveform,
-    keep,
-    pad_to_frames,
-)
+from speechbrain_dfkd.models.base import check_even, check_sizes
 from speechbrain_dfkd.models.channel_axes import (
     ChannelAxes,
-    WeightAxes,
     channels,
     conv_axes,
     lstm_axes,
@@ -27,67 +15,10 @@ from speechbrain_dfkd.models.channel_axes import (
 )
 from speechbrain_dfkd.models.filterbank import (
     EPSILON,
-    INITIAL_FILTERS,
+    FilterbankNetwork,
     GlobalLayerNorm,
-    start_from_mdct,
 )
-from speechbrain_dfkd.stft import full_precision, to_autocast
-
-
-def dptnet_channels(model: nn.Module, settings: dict) -> ChannelAxes:
-    """Return the channels of a DPTNet.
-
-    All layers between encoder and decoder add to one residual path, and the
-    mask multiplies the filters that this path begins with: one group. Each
-    head of an attention has its own channels, of which queries and keys share
-    one order, and so do the values and what reads them. A network of fewer
-    blocks has the first ones.
-
-    Arguments
-    ---------
-    model : DPTNet
-        The network.
-    settings : dict
-        Its arguments that are no numbers of channels, units or blocks.
-    """
-    filters = channels("filters", model.encoder.out_channels)
-    gated = channels("project", model.project.out_features)
-    layers = {
-        "encoder": (model.encoder, conv_axes(filters, ())),
-        "norm": (model.norm, norm_axes(filters)),
-        "activation": (model.activation, {}),
-        "project": (model.project, conv_axes(gated, filters)),
-        "gate": (model.gate, conv_axes(filters * 2, gated)),
-        # A transposed convolution to one waveform: it reads the filters.
-        "decoder": (model.decoder, {"weight": WeightAxes((filters, ()), 1)}),
-    }
-    for i, block in enumerate(model.blocks):
-        for path, layer in block.named_children():
-            role = f"block.{i}.{path}"
-            layers[role] = layer, _transformer_axes(layer, role, filters)
-    return ChannelAxes(settings, layers)
-
-
-def _transformer_axes(layer, role, residual):
-    of_head = layer.attention_out.in_features // layer.heads
-    compared, values = (), ()
-    for head in range(layer.heads):
-        compared += channels(f"{role}.head.{head}.key", of_head)
-        values += channels(f"{role}.head.{head}.value", of_head)
-    forward, backward = (
-        channels(f"{role}.lstm.{direction}", layer.lstm.hidden_size)
-        for direction in ("forward", "backward")
-    )
-    return {
-        **within("attention_in", conv_axes(compared * 2 + values, residual)),
-        **within("attention_out", conv_axes(residual, values)),
-        **within("attention_norm", norm_axes(residual)),
-        **within("lstm", lstm_axes(forward, residual)),
-        **within("lstm", lstm_axes(backward, residual, "l0_reverse")),
-        **within("project", conv_axes(residual, forward + backward)),
-        **within("norm", norm_axes(residual)),
-    }
-
+from speechbrain_dfkd.stft import to_autocast
 
 # Sequences are independent: the activations of so many fit a CPU's cache, which
 # makes an LSTM of 128 units a quarter faster than all at once.
@@ -100,17 +31,6 @@ def split_chunks(x: Tensor, chunk_size: int) -> Tensor:
     Luo, Chen and Yoshioka, Dual-Path RNN, ICASSP 2020, arXiv 1910.06379.
     Zeros are put before and after, so that every frame lies in two chunks. As
     in Asteroid, they fill all of the first chunk.
-
-    Arguments
-    ---------
-    x : Tensor
-        Sequences.
-    chunk_size : int
-        Frames in a chunk, even.
-
-    Returns
-    -------
-    Tensor
 
     Shape
     -----
@@ -134,31 +54,12 @@ def split_chunks(x: Tensor, chunk_size: int) -> Tensor:
 
 
 def join_chunks(chunks: Tensor, length: int) -> Tensor:
-    """Return the sequence whose chunks these are, as the mean of both.
-
-    The inverse of ``split_chunks``: every frame lies in two chunks.
-
-    Arguments
-    ---------
-    chunks : Tensor
-        Chunks that overlap by half.
-    length : int
-        Frames of the sequence (T).
-
-    Returns
-    -------
-    Tensor
+    """Undo ``split_chunks``, as the mean of the two chunks of each frame.
 
     Shape
     -----
     chunks : [B, S, K, C]
-    output : [B, T, C]
-
-    Example
-    -------
-    >>> x = torch.tensor([[[1.0], [2.0], [3.0]]])
-    >>> join_chunks(split_chunks(x, 4), 3)[0, :, 0]
-    tensor([1., 2., 3.])
+    output : [B, length, C]
     """
     first, second = chunks.chunk(2, 2)
     # The first two halves of all are the zeros put before.
@@ -167,27 +68,12 @@ def join_chunks(chunks: Tensor, length: int) -> Tensor:
 
 
 class SequenceNorm(nn.Module):
-    """Normalise each sequence by the mean and variance of all it holds.
-
-    Global layer norm as of ``GlobalLayerNorm``, with the channels last.
-    Computed in float32 under autocast too.
-
-    Arguments
-    ---------
-    channels : int
-        Number of channels; each has its own gain and bias.
+    """Global layer norm with the channels last, in float32 as the other.
 
     Shape
     -----
     x : [N, T, channels]
     output : [N, T, channels]
-
-    Example
-    -------
-    >>> norm = SequenceNorm(2)
-    >>> norm(torch.tensor([[[1.0, 3.0], [3.0, 1.0]]]))  # mean 2, deviation 1
-    tensor([[[-1.,  1.],
-             [ 1., -1.]]], grad_fn=<NativeLayerNormBackward0>)
     """
 
     def __init__(self, channels: int):
@@ -211,25 +97,10 @@ class ImprovedTransformer(nn.Module):
     bidirectional LSTM in place of a linear one, so that no positions are
     encoded; a norm after each sum.
 
-    Arguments
-    ---------
-    channels : int
-        Channels, a multiple of ``heads``.
-    heads : int
-        Heads of the attention.
-    lstm_units : int
-        Units of the LSTM in each direction.
-
     Shape
     -----
-    x : [N, T, channels]
+    x : [N, T, channels], channels a multiple of heads
     output : [N, T, channels]
-
-    Example
-    -------
-    >>> layer = ImprovedTransformer(8, heads=2, lstm_units=3)
-    >>> layer(torch.randn(5, 7, 8)).shape
-    torch.Size([5, 7, 8])
     """
 
     def __init__(self, channels: int, heads: int, lstm_units: int):
@@ -272,21 +143,10 @@ class DualPathBlock(nn.Module):
     2007.13975: the second layer sees the frames of equal place in all chunks
     as a sequence.
 
-    Arguments
-    ---------
-    channels, heads, lstm_units : int
-        As of ``ImprovedTransformer``.
-
     Shape
     -----
     chunks : [B, S, K, channels]
     output : [B, S, K, channels]
-
-    Example
-    -------
-    >>> block = DualPathBlock(8, heads=2, lstm_units=3)
-    >>> block(torch.randn(1, 5, 4, 8)).shape
-    torch.Size([1, 5, 4, 8])
     """
 
     def __init__(self, channels: int, heads: int, lstm_units: int):
@@ -305,10 +165,7 @@ def _each_sequence(layer: nn.Module, x: Tensor) -> Tensor:
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
-MASKS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
-
-
-class DPTNet(nn.Module):
+class DPTNet(FilterbankNetwork):
     """Dual-path transformer network, for one source.
 
     Chen, Mao and Liu, Dual-Path Transformer Network: Direct Context-Aware
@@ -348,20 +205,15 @@ class DPTNet(nn.Module):
         or "sigmoid", to between 0.27 and 0.73.
     initial_filters : str
         How the filters begin: "random", as published, or "mdct", so that the
-        untrained network returns its input (``start_from_mdct``).
+        untrained network returns its input.
 
     Shape
     -----
     noisy : [B, L]
     output.wav : [B, L]
-    output.features : [B, n_filters, T], a frame every ``filter_length // 2``
-        samples; the chunks of a block are joined
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range, the input is not a waveform, or a
-        feature has no such name.
+    output.features : "encoder", "block.0" and so on (after that block, its
+        chunks joined) and "mask": [B, n_filters, T], a frame every
+        ``filter_length // 2`` samples
 
     Example
     -------
@@ -372,6 +224,8 @@ class DPTNet(nn.Module):
     >>> enhanced.features["block.1"].shape  # 1 + ceil((1601 - 32) / 16)
     torch.Size([2, 8, 100])
     """
+
+    rectified = True
 
     def __init__(
         self,
@@ -384,27 +238,22 @@ class DPTNet(nn.Module):
         mask: str = "relu",
         initial_filters: str = "random",
     ):
-        super().__init__()
-        check_sizes({"n_filters": n_filters, "filter_length": filter_length})
+        super().__init__(n_filters, filter_length, mask)
         check_sizes({"chunk_size": chunk_size, "blocks": blocks})
         check_sizes({"heads": heads, "lstm_units": lstm_units})
-        check_even("filter_length", filter_length)
         check_even("chunk_size", chunk_size)
-        _check_heads(n_filters, heads)
-        check_choice("mask", mask, MASKS)
-        check_choice("initial_filters", initial_filters, INITIAL_FILTERS)
+        if n_filters % heads:
+            raise ValueError(
+                f"n_filters must be a multiple of heads = {heads}, got "
+                f"{n_filters}; change either"
+            )
         self.settings = {
             "filter_length": filter_length,
             "chunk_size": chunk_size,
             "heads": heads,
             "mask": mask,
         }
-        self.filter_length, self.hop_length = filter_length, filter_length // 2
         self.chunk_size = chunk_size
-        self.bound_mask = MASKS[mask]
-        self.encoder = nn.Conv1d(
-            1, n_filters, filter_length, self.hop_length, bias=False
-        )
         self.norm = GlobalLayerNorm(n_filters)
         self.blocks = nn.ModuleList(
             DualPathBlock(n_filters, heads, lstm_units) for _ in range(blocks)
@@ -412,75 +261,37 @@ class DPTNet(nn.Module):
         self.activation = nn.PReLU()
         self.project = nn.Linear(n_filters, n_filters)
         self.gate = nn.Linear(n_filters, 2 * n_filters)
-        self.decoder = nn.ConvTranspose1d(
-            n_filters, 1, filter_length, self.hop_length, bias=False
-        )
-        if initial_filters == "mdct":
-            self._start_from_mdct()
+        self._add_decoder(initial_filters)
 
-    def _start_from_mdct(self):
+    def _open_mask(self):
         nn.init.zeros_(self.gate.weight)
         # Between where the gated mask is shut and where it is saturated.
         nn.init.ones_(self.gate.bias)
         one = torch.ones((), device="cpu")
-        mask = float(self.bound_mask(one.tanh() * one.sigmoid()))
-        start_from_mdct(self.encoder, self.decoder, mask, rectified=True)
-
-    @property
-    def look_ahead_samples(self) -> float:
-        """How many later samples an output sample can depend on: all."""
-        return math.inf
-
-    @property
-    def feature_names(self) -> list[str]:
-        """What can be asked for, in the order of computation."""
-        blocks = (f"block.{i}" for i in range(len(self.blocks)))
-        return ["encoder", *blocks, "mask"]
+        return float(self.bound_mask(one.tanh() * one.sigmoid()))
 
     def channel_axes(self) -> ChannelAxes:
-        """Return what a narrower network needs to start from this one."""
-        return dptnet_channels(self, self.settings)
+        """Return what a narrower network needs to start from this one.
 
-    @torch.no_grad()
-    def scale_output(self, factor: float) -> None:
-        """Multiply the output by a factor for good."""
-        self.decoder.weight.mul_(factor)
-
-    def negate(self) -> None:
-        """Change the sign of the output for good."""
-        self.scale_output(-1)
-
-    def forward(
-        self, noisy: Tensor, features: Collection[str] = ()
-    ) -> Enhanced:
-        """Enhance a batch of waveforms.
-
-        Arguments
-        ---------
-        noisy : Tensor
-            Noisy waveforms at 16 kHz.
-        features : collection of str
-            The names of the features to keep: "encoder", "block.0" and so on
-            (after that block), "mask".
-
-        Returns
-        -------
-        Enhanced
+        All layers between encoder and decoder add to one residual path, and
+        the mask multiplies the filters that this path begins with: one group.
+        Each head of an attention has its own channels, of which queries and
+        keys share one order, and so do the values and what reads them. A
+        network of fewer blocks has the first ones.
         """
-        for name in features:
-            check_choice("a feature's name", name, self.feature_names)
-        check_waveform(noisy)
-        sizes = self.filter_length, self.hop_length
-        kept = {}
-        # Half precision would add its rounding to the waveform itself.
-        with full_precision(noisy.device):
-            padded = pad_to_frames(noisy.float(), *sizes)
-            encoded = self.encoder(padded[:, None]).relu()
-        keep(encoded, "encoder", features, kept)
-        mask = self._estimate_mask(encoded, features, kept)
-        with full_precision(noisy.device):
-            wav = self.decoder(encoded * mask)[:, 0, : noisy.shape[1]]
-        return Enhanced(wav, kept)
+        filters, layers = self._filter_axes()
+        gated = channels("project", self.project.out_features)
+        layers |= {
+            "norm": (self.norm, norm_axes(filters)),
+            "activation": (self.activation, {}),
+            "project": (self.project, conv_axes(gated, filters)),
+            "gate": (self.gate, conv_axes(filters * 2, gated)),
+        }
+        for i, block in enumerate(self.blocks):
+            for path, layer in block.named_children():
+                role = f"block.{i}.{path}"
+                layers[role] = layer, _transformer_axes(layer, role, filters)
+        return ChannelAxes(self.settings, layers)
 
     def _estimate_mask(self, encoded, features, kept):
         frames = encoded.shape[2]
@@ -492,14 +303,25 @@ class DPTNet(nn.Module):
         # Published before the join, which is linear too and halves the work.
         x = self.project(join_chunks(self.activation(chunks), frames))
         value, gate = self.gate(x).float().chunk(2, 2)
-        mask = self.bound_mask(value.tanh() * gate.sigmoid()).mT
-        return keep(mask, "mask", features, kept)
+        return self.bound_mask(value.tanh() * gate.sigmoid()).mT
 
 
-def _check_heads(n_filters: int, heads: int):
-    """Refuse channels that cannot be shared out among the heads."""
-    if n_filters % heads:
-        raise ValueError(
-            f"n_filters must be a multiple of heads = {heads}, got "
-            f"{n_filters}; change either"
-        )
+def _transformer_axes(layer, role, residual):
+    of_head = layer.attention_out.in_features // layer.heads
+    compared, values = (), ()
+    for head in range(layer.heads):
+        compared += channels(f"{role}.head.{head}.key", of_head)
+        values += channels(f"{role}.head.{head}.value", of_head)
+    forward, backward = (
+        channels(f"{role}.lstm.{direction}", layer.lstm.hidden_size)
+        for direction in ("forward", "backward")
+    )
+    return {
+        **within("attention_in", conv_axes(compared * 2 + values, residual)),
+        **within("attention_out", conv_axes(residual, values)),
+        **within("attention_norm", norm_axes(residual)),
+        **within("lstm", lstm_axes(forward, residual)),
+        **within("lstm", lstm_axes(backward, residual, "l0_reverse")),
+        **within("project", conv_axes(residual, forward + backward)),
+        **within("norm", norm_axes(residual)),
+    }

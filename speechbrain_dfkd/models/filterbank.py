@@ -1,12 +1,155 @@
-"""What Conv-TasNet and DPTNet share: the first filters and the norms."""
+"""What Conv-TasNet and DPTNet share: filters around a mask, and norms."""
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-INITIAL_FILTERS = ("random", "mdct")
+from speechbrain_dfkd.models.base import (
+    Enhanced,
+    check_choice,
+    check_even,
+    check_features,
+    check_sizes,
+    check_waveform,
+    keep,
+    pad_to_frames,
+)
+from speechbrain_dfkd.models.channel_axes import WeightAxes, channels, conv_axes
+from speechbrain_dfkd.stft import full_precision
+
+MASKS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
+
+
+class FilterbankNetwork(nn.Module):
+    """A network that masks the output of learned filters.
+
+    With a linear encoder ``U`` and decoder ``V`` of half overlapping frames
+    ``y`` of the noisy waveform, which is padded with zeros to whole frames:
+
+        ``enhanced = overlap_add(V (w * mask(w)))``,
+        ``w = U y``, or ``relu(U y)`` where ``rectified``.
+
+    A subclass makes its ``blocks`` and its other layers, then calls
+    ``_add_decoder``: weights are drawn in the order of the computation. It
+    defines ``_estimate_mask`` and ``_open_mask``.
+
+    Shape
+    -----
+    noisy : [B, L]
+    output.wav : [B, L]
+    output.features : [B, C, T], a frame every ``filter_length // 2`` samples
+    """
+
+    rectified = False
+
+    def __init__(self, n_filters: int, filter_length: int, mask: str):
+        super().__init__()
+        check_sizes({"n_filters": n_filters, "filter_length": filter_length})
+        check_even("filter_length", filter_length)
+        check_choice("mask", mask, MASKS)
+        self.filter_length, self.hop_length = filter_length, filter_length // 2
+        self.bound_mask = MASKS[mask]
+        self.encoder = nn.Conv1d(
+            1, n_filters, filter_length, self.hop_length, bias=False
+        )
+
+    def _add_decoder(self, initial_filters: str) -> None:
+        """Make the decoder, and with "mdct" begin by returning the input.
+
+        From random filters, a small network first spends a good part of a
+        short training on an encoder and a decoder that fit each other. Here
+        they begin as an MDCT and its inverse; behind a rectifier, the MDCT
+        comes with both signs. Further filters keep their random values in the
+        encoder and begin at zero in the decoder. All are trained as ever.
+        [ours]
+        """
+        check_choice("initial_filters", initial_filters, ("random", "mdct"))
+        n_filters = self.encoder.out_channels
+        self.decoder = nn.ConvTranspose1d(
+            n_filters, 1, self.filter_length, self.hop_length, bias=False
+        )
+        if initial_filters == "random":
+            return
+        basis = mdct_filters(self.hop_length)
+        if self.rectified:
+            basis = torch.cat((basis, -basis))
+        if len(basis) > n_filters:
+            raise ValueError(
+                f"n_filters must be at least {len(basis)} for initial_filters "
+                f"mdct of length {self.filter_length}, got {n_filters}; take "
+                "shorter filters, or random ones"
+            )
+        encoder, decoder = self.encoder.weight, self.decoder.weight
+        with torch.no_grad():
+            encoder[: len(basis), 0] = basis.to(encoder)
+            decoder.zero_()
+            decoder[: len(basis), 0] = basis.to(decoder) / self._open_mask()
+
+    def _open_mask(self) -> float:
+        """Make the mask the same everywhere, and return its value."""
+        raise NotImplementedError
+
+    def _estimate_mask(
+        self, encoded: Tensor, features: Collection[str], kept: dict
+    ) -> Tensor:
+        """Return the mask, and keep the features asked for."""
+        raise NotImplementedError
+
+    def _filter_axes(self) -> tuple[tuple, dict]:
+        """Return the group of filters, and the layers for ``ChannelAxes``."""
+        filters = channels("filters", self.encoder.out_channels)
+        return filters, {
+            "encoder": (self.encoder, conv_axes(filters, ())),
+            # A transposed convolution to one waveform: it reads the filters.
+            "decoder": (self.decoder, {"weight": WeightAxes((filters, ()), 1)}),
+        }
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What can be asked for, in the order of computation."""
+        blocks = (f"block.{i}" for i in range(len(self.blocks)))
+        return ["encoder", *blocks, "mask"]
+
+    @torch.no_grad()
+    def scale_output(self, factor: float) -> None:
+        """Multiply the output by a factor for good."""
+        self.decoder.weight.mul_(factor)
+
+    def negate(self) -> None:
+        """Change the sign of the output for good."""
+        self.scale_output(-1)
+
+    def forward(
+        self, noisy: Tensor, features: Collection[str] = ()
+    ) -> Enhanced:
+        """Enhance a batch of waveforms.
+
+        Arguments
+        ---------
+        noisy : Tensor
+            Noisy waveforms at 16 kHz.
+        features : collection of str
+            The names of the features to keep, out of ``feature_names``.
+        """
+        check_features(features, self.feature_names)
+        check_waveform(noisy)
+        kept = {}
+        # Half precision would add its rounding to the waveform itself.
+        with full_precision(noisy.device):
+            padded = pad_to_frames(
+                noisy.float(), self.filter_length, self.hop_length
+            )
+            encoded = self.encoder(padded[:, None])
+            encoded = encoded.relu() if self.rectified else encoded
+        keep(encoded, "encoder", features, kept)
+        mask = self._estimate_mask(encoded, features, kept)
+        keep(mask, "mask", features, kept)
+        with full_precision(noisy.device):
+            wav = self.decoder(encoded * mask)[:, 0, : noisy.shape[1]]
+        return Enhanced(wav, kept)
 
 
 def mdct_filters(hop_length: int) -> Tensor:
@@ -22,15 +165,9 @@ def mdct_filters(hop_length: int) -> Tensor:
     step of M samples, as many filters as samples in a step lose nothing:
     they are orthonormal, also to those of the neighbouring frames.
 
-    Arguments
-    ---------
-    hop_length : int
-        The step M in samples.
-
-    Returns
-    -------
-    Tensor
-        [M, 2 M]
+    Shape
+    -----
+    output : [M, 2 M]
 
     Example
     -------
@@ -48,51 +185,6 @@ def mdct_filters(hop_length: int) -> Tensor:
     return ((2 / hop_length) ** 0.5 * window * phases.cos()).float()
 
 
-@torch.no_grad()
-def start_from_mdct(
-    encoder: nn.Conv1d,
-    decoder: nn.ConvTranspose1d,
-    initial_mask: float,
-    rectified: bool,
-) -> None:
-    """Let a waveform network begin by returning its input.
-
-    From random filters, a small network first spends a good part of a short
-    training on an encoder and a decoder that fit each other. Here they begin
-    as an MDCT and its inverse; behind a rectifier, the MDCT comes with both
-    signs. Filters beyond those keep their random values in the encoder and
-    begin at zero in the decoder. All are trained as ever. [ours]
-
-    Arguments
-    ---------
-    encoder, decoder : nn.Conv1d, nn.ConvTranspose1d
-        Filters of half overlapping frames; changed in place.
-    initial_mask : float
-        What the untrained mask is everywhere.
-    rectified : bool
-        Whether a rectifier follows the encoder.
-
-    Raises
-    ------
-    ValueError
-        If there are too few filters.
-    """
-    hop_length = encoder.stride[0]
-    basis = mdct_filters(hop_length)
-    if rectified:
-        basis = torch.cat((basis, -basis))
-    if len(basis) > encoder.out_channels:
-        raise ValueError(
-            f"n_filters must be at least {len(basis)} for initial_filters mdct of "
-            f"length {2 * hop_length}, got {encoder.out_channels}; take "
-            "shorter filters, or random ones"
-        )
-    used = slice(len(basis))
-    encoder.weight[used, 0] = basis.to(encoder.weight)
-    decoder.weight.zero_()
-    decoder.weight[used, 0] = basis.to(decoder.weight) / initial_mask
-
-
 EPSILON = 1e-8
 
 
@@ -101,11 +193,6 @@ class GlobalLayerNorm(nn.GroupNorm):
 
     Global layer norm (gLN) of Luo and Mesgarani 2019, arXiv 1809.07454. It
     looks at the whole utterance. Computed in float32 under autocast too.
-
-    Arguments
-    ---------
-    channels : int
-        Number of channels; each has its own gain and bias.
 
     Shape
     -----
@@ -136,11 +223,6 @@ class CumulativeLayerNorm(nn.Module):
     frame ``k`` is normalised over the channels and over frames 0 to ``k``, so
     that it depends on no later one. Asteroid calls it cgLN, and another norm
     cLN. Computed in float32 under autocast too.
-
-    Arguments
-    ---------
-    channels : int
-        Number of channels; each has its own gain and bias.
 
     Shape
     -----

@@ -1,9 +1,8 @@
 """From a recipe's command line to the settings of its experiments."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechbrain_dfkd import torchaudio_check  # noqa: F401
@@ -11,116 +10,66 @@ from speechbrain_dfkd import torchaudio_check  # noqa: F401
 # isort: split
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError, hide_figure_warning
-from speechbrain_dfkd.run_folder import (
-    adopt_asteroid_teacher,
-    adopt_run_options,
-)
+from speechbrain_dfkd.files import unwritable_is_user_error
+from speechbrain_dfkd.settings.checks import check_run_options, check_values
 from speechbrain_dfkd.settings.configuration import Configuration, compose
-from speechbrain_dfkd.settings.help_text import asks_for_help, help_text
-from speechbrain_dfkd.settings.keys import check_values
-from speechbrain_dfkd.settings.run_options import check_run_options
+from speechbrain_dfkd.settings.keys import (
+    DFKD_KEYS,
+    FREE_OPTIONS,
+    KEYS,
+    SHARED_KEYS,
+    TEACHER_KEYS,
+)
+from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.settings.words import (
+    asks_for_help,
     find_settings_file,
+    help_text,
     split_command_line,
 )
-
-# The keys that the recipes read; any other must be referred to in the YAML.
-TEACHER_KEYS = {
-    "dataset", "data_folder", "results_folder", "prepared_folder",
-    "output_folder", "train_annotation", "valid_annotation", "test_annotation",
-    "skip_prep", "sample_rate", "seed", "segment_seconds", "batch_size",
-    "num_workers", "number_of_epochs", "epoch_counter", "modules", "opt_class",
-    "supervised_loss", "lr_annealing", "train_logger", "checkpointer",
-    "save_enhanced", "best_metric", "align_polarity", "teacher",
-}  # fmt: skip
-DFKD_KEYS = TEACHER_KEYS | {
-    "student", "kd", "kd_weight", "kd_ramp", "kd_stop", "kd_gradient_ratio",
-    "kd_gradient_batches", "scale_teacher", "init_from_teacher",
-    "teacher_ckpt", "teacher_leaf", "teacher_overrides", "teacher_cache",
-    "teacher_cache_folder",
-}  # fmt: skip
-# What a dfkd leaf decides for the teacher that it trains.
-SHARED_KEYS = [
-    "dataset", "data_folder", "results_folder", "prepared_folder",
-    "train_annotation", "valid_annotation", "test_annotation", "skip_prep",
-    "sample_rate", "num_workers", "ckpt_interval_minutes", "teacher",
-]  # fmt: skip
-# Where one of these keys differs from its usual value, a run's name ends in
-# what is beside it; YAML has no condition by which a leaf could do that.
-_NAMED = {
-    "clean_as_teacher": (False, "clean_as_teacher"),
-    "teacher_cache": (False, "teacher_cache"),
-    "kd_gradient_ratio": (None, "gradient_ratio"),
-    "kd_ramp": (0, "ramp"),
-    "kd_stop": (1, "stop"),
-    "init_from_teacher": (False, "initialised"),
-    "align_polarity": (True, "align_polarity"),
-    "scale_teacher": (True, "scale_teacher"),
-}
+from speechbrain_dfkd.teacher.loading import described_teacher
 
 
 @dataclass
 class Command:
-    """What a user asked a recipe script for.
-
-    Arguments
-    ---------
-    configuration : Configuration
-        The settings of the leaf on the command line.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        The options that are SpeechBrain's own.
-    layers : list of Path
-        The files of settings between leaf and command line.
-    """
+    """What a user asked a recipe script for."""
 
     configuration: Configuration
-    run_opts: object
-    layers: list
+    run_opts: RunOptions
+    layers: list[Path]  # files of settings between leaf and command line
 
     def teacher(self) -> Configuration:
         """Return the settings of the teacher that a dfkd leaf asks for."""
         student = self.configuration
         leaf = student.leaf.parent / student.settings()["teacher_leaf"]
-        overrides = {key: student.tree[key] for key in SHARED_KEYS}
-        overrides.update(student.tree["teacher_overrides"])
-        teacher = _compose(leaf, self.layers, overrides, TEACHER_KEYS)
-        adopt_run_options(teacher, self.run_opts)
-        check_values(teacher.settings())
-        check_run_options(self.run_opts, teacher.settings())
-        _redirect_debug(teacher, self.run_opts)
-        return teacher
+        shared = {key: student.tree[key] for key in SHARED_KEYS}
+        own = student.tree["teacher_overrides"]
+        teacher = _compose(leaf, self.layers, own, TEACHER_KEYS, shared)
+        teacher, _ = _with_run_options(teacher, self.run_opts)
+        return _with_debug_folder(teacher, self.run_opts)
 
 
 def read_command(
-    argv: list, recipe_folder: Path, keys: set, announce: bool = True
+    argv: list[str],
+    recipe_folder: Path,
+    keys: set[str],
+    announce: bool = True,
+    script: str | None = None,
 ) -> Command:
-    """Read a command line, check its settings, and announce the run.
+    """Read the words after a script's name, check the settings, announce a run.
 
-    Arguments
-    ---------
-    argv : list of str
-        The command line without the script's name.
-    recipe_folder : Path
-        Holds ``<dataset>.yaml`` and ``demo.yaml``.
-    keys : set of str
-        What the script's leaves must have: ``TEACHER_KEYS`` or ``DFKD_KEYS``.
-    announce : bool
-        False: print nothing.
-
-    Raises
-    ------
-    UserError
-        For anything in the settings that cannot be used.
+    The script's leaves must have ``keys``, ``TEACHER_KEYS`` or ``DFKD_KEYS``;
+    ``script`` is what stands before the leaf where it is another than theirs.
     """
+    script = script or f"train_{_kind(keys)}.py"
     if asks_for_help(argv):
-        kind = "teacher" if keys == TEACHER_KEYS else "dfkd"
-        script = f"train_{kind}.py"
-        print(help_text(argv, recipe_folder, kind, DFKD_KEYS, script))
+        print(help_text(argv, recipe_folder, _kind(keys), script))
         raise SystemExit(0)
-    leaf, run_opts, overrides = split_command_line(argv)
-    leaf = find_settings_file(leaf, recipe_folder)
+    name, run_opts, overrides = split_command_line(argv)
+    leaf = find_settings_file(name, recipe_folder)
     sb.utils.distributed.ddp_init_group(run_opts)
     layers = [recipe_folder / f"{recipe_folder.name.lower()}.yaml"]
     configuration = _compose(leaf, layers, overrides, keys)
@@ -128,28 +77,38 @@ def read_command(
     if is_demo:
         layers.append(recipe_folder / "demo.yaml")
         configuration = _compose(leaf, layers, overrides, keys)
-    adopt_run_options(configuration, run_opts)
-    check_values(configuration.settings())
-    check_run_options(run_opts, configuration.settings())
+    configuration, run_opts = _with_run_options(configuration, run_opts)
     announce = announce and if_main_process()
     if announce:
-        script = recipe_folder / Path(sys.argv[0]).name
-        files = takewhile(lambda word: word[0] != "-", sys.argv[1:])
-        command = f"python {script} {' '.join(files)} --data_folder DIR"
+        command = f"python {recipe_folder / script} {name} --data_folder DIR"
         _print_start(configuration, command if is_demo else None)
-    adopt_asteroid_teacher(configuration, announce)
-    _name_after_settings(configuration)
-    _redirect_debug(configuration, run_opts)
+    given = parse_tree(overrides, "the command line")
+    is_chosen = any(str(key).split(".")[0] == "teacher" for key in given)
+    network = described_teacher(configuration.settings(), is_chosen, announce)
+    if network is not None:
+        configuration = configuration.replace(teacher=network)
+    configuration = _with_run_name(configuration)
+    configuration = _with_debug_folder(configuration, run_opts)
     return Command(configuration, run_opts, layers)
 
 
-def _compose(leaf, layers, overrides, keys):
-    configuration = compose(leaf, layers, overrides, DFKD_KEYS)
+def _kind(keys: set[str]) -> str:
+    return "teacher" if keys == TEACHER_KEYS else "dfkd"
+
+
+def _compose(
+    leaf: Path,
+    layers: list,
+    overrides: str | Mapping,
+    keys: set[str],
+    replaced: Mapping | None = None,
+) -> Configuration:
+    configuration = compose(leaf, layers, overrides, DFKD_KEYS, replaced)
     missing = sorted(keys - set(configuration.tree))
     # A dfkd leaf has all that a teacher's needs, but trains something else.
     surplus = {"student"} & set(configuration.tree) - keys
     if missing or surplus:
-        kind = "teacher" if keys == TEACHER_KEYS else "dfkd"
+        kind = _kind(keys)
         found = f"without {', '.join(missing)}" if missing else "a dfkd leaf"
         raise UserError(
             f"the settings file must be a {kind} leaf, got {leaf}, {found}; "
@@ -158,16 +117,53 @@ def _compose(leaf, layers, overrides, keys):
     return configuration
 
 
-def _name_after_settings(configuration):
+def _with_run_options(
+    configuration: Configuration, run_opts: RunOptions
+) -> tuple[Configuration, RunOptions]:
+    """Make settings of those options of SpeechBrain that decide on results.
+
+    The command line's ``--precision`` is to be recorded like any key of the
+    leaf, and to be refused where a run goes on without it. One that is a key
+    of the leaf, such as ``--max_grad_norm``, also holds for the student alone:
+    it is no longer among the options.
+    """
+    given, tree = run_opts.overridden_args, configuration.tree
+    moved = given & set(tree)
+    values = {k: run_opts[k] for k in sorted(moved | given - FREE_OPTIONS)}
+    configuration = configuration.replace(**values)
+    run_opts = replace(run_opts, overridden_args=given - moved)
     settings = configuration.settings()
-    if "run" not in settings:
-        return
-    for key, (usual, name) in _NAMED.items():
-        value = settings.get(key, usual)
-        if value != usual:
-            suffix = name if value is True else f"{name}_{value}"
-            settings["run"] += f"-{suffix}"
-    configuration.tree["run"] = settings["run"]
+    check_values(settings)
+    check_run_options(run_opts, settings)
+    return configuration, run_opts
+
+
+def _with_run_name(configuration: Configuration) -> Configuration:
+    """Add to a run's name what YAML has no condition for: what is set."""
+    settings = configuration.settings()
+    endings = ""
+    for key, row in KEYS.items():
+        default, name = row.run_name or (None, None)
+        value = settings.get(key, default)
+        if name and value != default:
+            endings += f"-{name if value is True else f'{name}_{value}'}"
+    if not endings or "run" not in settings:
+        return configuration
+    return configuration.replace(run=settings["run"] + endings)
+
+
+def _with_debug_folder(
+    configuration: Configuration, run_opts: RunOptions
+) -> Configuration:
+    """Let the few steps of SpeechBrain's --debug go to a folder of their own.
+
+    It keeps no checkpoints; nor must there be a teacher or results that look
+    like those of a training.
+    """
+    if not run_opts.debug:
+        return configuration
+    folder = Path(configuration.settings()["output_folder"], "debug")
+    return configuration.replace(output_folder=str(folder))
 
 
 def _print_start(
@@ -197,34 +193,15 @@ def _print_start(
     )
 
 
-def _redirect_debug(configuration, run_opts):
-    # SpeechBrain's --debug keeps no checkpoints; nor must its few steps leave
-    # a teacher or results that look like those of a training.
-    if run_opts.debug:
-        folder = Path(configuration.settings()["output_folder"], "debug")
-        configuration.tree["output_folder"] = str(folder)
-
-
-def exit_code(run: Callable, argv: list, recipe_folder) -> int:
+def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
     """Run a script's work; show what its user can put right, no traceback.
 
-    Arguments
-    ---------
-    run : callable
-        Takes ``argv`` and the folder of the recipe.
-    argv : list of str
-        The command line without the script's name.
-    recipe_folder : str or Path
-        The folder of the script.
-
-    Returns
-    -------
-    int
-        0, 2 after an error of the user's, or 130 after an interruption.
+    Returns 0, 2 after an error of the user's, or 130 after an interruption.
     """
     hide_figure_warning()
     try:
-        run(argv, Path(recipe_folder))
+        with unwritable_is_user_error():
+            run(argv, Path(recipe_folder))
     except UserError as error:
         print(f"\nerror: {_message(error)}", file=sys.stderr)
         return 2

@@ -1,10 +1,7 @@
 """Composes an experiment from a leaf, a data set's settings and overrides.
 
-A leaf (``hparams/*.yaml``) describes one experiment and no data set. The
-settings of a data set (``recipes/<DATASET>/<dataset>.yaml``) map patterns of
-leaf names to values for the keys of matching leaves. The command line comes
-last. Later values win. HyperPyYAML itself silently ignores a misspelt key in
-an included file or in a nested override; here each is an error.
+HyperPyYAML itself silently ignores a misspelt key in an included file or in a
+nested override; here each is an error.
 """
 
 import copy
@@ -15,21 +12,26 @@ import pydoc
 import re
 import sysconfig
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.settings.keys import KEYS
 from speechbrain_dfkd.settings.tree import (
     INCLUDE,
     OBJECTS,
     children_of,
     dump_tree,
     expand_home,
+    merged,
     nodes_of,
     parse_tree,
     plain_settings,
@@ -39,7 +41,6 @@ from speechbrain_dfkd.settings.tree import (
     with_tag_of,
     write_names_as_text,
 )
-from speechbrain_dfkd.settings.words import spelled_out
 
 _MOST_LISTED = 12
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
@@ -47,53 +48,40 @@ _REFERENCE = re.compile(r"<([^\[\].>]+)")
 _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Configuration:
     """An experiment's settings before any object is made from them.
 
-    Arguments
-    ---------
-    leaf : Path
-        The experiment's file; included files are relative to its folder.
-    tree : Mapping
-        The merged settings with HyperPyYAML's tags still in place.
-    sources : list of str
-        Where values came from, later ones winning.
+    Resolving them takes a good part of a second, and a run asks ten times:
+    they are resolved once, and other settings are another ``Configuration``.
     """
 
-    leaf: Path
-    tree: Mapping
-    sources: list = field(default_factory=list)
+    leaf: Path  # included files are relative to its folder
+    tree: Mapping  # merged, with HyperPyYAML's tags still in place; read-only
+    sources: list[str] = field(default_factory=list)  # later ones win
+
+    def __post_init__(self):
+        object.__setattr__(self, "tree", MappingProxyType(self.tree))
 
     def text(self) -> str:
         """Return the settings as YAML with all references resolved."""
-        stream = _NamedText(dump_tree(self.tree), name=str(self.leaf))
-        try:
-            text = resolve_references(stream).getvalue()
-        except (ValueError, OSError) as error:
-            raise _as_user_error(self.leaf, error) from error
-        if "~" not in text:
-            return text
-        tree = parse_tree(text, str(self.leaf))
-        expand_home(tree)
-        return dump_tree(tree)
+        return self._text
 
     def settings(self) -> dict:
         """Return the resolved settings as plain values, tags as text."""
-        return plain_settings(self.text())
+        return copy.deepcopy(self._plain)
+
+    def replace(self, **values) -> "Configuration":
+        """Return a configuration with other values of some keys."""
+        tree = self.tree.copy()
+        tree.update(values)
+        return replace(self, tree=tree)
 
     def build(self) -> dict:
         """Make the objects that the settings describe.
 
-        Returns
-        -------
-        dict
-            What ``hyperpyyaml.load_hyperpyyaml`` returns.
-
-        Raises
-        ------
-        UserError
-            Where a value does not fit, with the reason.
+        Returns what ``hyperpyyaml.load_hyperpyyaml`` does, or raises a
+        ``UserError`` for a value that does not fit.
         """
         try:
             return load_hyperpyyaml(self.text())
@@ -105,58 +93,63 @@ class Configuration:
                 raise
             raise _as_user_error(self.leaf, error) from error
 
+    @cached_property
+    def _text(self) -> str:
+        try:
+            text = _resolve(self.tree.copy(), self.leaf)
+        except (ValueError, OSError) as error:
+            raise _as_user_error(self.leaf, error) from error
+        if "~" not in text:
+            return text
+        tree = parse_tree(text, str(self.leaf))
+        expand_home(tree)
+        return dump_tree(tree)
 
-class _NamedText(io.StringIO):
-    """Text with a file name, from which HyperPyYAML resolves includes."""
-
-    def __init__(self, text, name):
-        super().__init__(text)
-        self.name = name
+    @cached_property
+    def _plain(self) -> dict:
+        return plain_settings(self._text)
 
 
-def compose(leaf, layers, overrides, read_keys) -> Configuration:
+def _resolve(tree: Mapping, file: Path) -> str:
+    stream = io.StringIO(dump_tree(tree))
+    stream.name = str(file)  # HyperPyYAML looks for includes beside it
+    return resolve_references(stream).getvalue()
+
+
+def compose(
+    leaf: str | Path,
+    layers: list,
+    overrides: str | Mapping,
+    read_keys: Collection[str],
+    replaced: Mapping | None = None,
+) -> Configuration:
     """Merge a leaf with layers of settings and check every key.
 
-    Arguments
-    ---------
-    leaf : str or Path
-        The experiment's YAML file.
-    layers : list of (str or Path)
-        Files that map patterns of leaf names (``"*"``, ``"*_teacher"``) to
-        values; those whose pattern matches are applied in order.
-    overrides : str or Mapping
-        The command line's values: YAML text, as
-        ``speechbrain.parse_arguments`` gives it, or a mapping.
-    read_keys : set of str
-        The top-level keys that the calling script reads. A key that is not
-        among them, is no run option of SpeechBrain and is referred to by no
-        other key is taken for a misspelling.
-
-    Returns
-    -------
-    Configuration
-
-    Raises
-    ------
-    UserError
-        For a missing file, broken YAML, or an unknown key.
+    A layer is a file that maps patterns of leaf names (``"*"``,
+    ``"*_teacher"``) to values; ``overrides`` are those of the command line,
+    ``replaced`` take the whole place of what both files say. A key that is not
+    among ``read_keys``, is no run option of SpeechBrain and is referred to by
+    no other key is taken for a misspelling.
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)
-    # A key that only a replaced value referred to is idle, not misspelt.
-    known = read_keys | set(RunOptions().as_dict()) | _referred(tree)
+    # A key that only a replaced value referred to is unused, not misspelt.
+    known = set(read_keys) | set(RunOptions().as_dict()) | _referred(tree)
     sources = [str(leaf)]
+
+    def merge(values, source):
+        _merge(tree, spelled_out(values, leaf.parent), source)
+
     for layer in layers:
         for pattern, values in read_tree(layer).items():
             if fnmatch(leaf.stem, pattern):
-                values = spelled_out(values, leaf.parent)
-                _merge(tree, values, leaf.parent, str(layer))
+                merge(values, str(layer))
         sources.append(str(layer))
+    tree.update(copy.deepcopy(replaced or {}))
     if isinstance(overrides, str):
         overrides = parse_tree(overrides, "the command line")
     if overrides:
-        overrides = spelled_out(overrides, leaf.parent)
-        _merge(tree, overrides, leaf.parent, "the command line")
+        merge(overrides, "the command line")
         sources.append("the command line")
     _check_used(tree, known, leaf)
     _settle_includes(tree, leaf.parent)
@@ -164,7 +157,44 @@ def compose(leaf, layers, overrides, read_keys) -> Configuration:
     return Configuration(leaf, tree, sources)
 
 
-def _merge(tree, values, folder, source, path=""):
+def spelled_out(values: Mapping, folder: Path) -> Mapping:
+    """Return overrides without short forms, of a leaf in ``folder``.
+
+    ``student.lstm_units: 16`` stands for ``student: {lstm_units: 16}``, and
+    ``student: dccrn_eighth`` or the path of its file for an include of it.
+    """
+    result = CommentedMap()
+    # A key of a network's comes after the network that it belongs to.
+    for key in sorted(values, key=lambda key: str(key).count(".")):
+        first, *inner = str(key).split(".")
+        value = values[key]
+        below = KEYS[first].folder if first in KEYS else None
+        if not inner and below and type(value) is str:
+            value = _include_of(first, value, folder, below)
+        for name in reversed(inner):
+            value = CommentedMap({name: value})
+        result = merged(result, {first: value})
+    return result
+
+
+def _include_of(key: str, name: str, folder: Path, below: str):
+    """Return an include of the file that a text means."""
+    names = [name, f"{below}/{name}"]
+    names += [f"{name}.yaml" for name in names]
+    here = [str(Path(n).expanduser().resolve()) for n in (name, names[2])]
+    for candidate in (*names, *here):
+        if (folder / candidate).is_file():
+            text = f"a: {INCLUDE}{candidate}"
+            return parse_tree(text, "the command line")["a"]
+    files = sorted((folder / below).glob("*.yaml"))
+    known = ", ".join(file.stem for file in files)
+    raise UserError(
+        f"{key} must be a settings file of {folder} or its name, got {name!r}; "
+        f"in {below}/ there are {known}"
+    )
+
+
+def _merge(tree: Mapping, values: Mapping, source: str, path: str = "") -> None:
     """Put ``values`` into ``tree``; every key must be there already.
 
     An object may also get an argument that it is not given in the leaf.
@@ -172,21 +202,18 @@ def _merge(tree, values, folder, source, path=""):
     for key, value in values.items():
         if key not in tree and key not in _parameters(tree):
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old, here = tree.get(key), f"{path}{key}."
+        old = tree.get(key)
         if replaces(value, old):
             tree[key] = copy.deepcopy(value)
-        elif tag_of(old).startswith(INCLUDE):
-            included = _included(old, folder, source, here)
-            file = folder / tag_of(old)[len(INCLUDE) :]
-            _merge(included, value, file.parent, source, here)
-            tree[key] = _resolved(included, file)
-        elif isinstance(old, Mapping) and len(old):
-            _merge(old, value, folder, source, here)
-        else:
+        elif not (isinstance(old, Mapping) and len(old)):
             tree[key] = with_tag_of(old, value)
+        elif tag_of(old).startswith(INCLUDE):
+            tree[key] = merged(old, value)
+        else:
+            _merge(old, value, source, f"{path}{key}.")
 
 
-def _parameters(node):
+def _parameters(node) -> list[str]:
     """Return the names of the arguments that an object takes."""
     kind, _, name = tag_of(node).partition(":")
     callable_ = pydoc.locate(name) if f"{kind}:" in OBJECTS[1:] else None
@@ -198,22 +225,12 @@ def _parameters(node):
         return []
 
 
-def _included(node, folder, source, path=""):
-    """Return what an include stands for, with the values given beside it."""
-    file = folder / tag_of(node)[len(INCLUDE) :]
-    tree = read_tree(file)
-    if isinstance(node, Mapping):
-        _merge(tree, node, file.parent, source, path)
-    return tree
-
-
-def _resolved(tree, file):
+def _resolved(tree: Mapping, file: Path) -> Mapping:
     # Its own references are relative to itself.
-    stream = _NamedText(dump_tree(tree), name=str(file))
-    return parse_tree(resolve_references(stream).getvalue(), str(file))
+    return parse_tree(_resolve(tree, file), str(file))
 
 
-def _unknown(key, source, known):
+def _unknown(key, source, known: Collection) -> UserError:
     known = {str(name) for name in known}
     if "." not in str(key):
         known |= set(RunOptions().as_dict())
@@ -227,35 +244,33 @@ def _unknown(key, source, known):
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _settle_includes(node, folder):
+def _settle_includes(node, folder: Path, path: str = ""):
     """Check the keys of included files, and those given beside an include.
 
-    Returns the node, or what takes its place: HyperPyYAML would give the
-    arguments of an object beside an include to the class in the file.
+    Returns the node, or what it stands for where HyperPyYAML would not get it
+    right: it gives the arguments of an object beside an include to the class
+    in the file, and replaces an include that gets values.
     """
     if not tag_of(node).startswith(INCLUDE):
         for key, child in children_of(node):
-            node[key] = _settle_includes(child, folder)
+            node[key] = _settle_includes(child, folder, f"{path}{key}.")
         return node
-    name = tag_of(node)[len(INCLUDE) :]
-    file = folder / name
-    _check_used(read_tree(file), _INCLUDED_KEYS, name)
-    content = _included(node, folder, f"an include of {name}")
-    includes = [n for n in nodes_of(content) if tag_of(n).startswith(INCLUDE)]
-    wrong = any(map(_holds_objects, [node, *includes]))
-    content = _settle_includes(content, file.parent)
-    return _resolved(content, file) if wrong else node
-
-
-def _holds_objects(node):
-    return any(
-        isinstance(child, Mapping) and tag_of(child)
-        for _, value in children_of(node)
-        for child in nodes_of(value)
+    file = folder / tag_of(node)[len(INCLUDE) :]
+    tree = read_tree(file)
+    _check_used(tree, _INCLUDED_KEYS, file)
+    if isinstance(node, Mapping):
+        _merge(tree, node, f"an include of {file}", path)
+    is_deep = any(
+        isinstance(value, Mapping) for _, value in children_of(node)
+    ) or any(
+        isinstance(below, Mapping) and tag_of(below).startswith(INCLUDE)
+        for below in nodes_of(tree)
     )
+    tree = _settle_includes(tree, file.parent, path)
+    return _resolved(tree, file) if is_deep else node
 
 
-def _referred(tree):
+def _referred(tree: Mapping) -> set[str]:
     """Return the top-level keys that a tree's references name."""
     return {
         key
@@ -265,7 +280,7 @@ def _referred(tree):
     }
 
 
-def _check_used(tree, read_keys, source):
+def _check_used(tree: Mapping, read_keys: set, source) -> None:
     referred = _referred(tree)
     for key in tree:
         if key in referred | read_keys or key.startswith("__"):
@@ -280,21 +295,19 @@ def _check_used(tree, read_keys, source):
         raise error
 
 
-def _as_user_error(leaf, error):
+def _as_user_error(leaf: Path, error: Exception) -> UserError:
     parts = [str(part) for part in error.args] or [type(error).__name__]
     return UserError(f"{leaf} cannot be used: {': '.join(parts)}")
 
 
-def _is_of_own_code(error):
-    """Tell whether an error passed through code that is neither installed."""
-    paths = sysconfig.get_paths()
-    installed = {paths[key] for key in ("stdlib", "purelib", "platlib")}
-    installed.add(str(Path(__file__).parent))
+def _is_of_own_code(error: Exception) -> bool:
+    """Tell whether an error passed through code of the user's own."""
+    package, standard = Path(__file__).parents[1], sysconfig.get_path("stdlib")
     frames = traceback.extract_tb(error.__traceback__)
     files = [Path(frame.filename) for frame in frames]
     return any(
-        file.is_absolute()
+        file.is_absolute()  # "<frozen importlib>" is not
         and not {"site-packages", "dist-packages"} & set(file.parts)
-        and not any(file.is_relative_to(folder) for folder in installed)
-        for file in files[1:]
+        and not (file.is_relative_to(package) or file.is_relative_to(standard))
+        for file in files
     )

@@ -1,90 +1,241 @@
-"""Ranges of a run's settings."""
+"""The table of all keys of the leaves in hparams/, and what follows from it."""
 
-from speechbrain_dfkd.errors import UserError, is_number
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-# A constraint in words, and whether a number keeps it.
-_ABOVE_0 = ("a number above 0", lambda value: value > 0)
-_AT_LEAST_0 = ("a number at least 0", lambda value: value >= 0)
-_SHARE = ("a number from 0 to 1", lambda value: 0 <= value <= 1)
-_SHARE_ABOVE_0 = ("a number above 0 up to 1", lambda value: 0 < value <= 1)
-_INTEGER_AT_LEAST_0 = (
-    "an integer at least 0",
-    lambda value: isinstance(value, int) and value >= 0,
+from speechbrain_dfkd.errors import is_number
+from speechbrain_dfkd.evaluation.metrics import best_metrics
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must be, in words and as a predicate."""
+
+    constraint: str
+    accepts: Callable = lambda value: True
+    advice: str = "pass --{key} with another value"
+
+
+def _number(constraint: str, accepts: Callable) -> Check:
+    return Check(constraint, lambda value: is_number(value) and accepts(value))
+
+
+def _integer(least: int) -> Check:
+    return _number(
+        f"an integer at least {least}",
+        lambda value: isinstance(value, int) and value >= least,
+    )
+
+
+def _having(method: str) -> Check:
+    return Check(
+        f"an object with {method}()", lambda value: hasattr(value, method)
+    )
+
+
+ABOVE_0 = _number("a number above 0", lambda value: value > 0)
+NULL_OR_ABOVE_0 = Check(
+    "null or a number above 0",
+    lambda value: value is None or ABOVE_0.accepts(value),
 )
-_INTEGER_AT_LEAST_1 = (
-    "an integer at least 1",
-    lambda value: isinstance(value, int) and value >= 1,
+AT_LEAST_0 = _number("a number at least 0", lambda value: value >= 0)
+SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+SHARE_ABOVE_0 = _number(
+    "a number above 0 up to 1", lambda value: 0 < value <= 1
 )
-_NUMBERS = {
-    "kd_weight": _AT_LEAST_0,
-    "kd_ramp": _SHARE,
-    "kd_stop": _SHARE_ABOVE_0,
-    "kd_gradient_ratio": _ABOVE_0,
-    "kd_gradient_batches": _INTEGER_AT_LEAST_1,
-    "number_of_epochs": _INTEGER_AT_LEAST_1,
-    "batch_size": _INTEGER_AT_LEAST_1,
-    "segment_seconds": _ABOVE_0,
-    "lr": _ABOVE_0,
-    "lr_factor": _SHARE_ABOVE_0,
-    "lr_patience": _INTEGER_AT_LEAST_0,
-    "lr_decay_share": _SHARE,
-    "weight_decay": _AT_LEAST_0,
-    # SpeechBrain takes a negative norm for "no clipping", but ascends then.
-    "max_grad_norm": _ABOVE_0,
-    "nonfinite_patience": _INTEGER_AT_LEAST_0,
-    "ckpt_interval_minutes": _AT_LEAST_0,
-    "num_workers": _INTEGER_AT_LEAST_0,
-}
-_MAY_BE_NULL = {"kd_gradient_ratio"}
-# Of validation, those of which more is better.
-_BEST_METRICS = ("pesq_wb", "stoi", "si_sdr")
+COUNT, COUNT_FROM_1 = _integer(0), _integer(1)
 # YAML reads "no" and "off" as text, which would count as True.
-_FLAGS = {
-    "align_polarity", "clean_as_teacher", "init_from_teacher", "save_enhanced",
-    "scale_teacher", "skip_prep", "teacher_cache", "tensorboard",
+FLAG = Check("True or False", lambda value: isinstance(value, bool))
+# Text whatever else YAML would read: a folder 007.
+PATH, TEXT = Check("a path"), Check("text")
+MAPPING = Check(
+    "a mapping of keys to values",
+    lambda value: isinstance(value, Mapping),
+    "pass for example --{key} '{{lr: 0.0005}}'",
+)
+BEST_METRIC = Check(
+    f"one of {', '.join(best_metrics())}",
+    lambda value: value in best_metrics(),
+)
+SAMPLE_RATE = Check(
+    "16000 Hz, for which the networks and wide-band PESQ are defined",
+    lambda value: value == 16000,
+    "data of higher rates are resampled by the preparation",
+)
+
+# Key.leaf: the leaves that have it.
+BOTH, DFKD = "both", "dfkd"
+# Key.resume: who may change it on going on; ANY: also a comparison.
+RUN, ANY = "a run", "a run or a comparison"
+# Key.arms: what a comparison makes of it.
+OWN, ALIKE, TUNED = "one a training", "one for all arms", "may be tuned"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the leaves."""
+
+    meaning: str
+    check: Check | None = None  # of its value
+    built: Check | None = None  # of the object that its value describes
+    leaf: str = BOTH
+    read: bool = True  # by the scripts; False: by other keys, SpeechBrain
+    shared: bool = False  # a dfkd leaf's holds for the teacher that it trains
+    resume: str | None = None
+    # The default, and what a run's name ends in where it is another.
+    run_name: tuple | None = None
+    arms: str | None = None
+    prepares: bool = False  # given to the function that prepares the data
+    folder: str | None = None  # of hparams/, with the files that it may name
+
+
+# In the order in which they show in a run's name.
+# fmt: off
+KEYS = {
+    "seed": Key("decides on first weights, data order and crops", arms=OWN),
+    "__set_seed": Key("seeds all generators before any object is made",
+        read=False),
+    "dataset": Key("the data set's functions and settings, from recipes/",
+        shared=True),
+    "results_folder": Key("holds all that is written",
+        PATH, shared=True, resume=ANY),
+    "data_folder": Key("the recordings; null: the demo corpus",
+        PATH, shared=True, resume=ANY, prepares=True),
+    "sample_rate": Key("of all recordings, in Hz",
+        SAMPLE_RATE, shared=True, prepares=True),
+    "prepared_folder": Key("resampled copies, and lists of recordings",
+        PATH, shared=True, resume=ANY, prepares=True),
+    "train_annotation": Key("the list of the training's recordings",
+        PATH, shared=True, resume=ANY, prepares=True),
+    "valid_annotation": Key("the list of the validation's recordings",
+        PATH, shared=True, resume=ANY, prepares=True),
+    "test_annotation": Key("the list of the test's recordings",
+        PATH, shared=True, resume=ANY, prepares=True),
+    "skip_prep": Key("True: the lists are there already, no data are prepared",
+        FLAG, shared=True, resume=ANY),
+    "student": Key("the network that is distilled: a file or its name",
+        leaf=DFKD, folder="models"),
+    "teacher": Key("the network that is followed: a file or its name",
+        shared=True, folder="models"),
+    "kd": Key("the objective of distillation: a file or its name",
+        leaf=DFKD, folder="kd"),
+    "kd_weight": Key("lambda in L = L_SE + lambda * L_KD; 0: no distillation",
+        AT_LEAST_0, leaf=DFKD),
+    "clean_as_teacher": Key("True: the clean signal in the teacher's place, "
+        "as a control",
+        FLAG, leaf=DFKD, run_name=(False, "clean_as_teacher")),
+    "teacher_cache": Key("True: the teacher's outputs are stored once, and "
+        "not computed in each epoch",
+        FLAG, leaf=DFKD, run_name=(False, "teacher_cache")),
+    "teacher_cache_folder": Key("where the teacher's outputs are stored",
+        PATH, leaf=DFKD, resume=ANY),
+    "kd_gradient_ratio": Key("measures kd_weight at the first step: the "
+        "gradient of lambda * L_KD is so many times as long as that of L_SE",
+        NULL_OR_ABOVE_0, leaf=DFKD, run_name=(None, "gradient_ratio"),
+        arms=TUNED),
+    "kd_gradient_batches": Key("training batches for kd_gradient_ratio",
+        COUNT_FROM_1, leaf=DFKD),
+    "kd_ramp": Key("share of the training over which kd_weight rises from 0",
+        SHARE, leaf=DFKD, run_name=(0, "ramp")),
+    "kd_stop": Key("share of the training after which the student goes on "
+        "without distillation",
+        SHARE_ABOVE_0, leaf=DFKD, run_name=(1, "stop")),
+    "init_from_teacher": Key("True: the student starts from the teacher's "
+        "channels of largest norm",
+        FLAG, leaf=DFKD, run_name=(False, "initialised")),
+    "teacher_ckpt": Key("a trained teacher: a file or a folder; null: it is "
+        "trained first",
+        PATH, leaf=DFKD, resume=RUN, arms=ALIKE),
+    "teacher_leaf": Key("the leaf that trains the teacher",
+        PATH, leaf=DFKD, resume=ANY, arms=ALIKE),
+    "teacher_overrides": Key("values for teacher_leaf alone",
+        MAPPING, leaf=DFKD, resume=RUN, arms=ALIKE),
+    "experiment": Key("names the folder of runs of one student and teacher",
+        TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
+    "run": Key("names the folder of a run in that of experiment",
+        TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
+    "output_folder": Key("the folder of this run",
+        PATH, resume=ANY, arms=OWN),
+    "save_folder": Key("checkpoints of this run",
+        PATH, read=False, resume=ANY, arms=OWN),
+    "train_log": Key("a text file with a line for each epoch",
+        PATH, read=False, resume=ANY),
+    "tensorboard": Key("True: the log also goes to tensorboard/ beside it",
+        FLAG, read=False, resume=ANY),
+    "save_enhanced": Key("True: the enhanced test files are kept",
+        FLAG, resume=ANY),
+    "number_of_epochs": Key("passes over the training data",
+        COUNT_FROM_1, resume=RUN),
+    "batch_size": Key("crops in each step", COUNT_FROM_1),
+    "segment_seconds": Key("length of a random training crop", ABOVE_0),
+    "lr": Key("learning rate at first", ABOVE_0, read=False, arms=TUNED),
+    "weight_decay": Key("of the optimizer", AT_LEAST_0, read=False),
+    # SpeechBrain takes a negative norm for "no clipping", but ascends then.
+    "max_grad_norm": Key("the norm to which longer gradients are clipped",
+        ABOVE_0, read=False),
+    "nonfinite_patience": Key("steps in a row without a finite loss and "
+        "gradient that are skipped before the training ends",
+        COUNT, read=False, resume=ANY),
+    "lr_factor": Key("what the learning rate is multiplied by when the "
+        "validation loss stays high",
+        SHARE_ABOVE_0, read=False),
+    "lr_patience": Key("epochs without a better validation loss before that",
+        COUNT, read=False),
+    "lr_decay_share": Key("share of the epochs, at the end, over which the "
+        "learning rate falls to 0",
+        SHARE, read=False),
+    "best_metric": Key("of validation: its best epoch is tested",
+        BEST_METRIC),
+    "ckpt_interval_minutes": Key("between checkpoints in an epoch; 0: none",
+        AT_LEAST_0, read=False, shared=True, resume=ANY),
+    "num_workers": Key("processes that load audio",
+        COUNT, shared=True, resume=ANY),
+    "modules": Key("what is trained or put on the device"),
+    "supervised_loss": Key("L_SE, of estimate, target and relative lengths"),
+    "align_polarity": Key("True: a network whose output is the inverse of the "
+        "clean speech is negated",
+        FLAG, run_name=(True, "align_polarity")),
+    "scale_teacher": Key("True: the teacher's output gets the sign and level "
+        "of the clean speech",
+        FLAG, leaf=DFKD, run_name=(True, "scale_teacher")),
+    "opt_class": Key("the optimizer"),
+    "epoch_counter": Key("counts the epochs",
+        built=_having("__iter__"), resume=ANY),
+    "lr_annealing": Key("sets the learning rate after each epoch",
+        built=Check("callable", callable)),
+    "train_logger": Key("writes train_log",
+        built=_having("log_stats"), resume=ANY),
+    "checkpointer": Key("writes and finds checkpoints",
+        built=_having("recover_if_possible"), resume=ANY),
+}
+# fmt: on
+
+# What the leaves of each script must have.
+DFKD_KEYS = {key for key, row in KEYS.items() if row.read}
+TEACHER_KEYS = {key for key in DFKD_KEYS if KEYS[key].leaf == BOTH}
+SHARED_KEYS = [key for key, row in KEYS.items() if row.shared]
+PREPARE_KEYS = [key for key, row in KEYS.items() if row.prepares]
+TEXT_KEYS = {k for k, row in KEYS.items() if row.check in (PATH, TEXT)}
+# A run that goes on may change all of these, a comparison the first alone.
+TOLERATED = {key for key, row in KEYS.items() if row.resume == ANY}
+TOLERATED |= {"dataset.max_unreadable_share"}
+FIXED_IN_COMPARISON = [key for key, row in KEYS.items() if row.resume == RUN]
+MAY_CHANGE = TOLERATED | set(FIXED_IN_COMPARISON)
+MAY_CHANGE |= {"lr_annealing.epoch_counter.limit"}  # is number_of_epochs
+ALIKE_IN_ARMS = {
+    k for k, row in KEYS.items() if row.shared or row.arms == ALIKE
+}
+OWN_OF_A_TRAINING = {key for key, row in KEYS.items() if row.arms == OWN}
+TUNABLE = [key for key, row in KEYS.items() if row.arms == TUNED]
+
+# Of SpeechBrain's options, those that say where, how much, and what is shown.
+# All others decide on the results.
+FREE_OPTIONS = {
+    "test_only", "debug", "debug_batches", "debug_epochs",
+    "debug_persistently", "log_config", "device", "data_parallel_backend",
+    "data_parallel_count", "distributed_backend", "distributed_launch",
+    "find_unused_parameters", "noprogressbar", "ckpt_interval_minutes",
+    "ckpt_interval_steps", "tqdm_colored_bar", "tqdm_barcolor",
+    "profile_training", "profile_warmup", "profile_steps", "param_file",
+    "overridden_args",
 }  # fmt: skip
-
-
-def check_values(settings: dict) -> None:
-    """Raise a UserError for a number out of range or a flag that is none.
-
-    Arguments
-    ---------
-    settings : dict
-        Resolved settings; keys that are not there are not checked.
-    """
-    for key, (constraint, keeps) in _NUMBERS.items():
-        if key not in settings:
-            continue
-        value = settings[key]
-        if value is None and key in _MAY_BE_NULL:
-            continue
-        if is_number(value) and keeps(value):
-            continue
-        raise UserError(
-            f"{key} must be {constraint}, got {value!r}; "
-            f"pass --{key} with another value"
-        )
-    if settings.get("kd_ramp", 0) > settings.get("kd_stop", 1):
-        raise UserError(
-            f"kd_ramp must be at most kd_stop, got {settings['kd_ramp']} above "
-            f"{settings['kd_stop']}, so that kd_weight is never reached; "
-            f"pass --kd_ramp or --kd_stop with another share"
-        )
-    if settings.get("best_metric", "pesq_wb") not in _BEST_METRICS:
-        raise UserError(
-            f"best_metric must be one of {', '.join(_BEST_METRICS)}, got "
-            f"{settings['best_metric']!r}; pass --best_metric with one of them"
-        )
-    for key in sorted(_FLAGS & settings.keys()):
-        if not isinstance(settings[key], bool):
-            raise UserError(
-                f"{key} must be True or False, got {settings[key]!r}; "
-                f"pass --{key} with one of them"
-            )
-    if settings["sample_rate"] != 16000:
-        raise UserError(
-            f"sample_rate must be 16000 Hz, for which the networks and "
-            f"wide-band PESQ are defined, got {settings['sample_rate']}; data "
-            f"of higher rates are resampled by the preparation"
-        )

@@ -10,21 +10,14 @@ from pathlib import Path
 import ruamel.yaml
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.settings.keys import TEXT_KEYS
 
 INCLUDE = "!include:"
 # What a tag makes of the arguments below it.
 OBJECTS = (INCLUDE, "!new:", "!name:", "!apply:", "!applyref:")
-# Settings that are folders and files ...
-PATH_KEYS = {
-    "data_folder", "results_folder", "prepared_folder", "output_folder",
-    "save_folder", "train_annotation", "valid_annotation", "test_annotation",
-    "train_log", "teacher_ckpt", "teacher_leaf", "teacher_cache_folder",
-}  # fmt: skip
-# ... and those that are text, whatever else YAML would read: a folder 007.
-TEXT_KEYS = PATH_KEYS | {"experiment", "run", "valid_speakers"}
 
 
-def read_tree(path) -> Mapping:
+def read_tree(path: str | Path) -> Mapping:
     """Return a settings file as a tree of tagged nodes."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -71,20 +64,6 @@ def replaces(value, old) -> bool:
 
     A mapping changes another key by key, unless its tag says that it is
     something else: another class, another function, another file.
-
-    Arguments
-    ---------
-    value, old : object
-        Nodes of a tree.
-
-    Example
-    -------
-    >>> old, other, keys = (
-    ...     parse_tree(f"a: {text}", "x")["a"]
-    ...     for text in ("!new:A {x: 1}", "!new:B {x: 1}", "{x: 2}")
-    ... )
-    >>> replaces(other, old), replaces(keys, old)
-    (True, False)
     """
     if not isinstance(value, Mapping):
         return True
@@ -92,17 +71,11 @@ def replaces(value, old) -> bool:
     return tag.startswith(INCLUDE) or bool(tag) and tag != tag_of(old)
 
 
-def with_tag_of(old, value):
+def with_tag_of(old, value: Mapping) -> Mapping:
     """Return a copy of ``value``, whose keys go to the object ``old``.
 
     An object without arguments is no mapping in YAML; it stays the object that
     it is when it gets some.
-
-    Example
-    -------
-    >>> old = parse_tree("a: !name:torch.optim.AdamW", "x")["a"]
-    >>> one_line(with_tag_of(old, parse_tree("lr: 1", "x")))
-    '!name:torch.optim.AdamW {lr: 1}'
     """
     value = copy.deepcopy(value)
     if tag_of(old).startswith(OBJECTS) and not tag_of(value):
@@ -110,23 +83,22 @@ def with_tag_of(old, value):
     return value
 
 
-def children_of(node) -> list:
+def children_of(node) -> list[tuple]:
     """Return the pairs of key (or index) and node right below a node."""
     if isinstance(node, Mapping):
         return list(node.items())
     return list(enumerate(node)) if isinstance(node, list) else []
 
 
-def merged(values: Mapping, changes: Mapping) -> Mapping:
-    """Return ``values`` changed as an override changes them; any key goes.
+def nodes_of(node) -> Iterator:
+    """Yield a node and all nodes below it."""
+    yield node
+    for _, child in children_of(node):
+        yield from nodes_of(child)
 
-    Example
-    -------
-    >>> one_line(
-    ...     merged(parse_tree("a: {b: 1}", "x"), parse_tree("a: {c: 2}", "x"))
-    ... )
-    '{a: {b: 1, c: 2}}'
-    """
+
+def merged(values: Mapping, changes: Mapping) -> Mapping:
+    """Return ``values`` changed as an override changes them; any key goes."""
     result = values.copy()  # with its tag
     for key, value in changes.items():
         old = values.get(key)
@@ -139,36 +111,21 @@ def merged(values: Mapping, changes: Mapping) -> Mapping:
     return result
 
 
-def as_text(node):
-    """Return a scalar as it was written, a list's items likewise.
-
-    Example
-    -------
-    >>> tree = parse_tree("a: 007\\nb: [226, p1]\\nc: null", "x")
-    >>> [as_text(node) for node in tree.values()]
-    ['007', ['226', 'p1'], None]
-    """
-    if isinstance(node, list):
-        return [as_text(child) for child in node]
-    if node is None or isinstance(node, str | Mapping) or tag_of(node):
-        return node
-    return one_line(node)
-
-
-def nodes_of(node) -> Iterator:
-    """Yield a node and all nodes below it."""
-    yield node
-    for _, child in children_of(node):
-        yield from nodes_of(child)
-
-
 def write_names_as_text(tree) -> None:
     """Keep YAML from reading the name of a folder or speaker as a number."""
     for key, node in children_of(tree):
-        if key in TEXT_KEYS:
-            tree[key] = as_text(node)
+        if key in TEXT_KEYS or key == "valid_speakers":
+            tree[key] = _as_written(node)
         else:
             write_names_as_text(node)
+
+
+def _as_written(node):
+    if isinstance(node, list):
+        return [_as_written(child) for child in node]
+    if node is None or isinstance(node, str | Mapping) or tag_of(node):
+        return node
+    return one_line(node)
 
 
 def expand_home(tree) -> None:
@@ -181,21 +138,12 @@ def expand_home(tree) -> None:
 
 
 def one_line(node) -> str:
-    """Return a node as YAML that fits a word of the command line.
-
-    Example
-    -------
-    >>> tree = parse_tree("kd: !include:kd/a.yaml\\nb:\\n  c: [1]", "x")
-    >>> one_line(tree)
-    "{kd: !include:kd/a.yaml '', b: {c: [1]}}"
-    >>> one_line(tree["kd"])
-    '!include:kd/a.yaml'
-    """
+    """Return a node as YAML that fits a word of the command line."""
     # Within braces a tag needs a value beside it, if only an empty one.
     return _flow(node).removesuffix(" ''")
 
 
-def _flow(node):
+def _flow(node) -> str:
     if isinstance(node, Mapping):
         pairs = (f"{key}: {_flow(value)}" for key, value in node.items())
         return f"{tag_of(node)} {{{', '.join(pairs)}}}".strip()
@@ -208,24 +156,11 @@ def _flow(node):
 
 
 def plain_settings(text: str) -> dict:
-    """Read HyperPyYAML text without making objects; tags become text.
-
-    Example
-    -------
-    >>> plain_settings("a: 1\\nloss: !name:torch.nn.functional.l1_loss")
-    {'a': 1, 'loss': '!name:torch.nn.functional.l1_loss'}
-    """
+    """Read HyperPyYAML text without making objects; tags become text."""
     return _plain(_yaml().load(text))
 
 
-def _yaml():
-    yaml = ruamel.yaml.YAML()
-    yaml.width = 4096  # long scalars stay on one line
-    return yaml
-
-
 def _plain(node):
-    """Return ``node`` as plain values; tags and tagged values become text."""
     if isinstance(node, Mapping):
         values = {str(key): _plain(value) for key, value in node.items()}
         return {"tag": tag_of(node), **values} if tag_of(node) else values
@@ -234,3 +169,9 @@ def _plain(node):
     if tag_of(node):
         return f"{tag_of(node)} {getattr(node, 'value', node)}".strip()
     return node if isinstance(node, bool | int | float | None) else str(node)
+
+
+def _yaml() -> ruamel.yaml.YAML:
+    yaml = ruamel.yaml.YAML()
+    yaml.width = 4096  # long scalars stay on one line
+    return yaml

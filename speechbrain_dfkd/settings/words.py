@@ -1,72 +1,18 @@
-"""The words of a command line, and their short forms."""
+"""The words of a command line, and the answer to ``--help``."""
 
 import json
+import re
+import textwrap
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from ruamel.yaml.comments import CommentedMap
 from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.settings.tree import (
-    INCLUDE,
-    TEXT_KEYS,
-    merged,
-    parse_tree,
-)
-
-# Where a network or an objective has its file, beside a leaf.
-_FOLDERS = {"student": "models", "teacher": "models", "kd": "kd"}
-
-
-def spelled_out(values: Mapping, folder: Path) -> Mapping:
-    """Return overrides without short forms.
-
-    ``student.lstm_units: 16`` stands for ``student: {lstm_units: 16}``, and
-    ``student: dccrn_eighth`` or the path of its file for an include of it.
-
-    Arguments
-    ---------
-    values : Mapping
-        Keys and nodes.
-    folder : Path
-        The leaf's.
-
-    Raises
-    ------
-    UserError
-        For a network or an objective of which there is no file.
-    """
-    result = CommentedMap()
-    # A key of a network's comes after the network that it belongs to.
-    for key in sorted(values, key=lambda key: str(key).count(".")):
-        first, *inner = str(key).split(".")
-        value = values[key]
-        if not inner and first in _FOLDERS and type(value) is str:
-            value = _include_of(first, value, folder)
-        for name in reversed(inner):
-            value = CommentedMap({name: value})
-        result = merged(result, {first: value})
-    return result
-
-
-def _include_of(key, name, folder):
-    """Return an include of the file that a text means."""
-    names = [name, f"{_FOLDERS[key]}/{name}"]
-    names += [f"{name}.yaml" for name in names]
-    here = [str(Path(n).expanduser().resolve()) for n in (name, names[2])]
-    for candidate in (*names, *here):
-        if (folder / candidate).is_file():
-            text = f"a: {INCLUDE}{candidate}"
-            return parse_tree(text, "the command line")["a"]
-    files = sorted((folder / _FOLDERS[key]).glob("*.yaml"))
-    known = ", ".join(file.stem for file in files)
-    raise UserError(
-        f"{key} must be a settings file of {folder} or its name, got {name!r}; "
-        f"in {_FOLDERS[key]}/ there are {known}"
-    )
-
+from speechbrain_dfkd.settings.configuration import compose
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEXT_KEYS
+from speechbrain_dfkd.settings.tree import one_line
 
 _EXAMPLE = "for example hparams/dccrn_dfkd.yaml"
 # SpeechBrain gives these the type of their default.
@@ -86,35 +32,12 @@ class _Options(RunOptions):
         return parser
 
 
-def _refuse(message):
+def _refuse(message: str) -> None:
     raise UserError(f"the command line must be usable, got {message}")
 
 
-def options_help() -> str:
-    """Return what SpeechBrain says about its own options."""
-    parser = RunOptions._create_parser()
-    return parser.format_help().partition("options:\n")[2]
-
-
-def split_command_line(argv: list) -> tuple:
-    """Split the words after a script's name.
-
-    Arguments
-    ---------
-    argv : list of str
-        A settings file, options of SpeechBrain, and ``--key value`` or
-        ``--key=value`` for settings.
-
-    Returns
-    -------
-    tuple
-        The file, str; the options, ``speechbrain.utils.run_opts.RunOptions``;
-        the settings, str, as YAML.
-
-    Raises
-    ------
-    UserError
-        For a word that belongs to nothing, or a key without a value.
+def split_command_line(argv: list[str]) -> tuple[str, RunOptions, str]:
+    """Return the file, SpeechBrain's options and the settings as YAML.
 
     Example
     -------
@@ -129,41 +52,35 @@ def split_command_line(argv: list) -> tuple:
         for action in _Options._create_parser()._actions
         for name in action.option_strings
     }
-    free, options, settings = [], [], []
+    files, options, settings = [], [], []
     words = deque(map(str, argv))
+
+    def take(most):
+        taken = []
+        while words and len(taken) < most and not words[0].startswith("--"):
+            taken.append(words.popleft())
+        return taken
+
     while words:
         word = words.popleft()
         name, joined, value = word.partition("=")
         if not word.startswith("--"):
-            free.append(word)
+            files.append(word)
         elif name in actions:
             options.append(word)
             if not joined:
-                options += _values(actions[name], words)
+                most = {0: 0, None: 1}.get(actions[name].nargs, len(words))
+                options += take(most)
         else:
-            settings.append(
-                _setting(name, value if joined else _value(name, words))
-            )
-    leaf, run_opts, _ = _Options.from_command_line_args([_only(free), *options])
+            value = value if joined else "".join(take(1))
+            settings.append(_setting(name, value))
+    leaf, run_opts, _ = _Options.from_command_line_args(
+        [_only(files), *options]
+    )
     return leaf, run_opts, "\n".join(settings)
 
 
-def _values(action, words):
-    """Take the values of an option of SpeechBrain from the words."""
-    most = {0: 0, None: 1}.get(action.nargs, len(words))
-    values = []
-    while words and len(values) < most and not words[0].startswith("--"):
-        values.append(words.popleft())
-    return values
-
-
-def _value(name, words):
-    if words and not words[0].startswith("--"):
-        return words.popleft()
-    return ""
-
-
-def _setting(name, value):
+def _setting(name: str, value: str) -> str:
     key = name.removeprefix("--")
     # An unset variable of the shell must not make a run the demo.
     if not value.strip():
@@ -174,30 +91,26 @@ def _setting(name, value):
     return f"{key}: {json.dumps(value) if is_text else value}"
 
 
-def _only(free):
-    if not free:
+def _only(files: list[str]) -> str:
+    if not files:
         raise UserError(
             f"the command line must name a settings file, got none; {_EXAMPLE}"
         )
-    if len(free) > 1:
+    if len(files) > 1:
         raise UserError(
             f"the command line must be one settings file and --key value "
-            f"pairs, got the word {free[1]!r} besides {free[0]!r}; put a value "
-            f"with spaces into quotes, and none behind a flag such as --debug"
+            f"pairs, got the word {files[1]!r} besides {files[0]!r}; put a "
+            f"value with spaces into quotes, and none behind a flag such as "
+            f"--debug"
         )
-    return free[0]
+    return files[0]
 
 
-def find_settings_file(name, recipe_folder) -> Path:
+def find_settings_file(name: str, recipe_folder: str | Path) -> Path:
     """Return a settings file, from any working folder.
 
-    Arguments
-    ---------
-    name : str
-        As it stands on the command line.
-    recipe_folder : str or Path
-        Where there is no such file, it is looked for here and in the two
-        folders above, up to the project's; what is found is announced.
+    One that is not there is looked for in the recipe's folder and the two
+    above, up to the project's; what is found is announced.
     """
     path = Path(name).expanduser()
     recipe_folder = Path(recipe_folder).resolve()
@@ -209,3 +122,71 @@ def find_settings_file(name, recipe_folder) -> Path:
             print(f"{name} is not in this folder; using {found}", flush=True)
             return found
     return path
+
+
+_HEAD = """\
+usage: {script} LEAF [--key value ...] [SpeechBrain's options]
+
+The keys of {leaf} with their defaults on {dataset}. A value is YAML; a key
+within another is reached by a dot, and a network or an objective by its name:
+  --student dccrn_eighth --student.lstm_units 16 --kd recommended
+An object of another class takes the place of the old one:
+  --opt_class '!name:torch.optim.SGD {{lr: 0.01}}'
+"""
+_SECTION = re.compile(r"# -+ (.*?) -+$")
+_ENTRY = re.compile(r"( *)([A-Za-z]\w*):(?: (.*))?$")
+
+
+def asks_for_help(argv: list[str]) -> bool:
+    """Tell whether a command line asks for help."""
+    return not {"-h", "--help"}.isdisjoint(argv)
+
+
+def help_text(
+    argv: list[str], recipe_folder: Path, kind: str, script: str
+) -> str:
+    """Explain the leaf in ``argv``, or that of ``kind`` "dfkd" or "teacher"."""
+    files = [word for word in argv if not word.startswith("-")]
+    name = files[0] if files else f"hparams/dccrn_{kind}.yaml"
+    leaf = find_settings_file(name, recipe_folder)
+    layer = recipe_folder / f"{recipe_folder.name.lower()}.yaml"
+    tree = compose(leaf, [layer], "", DFKD_KEYS).tree
+    lines = [
+        _HEAD.format(script=script, leaf=leaf.name, dataset=recipe_folder.name)
+    ]
+    for key, _, comment in _entries(leaf.read_text(encoding="utf-8")):
+        if key is None:
+            lines.append(f"{comment}:")
+        elif "." not in key:
+            lines += _described(key, one_line(tree[key]), comment)
+    lines.append(f"of {layer.name}:")
+    for key, value, comment in _entries(layer.read_text(encoding="utf-8")):
+        if key and key.startswith("dataset."):
+            lines += _described(key, value, comment)
+    options = RunOptions._create_parser().format_help()
+    options = options.partition("options:\n")[2]
+    return "\n".join([*lines, "SpeechBrain's options:", options])
+
+
+def _entries(text: str) -> Iterator[tuple]:
+    """Yield key, value and comment of each line; key None: a section."""
+    comments, path = [], []
+    for line in text.splitlines():
+        if section := _SECTION.match(line):
+            yield None, None, section[1]
+        elif line.strip().startswith("#"):
+            comments.append(line.strip().lstrip("# "))
+            continue
+        elif entry := _ENTRY.match(line):
+            indent, key, rest = entry.groups()
+            path = [one for one in path if len(one[0]) < len(indent)]
+            path.append((indent, key))
+            value, _, beside = f" {rest or ''}".partition(" # ")
+            dotted = ".".join(name for _, name in path)
+            yield dotted, value.strip(), " ".join([*comments, beside.strip()])
+        comments = []
+
+
+def _described(key: str, value: str, comment: str) -> list[str]:
+    lines = textwrap.wrap(comment.strip(), 72)
+    return [f"  --{key} {value}".rstrip(), *(f"        {li}" for li in lines)]

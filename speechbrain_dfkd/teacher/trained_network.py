@@ -3,21 +3,18 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, zip_longest
 from pathlib import Path
 
-import ruamel.yaml
 import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
-from speechbrain_dfkd.settings.tree import plain_settings
+from speechbrain_dfkd.settings.tree import dump_tree, parse_tree, read_tree
 
-# Asteroid's serialize() stores the version of PyTorch, a kind of str.
-_HARMLESS = [TorchVersion]
 # Bytes by which a file may be smaller than its content: its names.
 _MARGIN = 2**20
 
@@ -35,32 +32,13 @@ _CONVERSION = """\
 
 
 def read_checkpoint(path) -> dict:
-    """Return the dict that ``torch.save`` wrote to a file.
-
-    It is read with ``weights_only``, so that it cannot run code.
-
-    Arguments
-    ---------
-    path : str or Path
-        A file with a ``state_dict``, bare or within a training's checkpoint,
-        one that Asteroid's ``serialize()`` filled, or one of safetensors.
-
-    Returns
-    -------
-    dict
-        Its content, tensors on the CPU.
-
-    Raises
-    ------
-    UserError
-        Where the file cannot be read, or holds more than plain values and
-        tensors.
-    """
+    """Return the dict in a file of torch or safetensors, which runs no code."""
     try:
         _refuse_other_kinds(path)
         if _is_safetensors(path):
             return _read_safetensors(path)
-        with torch.serialization.safe_globals(_HARMLESS):
+        # Asteroid's serialize() stores the version of PyTorch, a kind of str.
+        with torch.serialization.safe_globals([TorchVersion]):
             content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content.items())
     except UserError:
@@ -134,64 +112,37 @@ def _as_user_error(path, error):
 
 
 def fitting_weights(content: dict, own: dict) -> dict[tuple, dict]:
-    """Return the weights in a file that fit a network, wherever they are.
+    """Return {(place, prefix): weights} of all in a file that fit a network.
 
     Trainings save a network's weights within a dict (``state_dict``,
-    ``model_state_dict`` ...), and wrappers put their name before those of
-    the weights: ``module.`` (DataParallel), ``_orig_mod.`` (torch.compile),
-    ``model.`` (Lightning).
-
-    Arguments
-    ---------
-    content : dict
-        What a file holds.
-    own : dict of str to Tensor
-        The network's ``state_dict``.
-
-    Returns
-    -------
-    dict
-        {(place, prefix): weights} with the network's names and shapes; the
-        place is the name of the dict that they are in, "" for the file.
-
-    Example
-    -------
-    >>> weight = {"module.a": torch.ones(2)}
-    >>> list(
-    ...     fitting_weights({"model": weight, "epoch": 7}, {"a": torch.ones(2)})
-    ... )
-    [('model', 'module.')]
+    ``model_state_dict`` ...), the place, and wrappers put their name before
+    those of the weights, the prefix: ``module.`` (DataParallel),
+    ``_orig_mod.`` (torch.compile), ``model.`` (Lightning).
     """
-    found = {}
-    for place, state in _dicts_of_tensors(content):
-        for prefix in _prefixes(state, own):
-            cut = _without(prefix, state)
-            if not differences(cut, own):
-                found[place, prefix] = cut
-    return found
+    return {
+        (place, prefix): state
+        for place, prefix, state in _candidates(content, own)
+        if not differences(state, own)
+    }
 
 
 def closest_weights(content: dict, own: dict) -> dict[str, Tensor]:
-    """Return those weights in a file whose names are most like a network's.
-
-    Arguments
-    ---------
-    content, own
-        As for ``fitting_weights``.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Empty where the file holds no weights.
-    """
-    candidates = [
-        _without(prefix, state)
-        for _, state in _dicts_of_tensors(content)
-        for prefix in ["", *_prefixes(state, own)]
-    ]
+    """Return those weights in a file whose names are most like a network's."""
+    states = [state for *_, state in _candidates(content, own)]
     return max(
-        candidates, key=lambda state: len(state.keys() & own.keys()), default={}
+        states, key=lambda state: len(state.keys() & own.keys()), default={}
     )
+
+
+def _candidates(content, own):
+    """Yield place, prefix and weights without it, of all dicts with some."""
+    first = next(iter(own), "")
+    for place, state in _dicts_of_tensors(content):
+        # What stands before one of the network's names in a file's.
+        starts = [k.removesuffix(first) for k in state if k.endswith(first)]
+        prefixes = [start for start in starts if start.endswith(".")]
+        for prefix in ["", *prefixes]:
+            yield place, prefix, _without(prefix, state)
 
 
 def _dicts_of_tensors(content, place="", depth=2) -> Iterator[tuple]:
@@ -209,13 +160,6 @@ def _dicts_of_tensors(content, place="", depth=2) -> Iterator[tuple]:
             yield from _dicts_of_tensors(value, inner, depth - 1)
 
 
-def _prefixes(state, own):
-    """Return what stands before one of the network's names in a file's."""
-    name = next(iter(own), "")
-    starts = [key.removesuffix(name) for key in state if key.endswith(name)]
-    return [start for start in starts if start == "" or start[-1] == "."]
-
-
 def _without(prefix, state):
     """Return the tensors whose names have a prefix, without it."""
     return {
@@ -226,20 +170,7 @@ def _without(prefix, state):
 
 
 def differences(state: dict, own: dict) -> list[str]:
-    """Return what keeps ``state`` from being loaded, a line each.
-
-    Arguments
-    ---------
-    state : dict of str to Tensor
-        The weights of a file.
-    own : dict of str to Tensor
-        The network's ``state_dict``.
-
-    Example
-    -------
-    >>> differences({"a": torch.ones(2)}, {"a": torch.ones(3)})
-    ['shape of a: (2,) in the file, (3,) in the network']
-    """
+    """Return what keeps a file's ``state`` from being loaded, a line each."""
     missing = [f"missing: {key}" for key in own if key not in state]
     unexpected = [f"unexpected: {key}" for key in state if key not in own]
     shapes = [
@@ -256,18 +187,7 @@ def differences(state: dict, own: dict) -> list[str]:
 def non_finite(state: dict, model: nn.Module) -> list[str]:
     """Return the names of weights that training or saving has ruined.
 
-    Arguments
-    ---------
-    state : dict of str to Tensor
-        Weights by the names of ``model``.
-    model : nn.Module
-        Tells parameters from buffers: an infinite buffer may be a mask, unless
-        it is a running statistic.
-
-    Example
-    -------
-    >>> non_finite({"weight": torch.tensor([[torch.nan]])}, nn.Linear(1, 1))
-    ['weight']
+    An infinite buffer may be a mask, unless it is a running statistic.
     """
     masks = {
         name
@@ -304,11 +224,13 @@ def export_enhancer(
 ) -> Path:
     """Write a network's settings and weights for ``WaveformEnhancement``.
 
+    The weights come last, so that a folder that has them is complete; where
+    they are not finite, a UserError says so and nothing is written.
+
     Arguments
     ---------
     folder : str or Path
-        Receives ``hyperparams.yaml`` and ``enhance_model.ckpt``; the weights
-        come last, so that a folder that has them is complete.
+        Receives ``hyperparams.yaml`` and ``enhance_model.ckpt``.
     settings : str
         The experiment's YAML with references resolved.
     key : str
@@ -317,49 +239,23 @@ def export_enhancer(
         The trained network.
     sample_rate : int
         Of the waveforms that it takes, in Hz.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    UserError
-        Where weights are not finite; nothing is written then.
     """
     require_finite(model, f"the {key}")
     folder = Path(folder)
-    yaml = ruamel.yaml.YAML()
-    tree = yaml.load(_HEAD)
+    tree = parse_tree(_HEAD, "the exported settings")
     tree["sample_rate"] = sample_rate
-    tree["network"] = yaml.load(settings)[key]
-    text = io.StringIO()
-    yaml.dump(tree, text)
+    tree["network"] = parse_tree(settings, "the settings")[key]
     weights = io.BytesIO()
     # From a GPU's tensors, a machine without one could not load them.
     on_cpu = {name: value.cpu() for name, value in model.state_dict().items()}
     torch.save(on_cpu, weights)
-    write_atomically(folder / SETTINGS, text.getvalue().encode())
+    write_atomically(folder / SETTINGS, dump_tree(tree).encode())
     write_atomically(folder / WEIGHTS, weights.getvalue())
     return folder
 
 
 def require_finite(model: nn.Module, subject: str) -> None:
-    """Refuse a trained network that has NaN or infinite weights.
-
-    Arguments
-    ---------
-    model : nn.Module
-        The network.
-    subject : str
-        What it is, for the message.
-
-    Raises
-    ------
-    UserError
-        Where there are any; it names them.
-    """
+    """Refuse a trained network, ``subject``, that has ruined weights."""
     damaged = non_finite(model.state_dict(), model)
     if damaged:
         raise UserError(
@@ -371,9 +267,12 @@ def require_finite(model: nn.Module, subject: str) -> None:
         )
 
 
-def exported_settings(folder) -> dict | None:
-    """Return an exported folder's settings as plain values, None if none."""
-    path = Path(folder) / SETTINGS
-    if not path.exists():
+def exported_network(folder: Path) -> Mapping | None:
+    """Return the settings of an exported folder's network, None if none."""
+    path = folder / SETTINGS
+    network = read_tree(path).get("network") if path.exists() else None
+    if not isinstance(network, Mapping) or "model" not in network:
         return None
-    return plain_settings(path.read_text(encoding="utf-8"))
+    # It is trained already, so that no leaf has to be named.
+    network.setdefault("teacher_leaf", None)
+    return network

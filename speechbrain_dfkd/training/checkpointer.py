@@ -44,15 +44,7 @@ class AtomicCheckpointer(Checkpointer):
     def save_checkpoint(
         self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
     ):
-        """Save a checkpoint; see ``Checkpointer.save_checkpoint``.
-
-        Raises
-        ------
-        UserError
-            For weights, or a state of an optimizer, that are not finite.
-        OSError
-            Where it cannot be written.
-        """
+        """Save a checkpoint of what is finite, or raise a UserError."""
         if if_main_process():
             self._refuse_nonfinite("the last one is kept; lower --lr")
             self._remove_unfinished()
@@ -76,13 +68,7 @@ class AtomicCheckpointer(Checkpointer):
         return checkpoint
 
     def load_checkpoint(self, checkpoint):
-        """Load a checkpoint; see ``Checkpointer.load_checkpoint``.
-
-        Raises
-        ------
-        UserError
-            For weights, or a state of an optimizer, that are not finite.
-        """
+        """Load a checkpoint; raise a UserError where it is not finite."""
         super().load_checkpoint(checkpoint)
         self._refuse_nonfinite(
             f"delete {checkpoint.path}; the same command then goes on from "

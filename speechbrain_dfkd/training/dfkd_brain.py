@@ -3,11 +3,13 @@
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import main_process_only
+from torch import nn
 from torch.utils.data import Dataset
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.teacher.frozen import (
     CachedTeacher,
+    CleanTeacher,
     FrozenTeacher,
     fingerprint,
 )
@@ -43,92 +45,84 @@ class DFKDBrain(EnhancementBrain):
         and ``kd_gradient_ratio``, with which the weight is measured on
         ``kd_gradient_batches`` batches of ``batch_size``. A weight that
         varies or was measured is logged, as the mean over an epoch.
-        ``modules["kd_loss"]`` is a ``KDLoss``.
-    teacher : FrozenTeacher or CachedTeacher, optional
-        Not run where the weight is 0 or the objective needs none. None:
-        the student is trained alone, unless the objective needs no teacher.
+        ``modules["kd_loss"]`` is a ``KDLoss``, or None for no distillation.
+    teacher : FrozenTeacher, CachedTeacher or CleanTeacher, optional
+        Whom to follow. None: the student is trained alone. It is not run
+        while the weight is 0.
 
     Attributes
     ----------
     schedule : KDSchedule
-        Gives the weight of each step.
+        Gives the weight of each step; without a teacher that is 0.
     """
 
     trained = "student"
 
     def __init__(
         self,
-        modules=None,
+        modules: dict,
         opt_class=None,
         hparams=None,
         run_opts=None,
         checkpointer=None,
-        teacher: FrozenTeacher | CachedTeacher | None = None,
+        teacher: FrozenTeacher | CachedTeacher | CleanTeacher | None = None,
     ):
+        # Read now: a module wrapped for several devices hides its attributes.
+        objective = modules["kd_loss"]
+        self.student_features = getattr(objective, "student_features", ())
+        self.teacher_features = getattr(objective, "teacher_features", ())
+        modules = {name: m for name, m in modules.items() if m is not None}
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
         # An attribute, not one of self.modules: those are given to the
         # optimizer, put in training mode and wrapped for several devices.
-        self.teacher = teacher.to(self.device) if teacher else None
-        # Read now: a module wrapped for several devices hides them.
-        objective = self.modules.kd_loss
-        self.student_features = objective.student_features
-        self.teacher_features = objective.teacher_features
-        # A teacher can also be there for the student's first weights alone.
-        weighs = self.hparams.kd_weight > 0
-        self.follows = (
-            weighs and teacher is not None and objective.needs_teacher
+        self.teacher = teacher
+        if isinstance(teacher, nn.Module):
+            teacher.to(self.device)
+        distils = teacher is not None and objective is not None
+        self.schedule = KDSchedule(
+            self.hparams.kd_weight if distils else 0.0,
+            self.hparams.kd_ramp,
+            self.hparams.kd_stop,
+            self.hparams.kd_gradient_ratio,
         )
-        self.distils = self.follows or (weighs and not objective.needs_teacher)
-        self._set_schedule(checkpointer)
         if checkpointer is not None:
-            checkpointer.add_recoverable(
-                "teacher_fingerprint",
-                fingerprint(teacher.model) if teacher else "none",
-                custom_save_hook=_save_fingerprint,
-                custom_load_hook=_check_fingerprint,
-            )
-        if checkpointer is not None and self.follows:
+            self._add_recoverables(checkpointer)
+
+    def _add_recoverables(self, checkpointer):
+        model = getattr(self.teacher, "model", None)
+        checkpointer.add_recoverable(
+            "teacher_fingerprint",
+            fingerprint(model) if model is not None else "none",
+            custom_save_hook=_write_text,
+            custom_load_hook=_check_fingerprint,
+        )
+        if self._follows_network():
             checkpointer.add_recoverable(
                 "teacher_scale",
                 self.teacher,
                 custom_save_hook=_save_scale,
                 custom_load_hook=_load_scale,
             )
-
-    def _set_schedule(self, checkpointer):
-        """Set how the weight changes, and whether it is to be measured."""
-        self.schedule = KDSchedule(
-            self.hparams.kd_weight, self.hparams.kd_ramp, self.hparams.kd_stop
-        )
-        # A kd_weight of 0 is no distillation, whatever the ratio.
-        has_ratio = self.hparams.kd_gradient_ratio is not None
-        self.measures_weight = self.distils and has_ratio
-        varies = self.distils and not self.schedule.is_constant
-        self.logs_weight = self.measures_weight or varies
-        if checkpointer is not None and self.measures_weight:
+        if self.schedule.is_measured:
             checkpointer.add_recoverable("kd_schedule", self.schedule)
+
+    def _follows_network(self):
+        """Tell whether targets have a level and a sign of a network's own."""
+        is_clean = isinstance(self.teacher, CleanTeacher)
+        return self.schedule.weight > 0 and not is_clean
 
     def scale_teacher(self, dataset: Dataset):
         """Bring the teacher's output to sign and level of the clean speech.
 
-        See ``speechbrain_dfkd.training.student_start``; only the waveform is scaled, not
-        features, and with ``init_from_teacher`` the output of a student that
-        has ``scale_output()``. Batches are those of ``align_polarity``.
-        Nothing happens where no teacher is followed, nor where a training goes
-        on: its checkpoint holds the factor. Where ``hparams`` has
-        ``scale_teacher`` False, a line tells of an inverted teacher.
-
-        Arguments
-        ---------
-        dataset : torch.utils.data.Dataset
-            As for ``align_polarity``, and to be called before it.
-
-        Raises
-        ------
-        UserError
-            Where the output is not finite.
+        See ``speechbrain_dfkd.training.student_start``; only the waveform is
+        scaled, not features, and with ``init_from_teacher`` the output of a
+        student that has ``scale_output()``. To be called before
+        ``align_polarity``, whose batches it takes. Nothing happens where no
+        network is followed, nor where a training goes on: its checkpoint holds
+        the factor. Where ``hparams`` has ``scale_teacher`` False, a line tells
+        of an inverted teacher.
         """
-        if not self.follows or self._has_begun():
+        if not self._follows_network() or self._has_begun():
             return
         batches = fixed_batches(dataset, self.hparams.batch_size)
         level = level_of_speech(self._teach, batches)
@@ -151,30 +145,18 @@ class DFKDBrain(EnhancementBrain):
         The batches are as those of ``align_polarity``. Nothing happens without
         a ratio, nor where there is a checkpoint: it holds the weight that
         ``fit`` goes on with.
-
-        Arguments
-        ---------
-        dataset : torch.utils.data.Dataset
-            The training set, its epoch counter at 0. ``hparams`` gives
-            ``batch_size`` and ``kd_gradient_batches``.
-
-        Raises
-        ------
-        UserError
-            Where one of the gradients is 0 or not finite.
         """
-        if not self.measures_weight or self._has_begun():
+        if not self.schedule.is_measured or self._has_begun():
             return
+        batches = fixed_batches(
+            dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
+        )
         self.schedule.weight = measure_weight(
             self.hparams.kd_gradient_ratio,
             self._losses,
             self.modules,
             self.trained,
-            fixed_batches(
-                dataset,
-                self.hparams.batch_size,
-                self.hparams.kd_gradient_batches,
-            ),
+            batches,
         )
 
     def _losses(self, modules, batch):
@@ -187,14 +169,13 @@ class DFKDBrain(EnhancementBrain):
         return loss, kd_loss
 
     def _fit_train(self, train_set, epoch, enable):
-        # Brain.fit tells this to nobody, and the schedule needs it.
+        # Brain.fit tells this to no public hook, and the schedule needs it,
+        # also of a DataLoader that the caller made.
         self.steps_per_epoch = len(train_set)
         super()._fit_train(train_set, epoch, enable)
 
     def kd_weight(self) -> float:
         """Return the weight of L_KD in this step; at 0 no teacher is run."""
-        if not self.distils:
-            return 0.0
         if self.schedule.is_constant:
             return self.schedule.weight
         # Batches whose gradients are accumulated have one weight.
@@ -215,10 +196,8 @@ class DFKDBrain(EnhancementBrain):
 
     def _follow(self, modules, batch):
         noisy_wav = batch.to(self.device).noisy_sig.data
-        teacher = None
-        if self.follows:
-            # First: what it needs is freed before the student's graph grows.
-            teacher = self.teacher.estimate(batch, self.teacher_features)
+        # First: what it needs is freed before the student's graph grows.
+        teacher = self.teacher.estimate(batch, self.teacher_features)
         return modules.student(noisy_wav, self.student_features), teacher
 
     def compute_objectives(self, predictions, batch, stage):
@@ -228,7 +207,7 @@ class DFKDBrain(EnhancementBrain):
         if stage != sb.Stage.TRAIN:
             return loss
         weight = self.kd_weight()
-        if self.logs_weight:
+        if self.schedule.is_measured or not self.schedule.is_constant:
             self.terms.append({"kd_weight": torch.tensor(weight)})
         if weight == 0:
             return loss
@@ -240,7 +219,8 @@ class DFKDBrain(EnhancementBrain):
         return loss + weight * kd_loss
 
     def _remedy(self, batch):
-        if self.follows and torch.isfinite(batch.noisy_sig.data).all():
+        noisy_is_finite = torch.isfinite(batch.noisy_sig.data).all()
+        if self._follows_network() and noisy_is_finite:
             with torch.no_grad(), self.training_ctx:
                 wav = self.teacher.estimate(batch, self.teacher_features).wav
             if not torch.isfinite(wav).all():
@@ -252,14 +232,18 @@ class DFKDBrain(EnhancementBrain):
 
 
 @main_process_only
-def _save_fingerprint(own, path):
+def _write_text(text, path):
     with open(path, "w", encoding="utf-8") as stream:
-        stream.write(own)
+        stream.write(text)
+
+
+def _read_text(path):
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
 
 
 def _check_fingerprint(own, path, end_of_epoch):
-    with open(path, encoding="utf-8") as stream:
-        saved = stream.read()
+    saved = _read_text(path)
     if saved != own:
         raise UserError(
             f"the teacher must stay the same within a training, got "
@@ -268,12 +252,9 @@ def _check_fingerprint(own, path, end_of_epoch):
         )
 
 
-@main_process_only
 def _save_scale(teacher, path):
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(repr(teacher.scale))
+    _write_text(repr(teacher.scale), path)
 
 
 def _load_scale(teacher, path, end_of_epoch):
-    with open(path, encoding="utf-8") as stream:
-        teacher.scale = float(stream.read())
+    teacher.scale = float(_read_text(path))

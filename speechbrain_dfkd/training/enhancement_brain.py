@@ -13,9 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.audio import fits_16_bits, to_16_bits, wav_bytes
-from speechbrain_dfkd.data.mixtures import UnreadableFiles
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.evaluation.metrics import METRICS, TEST_METRICS
+from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
 from speechbrain_dfkd.evaluation.scoring import score
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
@@ -40,7 +39,7 @@ class EnhancementBrain(GuardedBrain):
     Arguments
     ---------
     modules, opt_class, hparams, run_opts, checkpointer
-        As for ``GuardedBrain``. Of ``hparams`` it reads ``sample_rate``,
+        As for ``speechbrain.Brain``. Of ``hparams`` it reads ``sample_rate``,
         ``supervised_loss``, ``lr_annealing``, ``epoch_counter``,
         ``best_metric``, ``train_logger``, ``output_folder`` and
         ``save_enhanced``. With that, a test writes its wavs to
@@ -73,15 +72,11 @@ class EnhancementBrain(GuardedBrain):
     def align_polarity(self, dataset: Dataset):
         """Negate the network if its first output is the inverse of the speech.
 
-        See ``speechbrain_dfkd.training.student_start``. To be called before ``fit``; the
-        batches are crops that no epoch trains on, and the same in every
-        process. Nothing happens where ``hparams`` has ``align_polarity``
-        False, nor where a training goes on.
-
-        Arguments
-        ---------
-        dataset : torch.utils.data.Dataset
-            The training set, its epoch counter at 0.
+        See ``speechbrain_dfkd.training.student_start``. To be called before
+        ``fit`` with the training set, its epoch counter at 0: the batches are
+        crops that no epoch trains on, and the same in every process. Nothing
+        happens where ``hparams`` has ``align_polarity`` False, nor where a
+        training goes on.
         """
         if not self.hparams.align_polarity or self._has_begun():
             return
@@ -95,11 +90,8 @@ class EnhancementBrain(GuardedBrain):
     def correct_polarity(self, dataset: Dataset):
         """Negate the trained network if it puts out the inverse of the speech.
 
-        Arguments
-        ---------
-        dataset : torch.utils.data.Dataset
-            The validation set, of which fixed utterances are looked at, so
-            that the same weights always end with the same sign.
+        Fixed utterances of the validation set are looked at, so that the same
+        weights always end with the same sign.
         """
         value = mean_correlation(
             partial(self._enhance, self.network.eval()),
@@ -121,11 +113,6 @@ class EnhancementBrain(GuardedBrain):
             self.checkpointer is not None
             and self.checkpointer.find_checkpoint() is not None
         )
-
-    def on_fit_batch_start(self, batch, should_step):
-        """Count the recordings that could not be read."""
-        if "unreadable" in vars(batch):
-            self.unreadable.append(batch.unreadable)
 
     def compute_forward(self, batch, stage):
         """Return the network's ``Enhanced`` for a batch."""
@@ -151,16 +138,9 @@ class EnhancementBrain(GuardedBrain):
             self._kept.append((utterance, pair[0], pair[1]))
 
     def on_stage_start(self, stage, epoch=None):
-        """Forget the waveforms and, in a new epoch, the terms of the last."""
+        """Forget the waveforms of the last stage."""
         super().on_stage_start(stage, epoch)
         self._kept = []
-        if stage == sb.Stage.TRAIN:
-            self._reset_unreadable()
-
-    def _reset_unreadable(self):
-        dataset = getattr(self.hparams, "dataset", {})
-        share = dataset.get("max_unreadable_share", 0.0)
-        self.unreadable = UnreadableFiles(share)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Score, log, and keep the last and the best checkpoint."""
@@ -185,7 +165,6 @@ class EnhancementBrain(GuardedBrain):
             "loss": means.pop("loss", stage_loss),
             **means,
             **self.terms.events,
-            **self.unreadable.finish(epoch),
         }
         for name, counts in self.terms.histograms().items():
             quantiles = histogram_quantiles(counts, self.hparams.sample_rate)
@@ -223,7 +202,7 @@ class EnhancementBrain(GuardedBrain):
             return {}
         if stage == sb.Stage.TEST and self.hparams.save_enhanced:
             self._write_enhanced(Path(self.hparams.enhanced_folder))
-        metrics = TEST_METRICS if stage == sb.Stage.TEST else METRICS
+        metrics = METRICS if stage == sb.Stage.TEST else validation_metrics()
         self.scores = score(
             self._kept,
             self.hparams.sample_rate,

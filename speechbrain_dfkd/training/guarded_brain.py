@@ -20,21 +20,8 @@ class GuardedBrain(sb.Brain):
     SpeechBrain's own ``skip_nonfinite_grads`` looks at gradients alone: the
     running statistics keep what a NaN left there, the optimizer steps by its
     momentum, and the processes of one training may count differently. Here all
-    decide by the gradients, which they share.
-
-    Arguments
-    ---------
-    modules, opt_class, hparams, run_opts, checkpointer
-        As for ``speechbrain.Brain``.
-
-    Attributes
-    ----------
-    terms : TrainingTerms
-        Of the epoch so far: ``loss``, and what subclasses append.
-    skipped_in_row : int
-        Steps since the last that was made.
-    finite_losses : int
-        Batches of this stage so far that had a finite loss.
+    decide by the gradients, which they share. Arguments are those of
+    ``speechbrain.Brain``.
     """
 
     def __init__(
@@ -46,6 +33,7 @@ class GuardedBrain(sb.Brain):
         checkpointer=None,
     ):
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+        # Of the epoch so far: loss, and what subclasses append.
         self.terms = TrainingTerms()
         self.skipped_in_row = 0
         self._suspects = []
@@ -117,10 +105,7 @@ class GuardedBrain(sb.Brain):
         )
 
     def refuse_epoch_without_steps(self):
-        """Raise a ``UserError`` where all steps of an epoch were skipped.
-
-        Called at its end: a small training has fewer steps than the patience.
-        """
+        """End a training whose epochs have fewer steps than the patience."""
         steps = self.step // self.grad_accumulation_factor
         if 0 < steps <= self.skipped_in_row and not self.scaler.is_enabled():
             raise self._too_many_skipped()

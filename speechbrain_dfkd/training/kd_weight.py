@@ -42,6 +42,9 @@ class KDSchedule:
         Share of the training over which it rises from 0, in [0, 1].
     stop : float
         Share of the training after which it is 0, in (0, 1].
+    ratio : float, optional
+        The full weight is to be measured, see ``weight_for_ratio``. A weight
+        of 0 is no distillation, whatever the ratio.
 
     Example
     -------
@@ -50,15 +53,22 @@ class KDSchedule:
     [0.0, 1.0, 2.0, 0.0]
     """
 
-    def __init__(self, weight: float, ramp: float = 0.0, stop: float = 1.0):
+    def __init__(
+        self,
+        weight: float,
+        ramp: float = 0.0,
+        stop: float = 1.0,
+        ratio: float | None = None,
+    ):
         self.weight = weight
         self.ramp = ramp
         self.stop = stop
+        self.is_measured = ratio is not None and weight > 0
 
     @property
     def is_constant(self) -> bool:
         """Whether the weight is the same from beginning to end."""
-        return self.ramp == 0 and self.stop == 1
+        return self.weight == 0 or (self.ramp == 0 and self.stop == 1)
 
     def weight_at(self, progress: float) -> float:
         """Return the weight when a share of the training, in [0, 1), is done."""
@@ -87,16 +97,7 @@ def training_progress(
     with another ``n_epochs`` follows the new length from there on: what is
     done is then a smaller or larger share.
 
-    Arguments
-    ---------
-    epoch : int
-        The epoch that is going on, from 1.
-    steps_done : int
-        Its batches before this one.
-    n_epochs : int
-        Of the whole training.
-    steps_per_epoch : int
-        Batches of an epoch, of one process.
+    Epochs count from 1; steps are batches of one process.
 
     Example
     -------
@@ -120,31 +121,9 @@ def gradient_norms(
 
     The gradient is averaged over the batches before its norm is taken: it is
     what a training follows, while the part that differs from batch to batch,
-    unequal among losses, averages out. ``grad`` attributes are not touched.
-
-    Arguments
-    ---------
-    losses : callable
-        Takes a batch and returns a tuple of scalars.
-    batches : iterable
-        What ``losses`` is called with, at least one.
-    parameters : sequence of Tensor
-        What gradients are taken with respect to, all together.
-
-    Returns
-    -------
-    list of float
-        Euclidean norms in the order of the losses; 0 for one that does not
-        depend on the parameters.
-
-    Example
-    -------
-    >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
-    >>> def losses(x):  # gradients (x, x) and (2, 0)
-    ...     return x * w.sum(), (w[0] + 3) * 2
-    >>> norms = gradient_norms(losses, [4.0, 2.0], [w])
-    >>> [round(norm, 4) for norm in norms]
-    [4.2426, 2.0]
+    unequal among losses, averages out. ``losses`` makes a tuple of scalars of
+    a batch; one that does not depend on the parameters has a norm of 0.
+    ``grad`` attributes are not touched.
     """
     total, count = 0.0, 0
     for batch in batches:
@@ -156,16 +135,15 @@ def gradient_norms(
 
 def _gradients(losses, parameters):
     """Return the gradient of each loss as a row, [losses, weights]."""
-    return torch.stack([_gradient(loss, parameters) for loss in losses])
-
-
-def _gradient(loss, parameters):
-    gradients = [torch.zeros_like(weight) for weight in parameters]
-    if loss.requires_grad:
-        gradients = torch.autograd.grad(
-            loss, parameters, retain_graph=True, materialize_grads=True
-        )
-    return torch.cat([gradient.flatten().float() for gradient in gradients])
+    rows = []
+    for loss in losses:
+        gradients = [torch.zeros_like(weight) for weight in parameters]
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(
+                loss, parameters, retain_graph=True, materialize_grads=True
+            )
+        rows.append(torch.cat([part.flatten().float() for part in gradients]))
+    return torch.stack(rows)
 
 
 def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
@@ -180,18 +158,6 @@ def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
     CVPR 2021, arXiv 2012.09841, Eq. 7. Both follow the gradients of one layer
     throughout a training; here [ours] those of all weights are compared once,
     at the start, and the weight stays a constant that can be reported.
-
-    Arguments
-    ---------
-    ratio : float
-        Above 0.
-    se_norm, kd_norm : float
-        Norms of the gradients of L_SE and of L_KD.
-
-    Raises
-    ------
-    UserError
-        Where there is no such weight, because a norm is 0 or not finite.
 
     Example
     -------
@@ -219,32 +185,10 @@ def measure_weight(
     trained: str,
     batches: Iterable,
 ) -> float:
-    """Return the kd_weight of a ratio at the weights that networks have now.
+    """Return, and print, the kd_weight of a ratio at the present weights.
 
-    Copies of the modules are run, see ``trial_copies``.
-
-    Arguments
-    ---------
-    ratio : float
-        See ``weight_for_ratio``.
-    losses : callable
-        Takes modules and a batch and returns L_SE and L_KD.
-    modules : nn.ModuleDict
-        What ``losses`` is called with a copy of.
-    trained : str
-        Key of the network whose gradients count.
-    batches : iterable
-        What ``losses`` is called with.
-
-    Returns
-    -------
-    float
-        The same in all processes.
-
-    Raises
-    ------
-    UserError
-        As ``weight_for_ratio``.
+    ``losses`` makes L_SE and L_KD of (a copy of) the modules and a batch; the
+    gradients are those of ``modules[trained]``.
     """
     with trial_copies(modules) as copies:
         weights = [w for w in copies[trained].parameters() if w.requires_grad]

@@ -25,21 +25,7 @@ def fixed_batches(
 
     Manifests are sorted, so that the first items would all be one speaker's;
     each of these batches spans the whole data set. Nothing random is drawn.
-
-    Arguments
-    ---------
-    dataset : torch.utils.data.Dataset
-        Of a length, its items dicts.
-    batch_size : int
-        The most items in a batch; sizes differ by at most one.
-    n_batches : int
-        The most batches; fewer where the data set is smaller.
-
-    Example
-    -------
-    >>> data = [{"id": name} for name in "abcdefgh"]
-    >>> [batch.id for batch in fixed_batches(data, batch_size=2, n_batches=2)]
-    [['a', 'e'], ['c', 'g']]
+    Sizes of batches differ by at most one.
     """
     size = len(dataset)
     count = min(size, batch_size * n_batches)
@@ -55,19 +41,6 @@ def trial_copies(modules: nn.ModuleDict) -> Iterator[nn.ModuleDict]:
 
     So neither running statistics nor anything else of the networks changes;
     nor does the state of the global random generators.
-
-    Arguments
-    ---------
-    modules : nn.ModuleDict
-        What is copied, with at least one parameter.
-
-    Example
-    -------
-    >>> modules = nn.ModuleDict({"student": nn.BatchNorm1d(1)})
-    >>> with trial_copies(modules) as copies:
-    ...     normed = copies["student"](torch.randn(4, 1))
-    >>> modules["student"].num_batches_tracked.item()
-    0
     """
     device = next(modules.parameters()).device
     devices = [] if device.type == "cpu" else [device]
@@ -98,6 +71,8 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     same roles (see the network's ``channel_axes``); blocks left out do not
     count towards the importance.
 
+    A UserError names all reasons for which a student cannot be cut out.
+
     Arguments
     ---------
     student : nn.Module
@@ -105,12 +80,6 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
         ``speechbrain_dfkd.models.channel_axes.ChannelAxes``.
     teacher : nn.Module
         A network of the same class, nowhere smaller; it is left as it is.
-
-    Raises
-    ------
-    UserError
-        Where the student cannot be cut out of the teacher, with all reasons,
-        or the teacher's weights are not finite.
 
     Example
     -------
@@ -133,50 +102,39 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
             f"teacher anew, or set init_from_teacher to False"
         )
     # In this order: what differs first may be why the next ones do.
-    _refuse(_other_settings(ours, theirs))
+    _refuse(
+        f"{name}: {value} in the student, {theirs.settings[name]} in the teacher"
+        for name, value in ours.settings.items()
+        if value != theirs.settings[name]
+    )
     _refuse(_larger_parts(ours, theirs))
     own, source = ours.tensors(), theirs.tensors()
     inherited = {role: source[role] for role in own}
     kept = strongest_channels(inherited, ours.sizes())
     cut = {role: take(*inherited[role], kept) for role in own}
-    _refuse(_other_shapes(own, cut))
+    _refuse(
+        f"shape of {role}: {list(tensor.shape)} in the student, "
+        f"{list(cut[role].shape)} from the teacher"
+        for role, (tensor, _) in own.items()
+        if tensor.shape != cut[role].shape
+    )
     with torch.no_grad():
         for role, (tensor, _) in own.items():
             tensor.copy_(cut[role])
 
 
 def start_from_teacher(hparams: dict) -> None:
-    """Initialise the student of a dfkd leaf that asks for it.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects of the leaf; with ``init_from_teacher`` its networks are used.
-
-    Raises
-    ------
-    UserError
-        As ``initialise_from_teacher`` does.
-    """
+    """Initialise the student of a dfkd leaf that asks for it."""
     if hparams["init_from_teacher"]:
         networks = [hparams[key]["model"] for key in ("student", "teacher")]
         initialise_from_teacher(*networks)
 
 
 def strongest_channels(tensors: dict, sizes: dict) -> dict[str, Tensor]:
-    """Return which channels of each group have the largest L1 norm.
+    """Return {group: indices}, ascending, of the channels of largest L1 norm.
 
-    Arguments
-    ---------
-    tensors : dict
-        {role: (tensor, WeightAxes)}; buffers among them do not count.
-    sizes : dict
-        {group: how many channels to choose}.
-
-    Returns
-    -------
-    dict
-        {group: indices, ascending}; of equal channels the first are chosen.
+    ``tensors`` are {role: (tensor, WeightAxes)}, of which buffers do not count,
+    ``sizes`` {group: how many}; of equal channels the first are chosen.
     """
     importance = defaultdict(float)
     for tensor, (axes, produced) in tensors.values():
@@ -195,24 +153,7 @@ def strongest_channels(tensors: dict, sizes: dict) -> dict[str, Tensor]:
 
 
 def take(tensor: Tensor, weight_axes, kept: dict[str, Tensor]) -> Tensor:
-    """Return a copy of some channels of a tensor.
-
-    Arguments
-    ---------
-    tensor : Tensor
-        A parameter or buffer.
-    weight_axes : WeightAxes
-        What its axes are.
-    kept : dict
-        {group: indices of the channels to take}.
-
-    Example
-    -------
-    >>> from speechbrain_dfkd.models.channel_axes import WeightAxes, channels
-    >>> axes = WeightAxes((channels("a", 3) * 2,))  # each a in two places
-    >>> take(torch.arange(12), axes, {"a": torch.tensor([0, 2])})
-    tensor([ 0,  1,  4,  5,  6,  7, 10, 11])
-    """
+    """Return a copy of a tensor's channels {group: indices}."""
     tensor = tensor.detach().clone()
     for axis, groups in enumerate(weight_axes.axes):
         if groups:
@@ -234,27 +175,18 @@ def _places(groups, tensor):
 
 
 def _channels_of_both(student, teacher) -> tuple[ChannelAxes, ChannelAxes]:
-    names = [type(model).__name__ for model in (student, teacher)]
-    advice = "choose another student, or set init_from_teacher to False"
+    ours, theirs = (type(model).__name__ for model in (student, teacher))
+    problem = None
     if type(student) is not type(teacher):
+        problem = f"be a network of its class, got {ours} from {theirs}"
+    elif not hasattr(student, "channel_axes"):
+        problem = f"have channel_axes(), got {ours} without"
+    if problem:
         raise UserError(
-            f"a student that starts from its teacher must be a network of "
-            f"its class, got {names[0]} from {names[1]}; {advice}"
-        )
-    if not hasattr(student, "channel_axes"):
-        raise UserError(
-            f"a student that starts from its teacher must have "
-            f"channel_axes(), got {names[0]} without; {advice}"
+            f"a student that starts from its teacher must {problem}; choose "
+            f"another student, or set init_from_teacher to False"
         )
     return student.channel_axes(), teacher.channel_axes()
-
-
-def _other_settings(ours, theirs):
-    return [
-        f"{name}: {value} in the student, {theirs.settings[name]} in the teacher"
-        for name, value in ours.settings.items()
-        if value != theirs.settings[name]
-    ]
 
 
 def _larger_parts(ours, theirs):
@@ -267,16 +199,8 @@ def _larger_parts(ours, theirs):
     ]
 
 
-def _other_shapes(own, cut):
-    return [
-        f"shape of {role}: {list(tensor.shape)} in the student, "
-        f"{list(cut[role].shape)} from the teacher"
-        for role, (tensor, _) in own.items()
-        if tensor.shape != cut[role].shape
-    ]
-
-
 def _refuse(problems):
+    problems = list(problems)
     if problems:
         raise UserError(
             f"a student that starts from its teacher must be a part of it, "
@@ -294,31 +218,14 @@ NEGLIGIBLE = 0.1
 def correlation(wav: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
     """Return the cosine between waveforms and clean ones, means removed.
 
-    Arguments
-    ---------
-    wav, clean : Tensor
-        Waveforms.
-    lengths : Tensor
-        SpeechBrain's relative lengths, in (0, 1]; what lies beyond them does
-        not matter.
-
-    Returns
-    -------
-    Tensor
-        From -1 to 1; 0 where one of the two is silent.
+    It is from -1 to 1, and 0 where one of the two is silent; what lies beyond
+    the relative ``lengths`` does not matter.
 
     Shape
     -----
     wav, clean : [B, L]
     lengths : [B]
     output : [B]
-
-    Example
-    -------
-    >>> wav = torch.tensor([[1.0, -1.0, 7.0]])
-    >>> clean = torch.tensor([[-2.0, 2.0, 7.0]])
-    >>> correlation(wav, clean, torch.tensor([2 / 3])).round(decimals=4)
-    tensor([-1.], dtype=torch.float64)
     """
     wav, clean = (_centred(x, lengths) for x in (wav, clean))
     return torch.cosine_similarity(wav, clean, dim=1, eps=1e-30)
@@ -334,20 +241,9 @@ def _centred(wav, lengths):
 
 @torch.no_grad()
 def mean_correlation(enhance: Callable, batches: Iterable) -> float:
-    """Return the mean of ``correlation`` over the items of batches.
+    """Return the mean of ``correlation`` over batches, alike in all processes.
 
-    Arguments
-    ---------
-    enhance : callable
-        Takes a batch; returns waveforms, the clean ones and their relative
-        lengths.
-    batches : iterable
-        At least one.
-
-    Returns
-    -------
-    float
-        The same in all processes.
+    ``enhance`` makes of a batch the arguments of ``correlation``.
     """
     values = torch.cat([correlation(*enhance(batch)) for batch in batches])
     # That of the first process, where others round differently.
@@ -355,28 +251,14 @@ def mean_correlation(enhance: Callable, batches: Iterable) -> float:
 
 
 @torch.no_grad()
-def level_of_speech(enhance: Callable, batches: Iterable) -> tuple:
+def level_of_speech(
+    enhance: Callable, batches: Iterable
+) -> tuple[float, float]:
     """Return how, and how loud, the clean speech is in a network's outputs.
 
-    Both are of all batches at once, <w, c> / (|w| |c|) and <w, c> / <c, c>
-    for outputs w and clean waveforms c with the mean of each item removed.
-
-    Arguments
-    ---------
-    enhance, batches
-        As for ``mean_correlation``.
-
-    Returns
-    -------
-    tuple of float
-        The correlation, from -1 to 1 and 0 for silence, and the gain, of the
-        same sign. The same in all processes.
-
-    Example
-    -------
-    >>> clean = torch.tensor([[1.0, -1.0]])
-    >>> level_of_speech(lambda gain: (gain * clean, clean, torch.ones(1)), [-2])
-    (-1.0, -2.0)
+    Both are of all batches at once, <w, c> / (|w| |c|), 0 for silence, and
+    <w, c> / <c, c> for outputs w and clean waveforms c with the mean of each
+    item removed; alike in all processes. Arguments: ``mean_correlation``'s.
     """
     sums = torch.zeros(3, dtype=torch.float64)
     for batch in batches:
@@ -394,27 +276,8 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
     """Return what a teacher's output is multiplied by, and print it.
 
     That is 1 / gain, with which the speech in it has the sign and the level of
-    the clean speech.
-
-    Arguments
-    ---------
-    correlation, gain : float
-        What ``level_of_speech`` found.
-    wanted : bool
-        False: the output stays as it is, and a line says so only where it is
-        the negative.
-
-    Raises
-    ------
-    UserError
-        Where the output is not finite.
-
-    Example
-    -------
-    >>> teacher_scale(-0.9, -4.0, wanted=True)
-    teacher: its output has a correlation of -0.9 with the clean speech, which \
-is at +12.04 dB in it; it is multiplied by -0.25
-    -0.25
+    the clean speech. Not wanted, the output stays as it is, and a line says so
+    only where it is the negative.
     """
     if not (math.isfinite(correlation) and math.isfinite(gain)):
         raise UserError(
@@ -453,17 +316,8 @@ def align(
 ) -> None:
     """Negate a network whose correlation with the clean speech is below 0.
 
-    Arguments
-    ---------
-    network : nn.Module
-        Has ``negate()``, after which its output is the negative of what it
-        was; one that has none stays as it is, and a line says so.
-    value : float
-        What ``mean_correlation`` found for it.
-    output : str
-        Which output that was, for the line.
-    wanted : bool
-        False: the network stays as it is, and a line says so.
+    One without a method ``negate()``, or where that is not wanted, stays as
+    it is; a line says so, and by which ``output``.
     """
     if not value < 0:
         return

@@ -3,14 +3,16 @@
 import hashlib
 from pathlib import Path
 
+from speechbrain.utils.run_opts import RunOptions
 from torch import nn
+from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.manifest import read_manifest
 from speechbrain_dfkd.evaluation.complexity import (
     count_parameters,
     macs_per_second,
 )
-from speechbrain_dfkd.evaluation.metrics import TEST_METRICS
+from speechbrain_dfkd.evaluation.metrics import METRICS
 from speechbrain_dfkd.evaluation.scoring import Scores
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.teacher.frozen import fingerprint
@@ -33,24 +35,19 @@ class _TestBrain(EnhancementBrain):
 
 
 class SystemTester:
-    """Scores systems on one set of whole utterances.
+    """Scores systems on the whole utterances of a split, "test" or "valid".
 
     Scores are kept in files named after what they depend on, so that a run
     that goes on after a kill does not repeat them.
-
-    Arguments
-    ---------
-    hparams : dict
-        As for ``EnhancementBrain``, with the split's annotation.
-    run_opts : speechbrain.utils.run_opts.RunOptions
-        Device and precision.
-    test_set : speechbrain.dataio.dataset.DynamicItemDataset
-        Whole utterances.
-    split : str
-        "test" or "valid".
     """
 
-    def __init__(self, hparams: dict, run_opts, test_set, split: str = "test"):
+    def __init__(
+        self,
+        hparams: dict,
+        run_opts: RunOptions,
+        test_set: Dataset,
+        split: str = "test",
+    ):
         # Tests do not belong in the log of a training.
         self.hparams = {**hparams, "train_logger": None}
         self.run_opts = run_opts
@@ -66,19 +63,7 @@ class SystemTester:
     def rows(self, system: str, model: nn.Module, folder) -> list:
         """Return a system's rows of the results table, one a test set.
 
-        Arguments
-        ---------
-        system : str
-            "noisy", "teacher" or "student".
-        model : nn.Module
-            Its network.
-        folder : str or Path
-            Keeps the scores of each utterance, as JSON.
-
-        Returns
-        -------
-        list of dict
-            See ``speechbrain_dfkd.run_folder.write_report``.
+        The folder keeps the scores of each utterance, as JSON.
         """
         scores = self.scores(system, model, folder)
         size = self._size(model)
@@ -97,7 +82,7 @@ class SystemTester:
         saves = saves and self.split == "test"
         kept = Scores.load(path) if path.exists() else None
         # Of before there was a metric: not all that the results name.
-        if saves or kept is None or kept.undefined.keys() != set(TEST_METRICS):
+        if saves or kept is None or kept.undefined.keys() != set(METRICS):
             print(f"Testing: {system}", flush=True)
             kept = self._score(system, model, saves)
             kept.save(path)

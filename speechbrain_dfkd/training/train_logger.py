@@ -18,11 +18,6 @@ class TrainLogger(FileTrainLogger):
         Whether to write the folder ``tensorboard`` beside it as well, for
         ``tensorboard --logdir``.
 
-    Raises
-    ------
-    UserError
-        Where TensorBoard is not installed.
-
     Example
     -------
     >>> file = getfixture("tmp_path") / "train_log.txt"

@@ -116,27 +116,11 @@ class TrainingTerms:
 def histogram_quantiles(
     counts: Tensor, sample_rate: int, quantiles=(0.1, 0.5, 0.9)
 ) -> dict:
-    """Return quantiles of a histogram over spectrum bins, in Hz.
+    """Return quantiles in Hz of a histogram over spectrum bins, {} of none.
 
-    Arguments
-    ---------
-    counts : Tensor
-        How often each bin was met, [F], bin F - 1 being half the sample rate.
-    sample_rate : int
-        In Hz.
-    quantiles : tuple of float
-        Which quantiles, in (0, 1].
-
-    Returns
-    -------
-    dict of str to float
-        ``{"p10_hz": ..., "p50_hz": ..., "p90_hz": ...}``; empty for a
-        histogram without entries.
-
-    Example
-    -------
-    >>> histogram_quantiles(torch.tensor([1.0, 8.0, 1.0]), 16000)
-    {'p10_hz': 0.0, 'p50_hz': 4000.0, 'p90_hz': 4000.0}
+    Shape
+    -----
+    counts : [F], of which bin F - 1 is at half the sample rate
     """
     total = counts.double().sum()
     if not total > 0:

@@ -12,9 +12,9 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.models import Enhanced
 from speechbrain_dfkd.run_folder import keep_settings, refuse_other_settings
-from speechbrain_dfkd.settings.command_line import DFKD_KEYS, SHARED_KEYS
+from speechbrain_dfkd.settings.checks import check_values
 from speechbrain_dfkd.settings.configuration import compose
-from speechbrain_dfkd.settings.keys import check_values
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, SHARED_KEYS
 
 ROOT = Path(__file__).parents[2]
 LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))

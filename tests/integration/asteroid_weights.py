@@ -65,7 +65,7 @@ def make_dccrnet(architecture="DCCRN-CL"):
 def ours_of(theirs, family):
     """Return our network with the arguments and weights of Asteroid's."""
     settings = family.settings(theirs.get_model_args())
-    ours = family.NETWORK(**settings)
+    ours = family.network(**settings)
     ours.load_state_dict(family.weights(theirs.state_dict(), settings))
     return ours.eval()
 

@@ -3,14 +3,20 @@
 import logging
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import recipe_runs
 from recipe_runs import DFKD, ROOT
+from speechbrain.utils import logger
 
 from speechbrain_dfkd.demo_corpus import make_demo_corpus, make_dns_corpus
+from speechbrain_dfkd.evaluation import scoring
 from speechbrain_dfkd.experiment import train_dfkd
+
+# Asks pip, which takes a second, for what stays as it is.
+describe_environment = cache(logger.get_environment_description)
 
 
 @dataclass
@@ -90,10 +96,27 @@ def call(capsys, monkeypatch, logging_as_before):
     for recipe in (ROOT / "recipes").iterdir():
         monkeypatch.syspath_prepend(str(recipe))
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    # The next run and the next test find the worker that scores.
+    monkeypatch.setattr(scoring, "IDLE_SECONDS", 300)
+    monkeypatch.setattr(
+        logger, "get_environment_description", describe_environment
+    )
 
-    def call(arguments, leaf=DFKD[1], recipe="VoiceBank"):
+    def call(arguments, leaf=DFKD[1], recipe="VoiceBank", train=train_dfkd):
         argv = [str(leaf), *map(str, arguments)]
-        code = train_dfkd(argv, ROOT / "recipes" / recipe)
+        code = train(argv, ROOT / "recipes" / recipe)
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture
+def succeed(call):
+    """Return ``call`` for a run that must succeed: it returns the output."""
+
+    def succeed(*arguments, **options):
+        code, stdout, stderr = call(*arguments, **options)
+        assert code == 0, stdout + stderr
+        return stdout
+
+    return succeed

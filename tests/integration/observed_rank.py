@@ -52,7 +52,6 @@ def main():
     dies = sys.argv[3] == "1" and rank == "1"
     observe(dies, rank == "1", notes)
     sys.path.insert(0, str(recipe))
-    sys.argv[0] = str(recipe / "train_dfkd.py")
     code = experiment.train_dfkd(sys.argv[4:], recipe)
     folder.mkdir(exist_ok=True)
     (folder / f"{rank}.json").write_text(json.dumps(notes))

@@ -11,6 +11,7 @@ TEACHER = ("recipes/VoiceBank/train_teacher.py", "hparams/dccrn_teacher.yaml")
 
 # Seven steps an epoch on the corpus of conftest.py.
 SIZES = {"batch_size": 4, "segment_seconds": 0.5, "number_of_epochs": 2}
+SHORT = {**SIZES, "number_of_epochs": 1}
 # As many in an epoch of the DNS recipe.
 MIXTURES = {
     "mixtures_per_epoch": 26,

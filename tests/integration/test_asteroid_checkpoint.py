@@ -18,10 +18,13 @@ from recipe_runs import assert_refused, dfkd_options
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.models import DCCRN
-from speechbrain_dfkd.run_folder import adopt_asteroid_teacher
 from speechbrain_dfkd.settings.configuration import Configuration
 from speechbrain_dfkd.settings.tree import parse_tree
-from speechbrain_dfkd.teacher.frozen import load_strictly, load_teacher
+from speechbrain_dfkd.teacher.loading import (
+    described_teacher,
+    load_strictly,
+    load_teacher,
+)
 
 pytest.importorskip("asteroid", reason="asteroid is not installed")
 models = pytest.importorskip("asteroid.models")
@@ -97,8 +100,10 @@ def configured(path, kd_weight=1.0):
         kd: {{loss: !new:speechbrain_dfkd.losses.WaveformResponse }}
     """
     configuration = Configuration(Path("test.yaml"), parse_tree(text, "test"))
-    adopt_asteroid_teacher(configuration)
-    return configuration
+    network = described_teacher(configuration.settings(), is_chosen=True)
+    if network is None:
+        return configuration
+    return configuration.replace(teacher=network)
 
 
 def loaded(path):

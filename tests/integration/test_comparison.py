@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from recipe_runs import STUDENT_NETWORK, dfkd_options, finish, start
 
+from speechbrain_dfkd.comparison.comparison import compare
+
 pytestmark = pytest.mark.slow
 
 COMPARE = ["recipes/VoiceBank/compare.py"]
@@ -71,7 +73,7 @@ def wait_until(holds, seconds):
         time.sleep(0.02)
 
 
-def test_comparison_goes_on_after_a_kill_and_is_made_once(toy):
+def test_comparison_goes_on_after_a_kill_and_is_made_once(toy, succeed):
     folder, arguments = toy
     with open(folder.parent.parent / "first.txt", "w") as errors:
         process = start(COMPARE, arguments, stderr=errors)
@@ -111,6 +113,6 @@ def test_comparison_goes_on_after_a_kill_and_is_made_once(toy):
     assert not list((folder / "runs").glob("*/save"))
     assert len(list((folder / "runs").glob("*/enhancer"))) == 7
 
-    third = finish(COMPARE, arguments)
+    third = succeed(arguments[1:], arguments[0], train=compare)
     assert report in third
     assert "Jobs:" not in third and "started" not in third

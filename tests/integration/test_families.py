@@ -5,17 +5,16 @@ import json
 import pytest
 from hyperpyyaml import load_hyperpyyaml
 from recipe_runs import (
-    DFKD,
     MIXTURES,
     ROOT,
+    SHORT,
     dfkd_options,
     finish,
     teacher_options,
 )
 
 from speechbrain_dfkd.evaluation.complexity import count_parameters
-
-pytestmark = pytest.mark.slow
+from speechbrain_dfkd.experiment import train_dfkd, train_teacher
 
 # leaf: (student, teacher), the smallest that there are
 PAIRS = {
@@ -38,20 +37,31 @@ PAIRS = {
 }
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Return a folder for all pairs, in which two find their teacher."""
+    return tmp_path_factory.mktemp("families")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf, student, teacher", PAIRS.values(), ids=PAIRS)
 def test_leaf_distils_at_the_smallest_scale(
-    leaf, student, teacher, corpus, tmp_path
+    leaf, student, teacher, succeed, corpus, results
 ):
     networks = {"student": student, "teacher": teacher}
     chosen = {
         key: f"!include:models/{name}.yaml" for key, name in networks.items()
     }
-    options = dfkd_options(corpus, tmp_path, number_of_epochs=1, **chosen)
-    finish([DFKD[0], f"hparams/{leaf}_dfkd.yaml"], options)
+    before = set(results.glob("teachers/*"))
     # Each in the folder of its family's own training.
-    (trained,) = (tmp_path / "teachers").iterdir()
-    assert trained.name == f"{teacher}-seed_1234"
-    (path,) = tmp_path.glob(f"{student}-from-{teacher}/*/results.json")
+    trained = results / f"teachers/{teacher}-seed_1234"
+    short = {"number_of_epochs": 1, "teacher_overrides": SHORT}
+    options = dfkd_options(corpus, results, **short, **chosen)
+    stdout = succeed(options, f"hparams/{leaf}_dfkd.yaml")
+    found = "found:" if trained in before else "not found; training it into"
+    assert f"Teacher {found} {trained}\n" in stdout
+    assert set(results.glob("teachers/*")) == before | {trained}
+    (path,) = results.glob(f"{student}-from-{teacher}/*/results.json")
     rows = {row["system"]: row for row in json.loads(path.read_text())["rows"]}
     assert list(rows) == ["noisy", "teacher", "student"]
     # It is these networks that were tested.
@@ -61,26 +71,47 @@ def test_leaf_distils_at_the_smallest_scale(
         assert rows[system]["parameters"] == count_parameters(model)
 
 
+def as_a_user(script, leaf, arguments):
+    """Run a script of the DNS recipe as a process of its own."""
+    return finish([f"recipes/DNS/{script.__name__}.py", leaf], arguments)
+
+
+@pytest.fixture
+def within(succeed):
+    """Run the same as a script does, but within this process."""
+
+    def within(script, leaf, arguments):
+        return succeed(arguments, leaf, recipe="DNS", train=script)
+
+    return within
+
+
 @pytest.mark.parametrize(
-    ("family", "network"),
+    ("family", "network", "in_process"),
     [
-        ("dccrn", "dccrn_eighth"),
-        ("convtasnet", "conv_tasnet_tiny"),
-        ("dptnet", "dptnet_tiny"),
+        ("dccrn", "dccrn_eighth", False),
+        pytest.param(
+            *("convtasnet", "conv_tasnet_tiny", True), marks=pytest.mark.slow
+        ),
+        pytest.param(*("dptnet", "dptnet_tiny", True), marks=pytest.mark.slow),
     ],
 )
-def test_both_scripts_train_on_dns(family, network, dns_corpus, tmp_path):
+def test_both_scripts_train_on_dns(
+    family, network, in_process, within, dns_corpus, tmp_path
+):
+    run = within if in_process else as_a_user
     chosen = f"!include:models/{network}.yaml"
     options = {"number_of_epochs": 1, "dataset": MIXTURES, "teacher": chosen}
-    finish(
-        ["recipes/DNS/train_teacher.py", f"hparams/{family}_teacher.yaml"],
+    run(
+        *(train_teacher, f"hparams/{family}_teacher.yaml"),
         teacher_options(dns_corpus, tmp_path, **options),
     )
-    stdout = finish(
-        ["recipes/DNS/train_dfkd.py", f"hparams/{family}_dfkd.yaml"],
-        dfkd_options(dns_corpus, tmp_path, **options, student=chosen),
+    options |= {"student": chosen, "teacher_overrides": SHORT}
+    stdout = run(
+        *(train_dfkd, f"hparams/{family}_dfkd.yaml"),
+        dfkd_options(dns_corpus, tmp_path, **options),
     )
-    assert "Teacher found" in stdout
+    assert f"Teacher found: {tmp_path}/teachers/" in stdout
     (path,) = tmp_path.glob(f"{network}-from-{network}/*/results.json")
     rows = {row["system"]: row for row in json.loads(path.read_text())["rows"]}
     assert list(rows) == ["noisy", "teacher", "student"]

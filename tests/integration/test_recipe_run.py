@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 from recipe_runs import (
-    DFKD,
+    SHORT,
     TEACHER,
     TEACHER_FOLDER,
     WEIGHTS,
@@ -21,8 +21,6 @@ from recipe_runs import (
 
 from speechbrain_dfkd.models import DCCRN
 from speechbrain_dfkd.run_folder import COLUMNS
-
-pytestmark = pytest.mark.slow
 
 
 def rows(folder):
@@ -131,9 +129,9 @@ def test_checkpoints_hold_no_teacher(finished):
         assert "teacher" not in path.name or path.stat().st_size <= 64
 
 
-def test_same_command_again_trains_nothing(finished):
+def test_same_command_again_trains_nothing(succeed, finished):
     before = content(finished.results)
-    stdout = finish(DFKD, finished.options())
+    stdout = succeed(finished.options())
     assert f"Teacher found: {finished.teacher}" in stdout
     assert "Going into epoch" not in stdout
     assert "Testing" not in stdout
@@ -149,9 +147,9 @@ def test_train_teacher_knows_the_teacher_of_train_dfkd(finished, corpus):
     assert content(finished.results) == before
 
 
-def test_saved_files_are_what_was_scored(finished, corpus):
+def test_saved_files_are_what_was_scored(succeed, finished, corpus):
     options = finished.options(save_enhanced=True)
-    stdout = finish(DFKD, [*options, "--test_only"])
+    stdout = succeed([*options, "--test_only"])
     assert "Going into epoch" not in stdout
     assert table(stdout) == table(finished.stdout)
     clean_folder = corpus / "clean_testset_wav_16k"
@@ -175,7 +173,10 @@ def test_saved_files_are_what_was_scored(finished, corpus):
         assert np.mean(ratios) == pytest.approx(expected, abs=0.01)
 
 
-def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
+@pytest.mark.slow
+def test_without_weight_there_is_no_teacher(
+    succeed, finished, corpus, tmp_path
+):
     """The student is the same whether its teacher is trained now, or absent.
 
     A weight that no float32 sum can notice makes the teacher's presence the
@@ -183,14 +184,16 @@ def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
     crops remain.
     """
     short = {"number_of_epochs": 1, "seed": 7}
-    alone = finish(DFKD, finished.options(**short, kd_weight=0))
+    alone = succeed(finished.options(**short, kd_weight=0))
     options = dfkd_options(
         *(corpus, tmp_path),
         **short,
         kd_weight="1.0e-30",
+        teacher_overrides=SHORT,
     )
-    followed = finish(DFKD, options)
+    followed = succeed(options)
     assert "Teacher not found" in followed
+    assert "Going into epoch 1" in alone and "Going into epoch 1" in followed
     assert "Teacher found" not in alone and "Teacher not" not in alone
     assert [line.split()[0] for line in table(alone)] == [
         *("system", "noisy", "student")
@@ -209,8 +212,9 @@ def test_without_weight_there_is_no_teacher(finished, corpus, tmp_path):
         assert torch.equal(value, weights[1][key]), key
 
 
-def test_debug_leaves_nothing_that_looks_real(corpus, tmp_path):
-    stdout = finish(DFKD, [*dfkd_options(corpus, tmp_path), "--debug"])
+@pytest.mark.slow
+def test_debug_leaves_nothing_that_looks_real(succeed, corpus, tmp_path):
+    stdout = succeed([*dfkd_options(corpus, tmp_path), "--debug"])
     assert "student" in table(stdout)[-1]
     left = [path.relative_to(tmp_path) for path in trained_files(tmp_path)]
     assert left and all("debug" in path.parts for path in left)

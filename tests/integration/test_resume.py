@@ -2,6 +2,7 @@
 
 import re
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import torch
 from recipe_runs import (
     DFKD,
     MIXTURES,
+    SHORT,
     SIZES,
     STUDENT_FOLDER,
     STUDENT_NETWORK,
     TEACHER_FOLDER,
     WEIGHTS,
     dfkd_options,
-    finish,
     start,
 )
 
@@ -42,7 +43,7 @@ def kill_at_step(step: int, arguments, folder: Path, script=DFKD) -> str:
 
     Returns what it printed to stdout until then.
     """
-    with open(f"{folder.name}.txt", "w") as errors:
+    with tempfile.TemporaryFile() as errors:
         process = start(script, arguments, stderr=errors)
         deadline = time.monotonic() + 200
         while steps_made(folder) < step and process.poll() is None:
@@ -56,9 +57,8 @@ def kill_at_step(step: int, arguments, folder: Path, script=DFKD) -> str:
 
 
 def test_killed_run_ends_with_the_same_weights(
-    finished, corpus, tmp_path, monkeypatch
+    succeed, finished, corpus, tmp_path
 ):
-    monkeypatch.chdir(tmp_path)
     results = tmp_path / "results"
     teacher, student = results / TEACHER_FOLDER, results / STUDENT_FOLDER
     arguments = dfkd_options(corpus, results, **EVERY_STEP)
@@ -71,7 +71,7 @@ def test_killed_run_ends_with_the_same_weights(
     assert not (student / WEIGHTS).exists()
     assert not (student / "results.csv").exists()
 
-    third = finish(DFKD, arguments)
+    third = succeed(arguments)
     assert "Teacher found" in third
     assert "Going into epoch 1" not in third
     for ours, whole in (
@@ -90,10 +90,9 @@ def test_killed_run_ends_with_the_same_weights(
 
 
 def test_mixtures_go_on_with_any_number_of_workers(
-    dns_corpus, tmp_path, monkeypatch
+    succeed, dns_corpus, tmp_path
 ):
     """Killed within an epoch, with other workers before and after."""
-    monkeypatch.chdir(tmp_path)
     script = ("recipes/DNS/train_dfkd.py", DFKD[1])
     own = {"kd_weight": 0, "dataset": MIXTURES, **EVERY_STEP}
     student = STUDENT_FOLDER.replace("dfkd_1.0", "dfkd_0")
@@ -102,9 +101,9 @@ def test_mixtures_go_on_with_any_number_of_workers(
         return dfkd_options(dns_corpus, results, **own, num_workers=workers)
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(script, arguments(whole, 0))
+    succeed(arguments(whole, 0), recipe="DNS")
     kill_at_step(3, arguments(killed, 1), killed / student, script)
-    finish(script, arguments(killed, 2))
+    succeed(arguments(killed, 2), recipe="DNS")
     logs = [folder / student / "train_log.txt" for folder in (whole, killed)]
     assert logs[0].read_text() == logs[1].read_text()
     weights = [
@@ -118,14 +117,13 @@ def test_mixtures_go_on_with_any_number_of_workers(
 def test_a_found_teacher_goes_on_to_the_epochs_asked_for(
     call, corpus, tmp_path
 ):
-    one, two = ({**SIZES, "number_of_epochs": n} for n in (1, 2))
     options = {"number_of_epochs": 1, "teacher": STUDENT_NETWORK}
     folder = tmp_path / "teachers/dccrn_eighth-seed_1234"
-    alone = dfkd_options(corpus, tmp_path, **options, teacher_overrides=one)
+    alone = dfkd_options(corpus, tmp_path, **options, teacher_overrides=SHORT)
     assert call(alone)[0] == 0
     assert len((folder / "train_log.txt").read_text().splitlines()) == 1
     longer = {**options, "run": "longer"}
-    again = dfkd_options(corpus, tmp_path, **longer, teacher_overrides=two)
+    again = dfkd_options(corpus, tmp_path, **longer, teacher_overrides=SIZES)
     code, stdout, _ = call(again)
     assert code == 0
     assert "Teacher found, trained for 1 of 2 epochs; going on" in stdout

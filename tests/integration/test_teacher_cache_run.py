@@ -1,5 +1,6 @@
 """A training reads its teacher's outputs, and outlives kills all the same."""
 
+import tempfile
 import time
 
 import pytest
@@ -10,7 +11,6 @@ from recipe_runs import (
     WEIGHTS,
     assert_refused,
     dfkd_options,
-    finish,
     start,
 )
 from test_resume import EVERY_STEP, kill_at_step
@@ -38,7 +38,7 @@ def files(folder):
 
 
 def kill_at_file(count, arguments, results):
-    with open(results.with_name("errors.txt"), "w") as errors:
+    with tempfile.TemporaryFile() as errors:
         process = start(DFKD, arguments, stderr=errors)
         deadline = time.monotonic() + 100
         while len(files(results)) < count and process.poll() is None:
@@ -50,11 +50,10 @@ def kill_at_file(count, arguments, results):
 
 
 def test_killed_cached_run_ends_with_the_same_weights(
-    finished, tmp_path, monkeypatch
+    succeed, finished, tmp_path
 ):
-    monkeypatch.chdir(tmp_path)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    stdout = finish(DFKD, cached_options(finished, whole))
+    stdout = succeed(cached_options(finished, whole))
     assert f"{UTTERANCES} files, 0.00" in stdout
     assert f"to be made: {UTTERANCES} files" in stdout
 
@@ -65,7 +64,7 @@ def test_killed_cached_run_ends_with_the_same_weights(
     assert before.items() <= files(killed).items(), "none was made again"
     made = files(killed)
     assert len(made) == UTTERANCES
-    assert "to be made: 0 files" in finish(DFKD, arguments)
+    assert "to be made: 0 files" in succeed(arguments)
     assert files(killed) == made
 
     weights, expected = (

@@ -40,3 +40,15 @@ def test_teacher_is_found_in_each_form(call, finished, form):
     assert code == 0, stderr
     assert "Teacher" not in stdout.split("system")[0]
     assert "student" in stdout
+
+
+@pytest.mark.slow
+def test_a_folder_needs_no_teacher_beside_it(call, finished):
+    """A resume accepts it: it is the network that the student had."""
+    options = finished.options(teacher_ckpt=finished.teacher)
+    place = options.index("--teacher")
+    del options[place : place + 2]
+    code, stdout, stderr = call(options)
+    assert code == 0, stderr
+    assert "Teacher: dccrn_quarter, as" in stdout
+    assert "student" in stdout

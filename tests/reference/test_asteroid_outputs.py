@@ -19,7 +19,7 @@ def test_output_is_asteroids(name):
     arguments, state, expected = asteroid_outputs.read(name)
     family = family_of(name)
     settings = family.settings(arguments)
-    network = family.NETWORK(**settings)
+    network = family.network(**settings)
     network.load_state_dict(family.weights(state, settings))
     wav = network.eval()(asteroid_outputs.noisy()).wav
     edge = asteroid_outputs.edge(arguments)

@@ -9,9 +9,9 @@ from torch import nn
 
 from speechbrain_dfkd.data.dataset import crop_recordings
 from speechbrain_dfkd.data.manifest import write_json
+from speechbrain_dfkd.experiment import choose_teacher
 from speechbrain_dfkd.losses import WaveformResponse
 from speechbrain_dfkd.models import Enhanced
-from speechbrain_dfkd.teacher.cache import prepare_teacher
 
 RATE, SEGMENT = 1000, 0.4
 FRAMES = {"a_1": 1000, "a_2": 1001, "b_1": 400, "b_2": 100}
@@ -59,7 +59,8 @@ class Run:
             "teacher_cache": True,
             "teacher_cache_folder": str(folder / "cache"),
             "kd_weight": 1.0,
-            "modules": {"kd_loss": WaveformResponse()},
+            "clean_as_teacher": False,
+            "kd": {"loss": WaveformResponse()},
             **changes,
         }
         self.settings = {
@@ -70,7 +71,7 @@ class Run:
 
     def prepare(self, **options):
         options = RunOptions(**self.options, **options)
-        return prepare_teacher(
+        return choose_teacher(
             self.model, self.hparams, self.settings, self.train_set, options
         )
 

@@ -6,7 +6,7 @@ import sys
 
 SCRIPT = """
 import speechbrain as sb
-from speechbrain_dfkd.error_output import hide_figure_warning, show_errors
+from speechbrain_dfkd.errors import hide_figure_warning, show_errors
 hide_figure_warning()
 import speechbrain.utils.train_logger
 sb.create_experiment_directory({folder!r}, save_env_desc=False)

@@ -7,13 +7,12 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.run_folder import (
-    FREE_OPTIONS,
-    TOLERATED,
     keep_epochs,
     keep_settings,
     refuse_other_settings,
     trained_epochs,
 )
+from speechbrain_dfkd.settings.keys import FREE_OPTIONS, TOLERATED
 from speechbrain_dfkd.teacher.trained_network import EXPORT, WEIGHTS
 
 SETTINGS = {
@@ -41,7 +40,6 @@ def folder(tmp_path):
 def test_a_longer_training_elsewhere_goes_on(folder):
     refuse_other_settings(folder, Settings())
     changes = {"number_of_epochs": 9, "data_folder": "/there"}
-    changes["dataset"] = SETTINGS["dataset"] | {"max_unreadable_share": 0.5}
     refuse_other_settings(folder, Settings(**changes))
     refuse_other_settings(folder / "new", Settings(lr=7))
 

@@ -1,9 +1,11 @@
 """The STFT against known spectra, and its exact inverse."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from hyperpyyaml import load_hyperpyyaml
 
 from speechbrain_dfkd.stft import STFT
 
@@ -139,3 +141,11 @@ def test_runs_on_the_meta_device_and_leaves_no_state():
 def test_bad_argument_is_named(arguments, name):
     with pytest.raises(ValueError, match=f"^{name} must"):
         STFT(**arguments)
+
+
+def test_without_arguments_it_is_the_published_one():
+    leaf = Path(__file__).parents[2] / "hparams/kd/dfkd.yaml"
+    published = load_hyperpyyaml(leaf.read_text())["stft"]
+    for name in ("n_fft", "win_length", "hop_length"):
+        assert getattr(STFT(), name) == getattr(published, name), name
+    assert STFT().window.equal(published.window)

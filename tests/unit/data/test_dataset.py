@@ -10,7 +10,11 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
-from speechbrain_dfkd.data.dataset import RandomCrop, make_datasets
+from speechbrain_dfkd.data.dataset import (
+    RandomCrop,
+    crop_recordings,
+    open_splits,
+)
 from speechbrain_dfkd.data.manifest import write_json
 from speechbrain_dfkd.errors import UserError
 
@@ -42,8 +46,17 @@ def counter():
 
 def _make(manifest, seed=1, segment_seconds=SEGMENT, counter=None):
     counter = counter or EpochCounter(limit=9)
-    return make_datasets(
-        manifest, manifest, manifest, segment_seconds, RATE, seed, counter
+    splits = ("train", "valid", "test")
+    return open_splits(
+        {
+            **{f"{split}_annotation": manifest for split in splits},
+            "segment_seconds": segment_seconds,
+            "sample_rate": RATE,
+            "seed": seed,
+            "epoch_counter": counter,
+            "best_metric": "si_sdr",
+            "dataset": {"make_train": crop_recordings},
+        }
     )
 
 

@@ -13,8 +13,8 @@ import soundfile
 from mixer_settings import MIXER
 
 from speechbrain_dfkd.data import audio
+from speechbrain_dfkd.data.manifest import Recordings
 from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.mixtures import Recordings
 from speechbrain_dfkd.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -64,14 +64,15 @@ def prepare(dns_prepare, tmp_path):
 
 @pytest.fixture
 def checked(monkeypatch):
-    """Return the list of the recordings that are checked from now on."""
-    names, check = [], audio._check_recording
+    """Return the list of the training files that are read from now on."""
+    names, check = [], audio.check_header
 
-    def spy(path, **settings):
-        names.append(path.name)
-        return check(path, **settings)
+    def spy(path, *settings):
+        if TEST not in str(path):
+            names.append(path.name)
+        return check(path, *settings)
 
-    monkeypatch.setattr(audio, "_check_recording", spy)
+    monkeypatch.setattr(audio, "check_header", spy)
     return names
 
 
@@ -254,16 +255,16 @@ def test_validation_mixtures_are_fixed(corpus, prepare):
 
 
 def test_an_interrupted_scan_goes_on(corpus, prepare, checked, monkeypatch):
-    check, done = audio._check_recording, []
+    check, done = audio.check_header, []
 
-    def interrupted(path, **settings):
-        done.append(path)
+    def interrupted(path, *settings):
+        done.extend([path] * (TEST not in str(path)))
         if len(done) == 6:
             raise KeyboardInterrupt
-        return check(path, **settings)
+        return check(path, *settings)
 
     with monkeypatch.context() as context:
-        context.setattr(audio, "_check_recording", interrupted)
+        context.setattr(audio, "check_header", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(corpus)
     checked.clear()
@@ -316,10 +317,6 @@ def link_to_nowhere(corpus):
     (corpus / "clean/a/link.wav").symlink_to("gone.wav")
 
 
-def link_to_itself(corpus):
-    (corpus / "clean/a/link").symlink_to(corpus / "clean")
-
-
 def a_file_for_a_folder(corpus):
     shutil.rmtree(corpus / "noise")
     (corpus / "noise").touch()
@@ -336,7 +333,6 @@ def silent_first_channel(corpus):
     ("spoil", "message"),
     [
         (link_to_nowhere, r"lead nowhere:\n.*clean/a/link\.wav\nput them"),
-        (link_to_itself, r"clean/a/link, which is .*/clean; remove"),
         (a_file_for_a_folder, r"noise must be a folder"),
         (silent_first_channel, r"silent(.|\n)*impulse_responses/1\.wav"),
         (no_noise, r"without any in\n  noise\nrecipes/DNS/README"),

@@ -29,15 +29,15 @@ def pair(write_noise, tmp_path):
 def test_a_split_without_noise_is_refused(pair):
     pairs = {name: pair(name) for name in "ab"}
     with pytest.raises(UserError, match=r"got 2 equal(.|\n)*b\.flac\nunpack"):
-        refuse_identical(pairs, n_jobs=1)
+        refuse_identical(pairs)
 
 
 def test_some_are_named_and_a_late_difference_counts(pair, caplog):
     pairs = {"a": pair("a"), "b": pair("b", 39999), "c": pair("c", 0)}
     with caplog.at_level(logging.WARNING):
-        refuse_identical(pairs, n_jobs=1)
+        refuse_identical(pairs)
     assert "1 of 3 noisy recordings" in caplog.text
     assert "a.flac" in caplog.text and "b.flac" not in caplog.text
     caplog.clear()
-    refuse_identical({"b": pairs["b"]}, n_jobs=1)
+    refuse_identical({"b": pairs["b"]})
     assert not caplog.records

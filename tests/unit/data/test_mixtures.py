@@ -1,6 +1,5 @@
 """Mixtures are a function of (seed, epoch, index), read from disk alone."""
 
-import os
 import pickle
 
 import numpy as np
@@ -13,13 +12,14 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
 from speechbrain_dfkd.data.audio import WavFile
-from speechbrain_dfkd.data.manifest import write_json
-from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.mixtures import (
+from speechbrain_dfkd.data.manifest import (
     Recordings,
-    mix_recordings,
+    check_manifest,
+    write_json,
     write_recordings,
 )
+from speechbrain_dfkd.data.mixing import Mixer
+from speechbrain_dfkd.data.mixtures import mix_recordings
 from speechbrain_dfkd.errors import UserError
 
 RATE = 16000
@@ -65,7 +65,7 @@ def test_items_are_whole_segments(corpus):
     dataset = make(corpus)
     assert len(dataset) == 12
     item = dataset[7]
-    assert item["id"] == "mixture_7" and item["unreadable"] == []
+    assert item["id"] == "mixture_7"
     for key in ("noisy_sig", "clean_sig"):
         assert (item[key].dtype, len(item[key])) == (torch.float32, 8000)
     assert not torch.equal(item["noisy_sig"], item["clean_sig"])
@@ -86,31 +86,55 @@ def test_mixtures_depend_on_seed_epoch_and_index_alone(corpus):
     assert torch.equal(signals(pickle.loads(pickle.dumps(dataset))), second)
 
 
-def test_unreadable_recordings_are_replaced_and_named(corpus, tmp_path):
-    before = signals(make(corpus))
-    gone, cut = tmp_path / "noise/3.wav", tmp_path / "speech/2.wav"
-    gone.unlink()
-    soundfile.write(cut, np.ones(100), RATE)
-    (tmp_path / "impulse_responses/1.wav").write_text("no audio")
-    items = list(make(corpus))
-    named = {path for item in items for path in item["unreadable"]}
-    assert {str(gone), str(cut)} <= named
-    assert {os.path.basename(os.path.dirname(path)) for path in named} == {
-        *KINDS
-    }
-    after = torch.stack([item["noisy_sig"] for item in items])
-    assert after.isfinite().all()
-    for item, old in zip(items, before, strict=True):
-        assert bool(item["unreadable"]) != torch.equal(
-            item["noisy_sig"], old[0]
-        )
+def is_gone(path):
+    path.unlink()
 
 
-def test_hardly_any_readable_recording_is_an_error(corpus, tmp_path):
-    for path in (tmp_path / "noise").iterdir():
+def is_cut(path):
+    soundfile.write(path, np.ones(100), RATE)
+
+
+def is_no_audio(path):
+    path.write_text("404: not found")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (is_gone, "must exist, got no such file"),
+        (is_no_audio, "must be readable"),
+    ],
+)
+def test_an_unreadable_recording_is_named(spoil, found, kind, corpus, tmp_path):
+    for path in (tmp_path / kind).iterdir():
+        spoil(path)
+    message = rf"{kind}/\d\.wav {found}(.|\n)*without skip_prep"
+    with pytest.raises(UserError, match=message):
+        list(make(corpus))
+
+
+def test_one_spoilt_recording_changes_no_mixture_without_it(corpus, tmp_path):
+    before, named = signals(make(corpus)), 0
+    is_cut(tmp_path / "speech/2.wav")
+    dataset = make(corpus)
+    for index, old in enumerate(before):
+        try:
+            assert torch.equal(dataset[index]["noisy_sig"], old[0])
+        except UserError as error:
+            assert "speech/2.wav must have" in str(error)
+            named += 1
+    assert 0 < named < len(before)
+
+
+def test_recordings_that_are_gone_are_named_before_a_training(corpus, tmp_path):
+    check_manifest(corpus, RATE)
+    gone = [tmp_path / "noise/3.wav", tmp_path / "speech/2.wav"]
+    for path in gone:
         path.unlink()
-    with pytest.raises(UserError, match=r"must be readable(.|\n)*noise/"):
-        make(corpus)[0]
+    with pytest.raises(UserError, match="got 2 that are not") as error:
+        check_manifest(corpus, RATE)
+    assert all(str(path) in str(error.value) for path in gone)
 
 
 def test_an_epoch_is_as_long_as_the_speech_by_default(corpus):
@@ -129,17 +153,10 @@ def test_synthesised_pairs_are_cropped(write_noise, tmp_path):
     pairs = make(tmp_path / "train.json")
     item = pairs[0]
     assert item["id"] == "a" and len(item["noisy_sig"]) == 8000
-    assert item["unreadable"] == []
     (tmp_path / "a.wav").unlink()
-    item = pairs[0]
-    assert item["id"] in ("b", "c") and len(item["noisy_sig"]) == 8000
-    assert set(item["unreadable"]) == {
-        f"{tmp_path}/a.wav must exist, got no such file"
-    }
-    for name in ("b", "c"):
-        (tmp_path / f"{name}.wav").write_text("404: not found")
-    with pytest.raises(UserError, match=r"10 in a row(.|\n)*put them back"):
-        pairs[1]
+    with pytest.raises(UserError, match=r"a\.wav must exist, got no such file"):
+        pairs[0]
+    assert pairs[1]["id"] == "b"
 
 
 def test_recordings_are_shared_and_sorted(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from speechbrain_dfkd.data.audio import WavFile
-from speechbrain_dfkd.data.pairs import Pair, check_pairs, match_pairs
+from speechbrain_dfkd.data.pairs import Pair, check_pairs, require_twins
 from speechbrain_dfkd.errors import UserError
 
 
@@ -13,7 +13,7 @@ def test_all_files_without_a_twin_are_named():
     train = ({"a": "noisy/a", "b": "noisy/b"}, {"a": "clean/a"})
     test = ({}, {"c": "clean/c"})
     with pytest.raises(UserError) as error:
-        match_pairs([train, test])
+        require_twins([train, test])
     text = str(error.value)
     assert "got 2 without a twin" in text
     assert "noisy/b has no clean twin" in text

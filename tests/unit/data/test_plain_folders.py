@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_dfkd.data.plain_folders import hold_out_speakers
+from speechbrain_dfkd.data.hold_out import hold_out_speakers
 from speechbrain_dfkd.errors import UserError
 
 SPEAKERS = [f"s{i}" for i in range(12)]
@@ -99,9 +99,16 @@ def test_all_faults_are_told_at_once(prepare, tmp_path):
     (root / "clean/1.wav").unlink()
     (root / "noisy/2.wav").write_text("404: not found")
     _write(root / "noisy/3.wav", 0, rate=48000)
+    soundfile.write(root / "clean/4.wav", np.zeros(1600), 16000)
     with pytest.raises(UserError) as error:
         prepare(root)
-    for fragment in ("1.wav has no clean twin", "is text: '404", "3: noisy"):
+    for fragment in (
+        "1.wav has no clean twin",
+        "is text: '404",
+        "3: noisy",
+        "clean/4.wav",
+        "are silent",
+    ):
         assert fragment in str(error.value)
 
 

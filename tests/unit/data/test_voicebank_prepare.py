@@ -72,10 +72,10 @@ def test_48_khz_is_resampled_beside_the_manifests(corpus, prepare, tmp_path):
     assert list(valid) == ["p226_001", "p287_001"]
     assert list(test) == ["p232_001", "p257_001"]
     entry = train["p227_001"]
-    out = tmp_path / "out"
+    copies = tmp_path / "out/recordings"
     assert entry == {
-        "noisy_wav": str(out / "noisy_trainset_28spk_wav_16k/p227_001.wav"),
-        "clean_wav": str(out / "clean_trainset_28spk_wav_16k/p227_001.wav"),
+        "noisy_wav": str(copies / "noisy_trainset_28spk_wav/p227_001.wav"),
+        "clean_wav": str(copies / "clean_trainset_28spk_wav/p227_001.wav"),
         "length": 0.1,
     }
     assert soundfile.info(entry["noisy_wav"]).samplerate == 16000
@@ -117,7 +117,8 @@ def test_one_side_at_16_khz_does_not_hide_both_at_48(corpus, prepare):
     corpus(rate=16000, suffix="_16k")
     for path in data_folder.glob("clean_*_16k/*.wav"):
         path.unlink()
-    assert "wav_16k" in prepare(data_folder)[0]["p227_001"]["noisy_wav"]
+    path = prepare(data_folder)[0]["p227_001"]["noisy_wav"]
+    assert "out/recordings/noisy_trainset_28spk_wav/" in path
 
 
 def test_a_second_call_reads_nothing(corpus, prepare, reads, caplog):

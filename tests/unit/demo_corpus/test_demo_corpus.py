@@ -109,17 +109,9 @@ def test_another_seed_gives_other_sound(made, tmp_path):
     assert all(one[name] != other[name] for name in wavs)
 
 
-def test_48_khz_is_the_same_corpus(made, tmp_path):
-    make_demo_corpus(tmp_path / "wide", **SIZE, sample_rate=48000)
-    narrow, _ = _read(made / "noisy_testset_wav_16k/p232_001.wav")
-    wide, rate = _read(tmp_path / "wide/noisy_testset_wav/p232_001.wav")
-    assert rate == 48000 and len(wide) == 3 * len(narrow)
-    np.testing.assert_allclose(wide[::3], narrow, atol=1e-3)
-
-
 def test_complete_corpus_is_left_alone(made, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in made.rglob("*")}
-    monkeypatch.setattr(corpus, "_make_split", None)
+    monkeypatch.setattr(corpus, "_pairs", None)
     make_demo_corpus(made, **SIZE)
     assert {p: p.stat().st_mtime_ns for p in made.rglob("*")} == before
 
@@ -158,11 +150,11 @@ def _fail_at_fifth_wav(monkeypatch, error):
     monkeypatch.setattr(corpus, "write_wav", failing)
 
 
-def test_full_disk_is_a_user_error_and_leaves_nothing(tmp_path, monkeypatch):
+def test_full_disk_leaves_nothing(tmp_path, monkeypatch):
     pytest.importorskip("espeakng_loader")
     full = OSError(errno.ENOSPC, "No space left on device")
     _fail_at_fifth_wav(monkeypatch, full)
-    with pytest.raises(UserError, match="No space left.*free some space"):
+    with pytest.raises(OSError, match="No space left"):
         make_demo_corpus(tmp_path / "corpus", **SIZE)
     assert list(tmp_path.iterdir()) == []
 
@@ -193,8 +185,7 @@ def test_killed_build_is_removed_but_one_under_way_is_not(made, tmp_path):
         ({"test_utterances": 0}, "test_utterances must be at least 1, got 0"),
         ({"min_seconds": 0.1}, "min_seconds must be at least 0.5, got 0.1"),
         ({"max_seconds": 0.4}, "max_seconds must be at least min_seconds"),
-        ({"sample_rate": 8000}, "sample_rate must be 16000 or 48000"),
-        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )
 def test_arguments_out_of_range_are_user_errors(tmp_path, change, message):

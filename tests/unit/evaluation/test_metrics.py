@@ -11,14 +11,15 @@ import pytest
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import (
     METRICS,
-    TEST_METRICS,
     UndefinedMetric,
+    best_metrics,
     correlation,
     output_gain_db,
     pesq_nb,
     pesq_wb,
     si_sdr,
     stoi,
+    validation_metrics,
 )
 
 RATE = 16000
@@ -214,14 +215,22 @@ def test_the_reason_is_pesqs_own(speech, monkeypatch, error, reason):
 
 
 def test_validation_scores_all_but_the_narrow_band():
-    assert METRICS == {
+    functions = {
+        name: metric.function for name, metric in validation_metrics().items()
+    }
+    assert functions == {
         "pesq_wb": pesq_wb,
         "stoi": stoi,
         "si_sdr": si_sdr,
         "gain_db": output_gain_db,
         "correlation": correlation,
     }
-    assert {"pesq_nb": pesq_nb, **METRICS} == TEST_METRICS
+    assert METRICS["pesq_nb"].function is pesq_nb
+    assert {*METRICS} == {"pesq_nb", *functions}
+
+
+def test_level_and_polarity_choose_no_epoch():
+    assert best_metrics() == ["pesq_wb", "stoi", "si_sdr"]
 
 
 def test_pesq_without_memory_says_so(speech, monkeypatch):

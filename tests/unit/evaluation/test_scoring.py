@@ -1,5 +1,8 @@
 """Scoring is the same on any number of processes, and outlives each clip."""
 
+import csv
+import importlib.util
+import json
 import logging
 import os
 import signal
@@ -12,8 +15,14 @@ from joblib.externals.loky import BrokenProcessPool
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation import scoring
-from speechbrain_dfkd.evaluation.metrics import UndefinedMetric, si_sdr
+from speechbrain_dfkd.evaluation.metrics import (
+    METRICS,
+    Metric,
+    UndefinedMetric,
+    si_sdr,
+)
 from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.settings.keys import check_values
 
 RATE = 16000
 QUIET = {"progress": False}
@@ -133,9 +142,9 @@ def test_a_clip_that_hangs_is_undefined_and_leaves_no_process(tmp_path):
 
     metrics = {"hangs": hangs, "length": length}
     scores = score(
-        numbered_clips(), RATE, metrics, n_jobs=2, timeout_seconds=5, **QUIET
+        numbered_clips(), RATE, metrics, n_jobs=2, timeout_seconds=3, **QUIET
     )
-    reason = "no result within timeout_seconds = 5 s, 1.0 s of audio"
+    reason = "no result within timeout_seconds = 3 s, 1.0 s of audio"
     assert_scored_but(scores, "hangs", {"clip2": reason})
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "worker").read_text()), 0)
@@ -210,3 +219,27 @@ def test_arguments_are_checked():
         score(twice, RATE, {"length": length}, n_jobs=1, **QUIET)
     with pytest.raises(UserError, match="n_jobs must be at least 1, got 0"):
         score([], RATE, n_jobs=0, **QUIET)
+
+
+def test_a_metric_is_added_by_a_row_of_the_table(tmp_path, monkeypatch):
+    def clipped(clean, enhanced, sample_rate):
+        return 100 * float(np.mean(abs(enhanced) >= 1))
+
+    added = Metric(clipped, "clip [%]", 1, "mean share of clipped samples")
+    monkeypatch.setitem(METRICS, "clipped", added)
+    rows = [("a", np.ones(4), np.array([0.5, 1, 2, -3]))]
+    scores = score(rows, RATE, **QUIET)
+    assert scores.rows["a"]["clipped"] == 75.0
+    # A copy of the module that makes its columns now.
+    spec = importlib.util.find_spec("speechbrain_dfkd.run_folder")
+    run_folder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run_folder)
+    row = {"system": "noisy", **scores.summary()}
+    heading, line = run_folder.write_report(tmp_path, [row]).splitlines()
+    place = heading.index("clip [%]")
+    assert line[place : place + len("clip [%]")].strip() == "75.0"
+    with open(tmp_path / "results.csv", newline="") as file:
+        assert next(csv.DictReader(file))["clipped"] == "75.0"
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["definitions"]["clipped"] == "mean share of clipped samples"
+    check_values({"best_metric": "clipped", "sample_rate": RATE})

@@ -227,9 +227,21 @@ def test_eps_must_be_positive(eps):
         DFKDLoss(STFT(), FrequencyAdapter(), eps=eps)
 
 
-def test_defaults_are_the_published_ones():
-    loss = DFKDLoss(STFT(), FrequencyAdapter())
-    assert (loss.beta, loss.eps) == (0.5, 1e-8)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        DFKDLoss(),
+        DFKDLoss(STFT(), FrequencyAdapter()),
+        load_hyperpyyaml((ROOT / "hparams/kd/dfkd.yaml").read_text())["loss"],
+    ],
+    ids=["no arguments", "defaults of the parts", "kd/dfkd.yaml"],
+)
+def test_defaults_are_the_published_method(loss):
+    stft = loss.stft
+    assert (stft.n_fft, stft.win_length, stft.hop_length) == (512, 512, 128)
+    assert stft.window.equal(torch.hann_window(512))
+    assert (loss.beta, loss.eps, loss.adapter.eps) == (0.5, 1e-8, 1e-8)
+    assert type(loss.adapter) is FrequencyAdapter
     assert loss.energy_exponent == 0 and loss.relative_level is False
 
 
@@ -255,12 +267,3 @@ def test_eps_is_the_least_norm_of_the_student_that_divides():
 def test_beta_must_be_a_share(beta):
     with pytest.raises(UserError, match=r"beta must be in \[0, 1\]"):
         dfkd(beta)
-
-
-def test_yaml_is_the_published_loss():
-    with open(ROOT / "hparams" / "kd" / "dfkd.yaml") as file:
-        loss = load_hyperpyyaml(file)["loss"]
-    stft = loss.stft
-    assert (stft.n_fft, stft.win_length, stft.hop_length) == (512, 512, 128)
-    assert (loss.beta, loss.eps, loss.adapter.eps) == (0.5, 1e-8, 1e-8)
-    assert type(loss.adapter) is FrequencyAdapter

@@ -7,12 +7,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.settings.command_line import (
-    DFKD_KEYS,
-    TEACHER_KEYS,
-    exit_code,
-    read_command,
-)
+from speechbrain_dfkd.settings.command_line import exit_code, read_command
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "recipes/VoiceBank"
@@ -202,6 +198,13 @@ def test_a_teacher_that_nothing_looks_at_may_be_gone():
             settings(*gone, *needs)
 
 
+def test_a_size_that_is_none_is_a_user_error():
+    argv = [DFKD_LEAF, "--data_folder", "/d", "--student.lstm_units", "wide"]
+    command = read_command(argv, RECIPE, DFKD_KEYS)
+    with pytest.raises(UserError, match="dccrn_dfkd.yaml cannot be used: "):
+        command.configuration.build()
+
+
 def test_teacher_shares_the_data_and_nothing_else():
     argv = [DFKD_LEAF, "--data_folder", "/data", "--lr", "0.5"]
     argv += ["--teacher", "!include:models/dccrn_half.yaml"]
@@ -211,6 +214,37 @@ def test_teacher_shares_the_data_and_nothing_else():
     assert teacher["teacher"]["name"] == "dccrn_half"
     assert teacher["batch_size"] == 3
     assert teacher["lr"] == 0.001
+
+
+@pytest.mark.parametrize(
+    "word", ["dccrn_half", "!include:models/dccrn_half.yaml"]
+)
+def test_what_the_teacher_alone_overrides_reaches_its_network(word):
+    argv = [DFKD_LEAF, "--data_folder", "/d", "--teacher", word]
+    argv += ["--teacher.lstm_units", "32", "--teacher_overrides"]
+    argv += ["{teacher: {lstm_units: 8}}"]
+    command = read_command(argv, RECIPE, DFKD_KEYS)
+    network = command.configuration.settings()["teacher"]
+    assert network["model"]["lstm_units"] == 32
+    network = command.teacher().settings()["teacher"]
+    assert network["name"] == "dccrn_half"
+    assert network["model"]["lstm_units"] == 8
+
+
+def test_teacher_of_ones_own_file_is_taught_as_it_is(tmp_path):
+    """Its keys are not those of the network that its leaf has."""
+    text = (ROOT / "hparams/models/conv_tasnet_small.yaml").read_text()
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace("n_filters", "width").replace(
+        "width: !ref", "n_filters: !ref"
+    ))  # fmt: skip
+    for beside in ([], ["--teacher.width", "7"]):
+        argv = [DFKD_LEAF, "--data_folder", "/d", "--teacher", str(own)]
+        command = read_command([*argv, *beside], RECIPE, DFKD_KEYS)
+        network = command.teacher().settings()["teacher"]
+        assert network == command.configuration.settings()["teacher"]
+        assert "n_filters" not in network
+        assert network["model"]["n_filters"] == (7 if beside else 128)
 
 
 def test_teacher_of_another_family_is_trained_by_its_own_leaf():

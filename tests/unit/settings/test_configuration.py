@@ -5,6 +5,7 @@ import collections
 import pytest
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.settings import configuration
 from speechbrain_dfkd.settings.configuration import compose
 from speechbrain_dfkd.settings.tree import plain_settings
 
@@ -268,17 +269,42 @@ def test_broken_yaml_names_the_file(files):
 def test_wrong_constructor_argument_is_a_user_error(files):
     text = "name: small\nmodel: !new:fractions.Fraction\n    width: 2\n"
     (files / "models/small.yaml").write_text(text)
-    configuration = compose(
+    composed = compose(
         files / "my_dfkd.yaml", [files / "speech.yaml"], "", READ
     )
     with pytest.raises(UserError, match="fractions.Fraction.*width"):
-        configuration.build()
+        composed.build()
 
 
 def test_compose_does_not_change_the_layers_between_runs(files):
     first = settings(files, "dataset: {valid: [b]}")
     assert settings(files) != first
     assert settings(files, "dataset: {valid: [b]}") == first
+
+
+def test_settings_are_resolved_once_and_stay(files, monkeypatch):
+    asked = []
+    resolve = configuration.resolve_references
+
+    def counted(stream):
+        asked.append(stream)
+        return resolve(stream)
+
+    monkeypatch.setattr(configuration, "resolve_references", counted)
+    leaf, layer = files / "my_dfkd.yaml", files / "speech.yaml"
+    first = compose(leaf, [layer], "", READ)
+    first.settings()["dataset"]["valid"].append("b")
+    assert first.settings()["dataset"]["valid"] == ["a"]
+    first.text()
+    first.build()
+    assert len(asked) == 1
+    other = first.replace(lr=7)
+    assert other.settings()["opt_class"]["lr"] == 7
+    assert first.settings()["lr"] == first.tree["lr"] == 0.2
+    with pytest.raises(AttributeError):
+        first.tree = other.tree
+    with pytest.raises(TypeError):
+        first.tree["lr"] = 7
 
 
 def test_plain_settings_tell_tagged_nodes_apart():
@@ -291,6 +317,11 @@ NETWORKS = """
 class Fault:
     def __init__(self):
         self.missing
+
+
+class Slip:
+    def __init__(self):
+        len(3)
 
 
 class Refusal:
@@ -312,6 +343,8 @@ def test_a_fault_in_a_network_of_ones_own_keeps_its_traceback(
 
     with pytest.raises(AttributeError, match="missing"):
         build("Fault")
+    with pytest.raises(TypeError, match="'int' has no len"):
+        build("Slip")
     with pytest.raises(UserError, match="width must be even"):
         build("Refusal")
     with pytest.raises(UserError, match="no such class.*own_networks.Misspelt"):

@@ -4,13 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from speechbrain_dfkd.settings.command_line import (
-    DFKD_KEYS,
-    TEACHER_KEYS,
-    exit_code,
-    read_command,
-)
-from speechbrain_dfkd.settings.help_text import _entries, asks_for_help
+from speechbrain_dfkd.settings.command_line import exit_code, read_command
+from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
+from speechbrain_dfkd.settings.words import _entries, asks_for_help
 
 ROOT = Path(__file__).parents[3]
 LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))
@@ -27,7 +23,7 @@ LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))
                 "usage: train_dfkd.py LEAF",
                 "--kd_weight 1.0\n        lambda in L = L_SE + lambda * L_KD",
                 "--data_folder null\n        null: the demo corpus",
-                "--teacher_ckpt null\n        a trained teacher: a file",
+                "--teacher_ckpt null\n        a trained teacher: a folder",
                 "--dataset.valid_speakers [p226, p287]\n        Held out",
                 "--precision {fp32,fp16,bf16}",
             ],

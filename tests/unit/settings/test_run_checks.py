@@ -10,12 +10,9 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses import si_snr_loss
-from speechbrain_dfkd.settings.command_line import DFKD_KEYS
+from speechbrain_dfkd.settings.checks import check_objects, check_run_options
 from speechbrain_dfkd.settings.configuration import compose
-from speechbrain_dfkd.settings.run_options import (
-    check_objects,
-    check_run_options,
-)
+from speechbrain_dfkd.settings.keys import DFKD_KEYS
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "recipes/VoiceBank"

@@ -3,7 +3,7 @@
 import pytest
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.settings.keys import check_values
+from speechbrain_dfkd.settings.checks import check_values
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,15 @@ from speechbrain_dfkd.settings.keys import check_values
         ("lr", True, "a number above 0"),
         ("kd_ramp", 1.1, "a number from 0 to 1"),
         ("kd_stop", 0, "a number above 0 up to 1"),
-        ("kd_gradient_ratio", 0.0, "a number above 0"),
+        ("kd_gradient_ratio", 0.0, "null or a number above 0"),
         ("lr_decay_share", 1.5, "a number from 0 to 1"),
         ("lr_factor", 2, "a number above 0 up to 1"),
         ("kd_gradient_batches", 0, "an integer at least 1"),
         ("batch_size", 2.5, "an integer at least 1"),
         ("number_of_epochs", 3.0, "an integer at least 1"),
         ("num_workers", 0.5, "an integer at least 0"),
+        ("skip_prep", "no", "True or False"),
+        ("teacher_overrides", 3, "a mapping of keys to values"),
     ],
 )
 def test_number_out_of_range_is_named(key, value, constraint):

@@ -2,7 +2,7 @@
 
 import torch
 
-from speechbrain_dfkd.teacher.asteroid.renaming import joined, renamed
+from speechbrain_dfkd.teacher.asteroid import joined, renamed
 
 
 def test_rules_apply_in_turn_and_others_stay():

@@ -67,7 +67,7 @@ def test_dccrn():
 )
 def test_network_takes_its_settings(family, arguments):
     with torch.device("meta"):
-        family.NETWORK(**family.settings(arguments))
+        family.network(**family.settings(arguments))
 
 
 @pytest.mark.parametrize(

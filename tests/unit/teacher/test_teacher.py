@@ -7,13 +7,18 @@ from torch import nn
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.models.base import Enhanced
+from speechbrain_dfkd.settings.tree import plain_settings, tag_of
 from speechbrain_dfkd.teacher.frozen import (
     CachedTeacher,
     FrozenTeacher,
-    check_exported,
-    find_teacher_checkpoint,
     fingerprint,
+)
+from speechbrain_dfkd.teacher.loading import (
+    described_teacher,
+    find_teacher_checkpoint,
     load_strictly,
+    load_teacher,
+    read_network,
 )
 from speechbrain_dfkd.teacher.trained_network import export_enhancer
 
@@ -220,20 +225,106 @@ def test_file_that_runs_code_is_refused(tmp_path):
         load_strictly(Network(), tmp_path / "t.ckpt")
 
 
-SETTINGS = "teacher: {hop_length: 100, model: !new:torch.nn.Linear [1, 1]}"
+SETTINGS = """
+teacher:
+  name: exported
+  hop_length: 100
+  model: !new:torch.nn.Linear [1, 1]
+"""
 
 
-def test_exported_folder_is_found_and_checked(tmp_path):
+@pytest.fixture
+def exported(tmp_path):
+    """A run's folder with its exported network."""
     model = nn.Linear(1, 1)
     export_enhancer(tmp_path / "enhancer", SETTINGS, "teacher", model, 16000)
-    path = find_teacher_checkpoint(tmp_path)
-    assert path == find_teacher_checkpoint(tmp_path / "enhancer")
+    return tmp_path
+
+
+def settings_of(path, text=SETTINGS, **changes):
+    """Return a leaf's plain settings with a teacher and a checkpoint."""
+    run = {"kd_weight": 1.0, "kd": {"loss": "!new:Mine"}, **changes}
+    return {"teacher_ckpt": str(path), **plain_settings(text), **run}
+
+
+def test_each_form_of_an_exported_folder_is_found(exported):
+    path = find_teacher_checkpoint(exported)
+    assert path == find_teacher_checkpoint(exported / "enhancer")
     assert path == find_teacher_checkpoint(path)
-    check_exported(path, {"hop_length": 100}, 16000)
-    with pytest.raises(UserError, match="hop_length: 100 there, 128 here"):
-        check_exported(path, {"hop_length": 128}, 16000)
-    with pytest.raises(UserError, match="sample_rate: 16000 there, 8000"):
-        check_exported(path, {"hop_length": 100}, 8000)
+
+
+@pytest.mark.parametrize("form", [".", "enhancer", "enhancer/*.ckpt"])
+def test_a_folder_says_which_network_it_is(exported, form, capsys):
+    (path,) = exported.glob(form) if form != "." else [exported]
+    other = SETTINGS.replace("hop_length: 100", "hop_length: 128")
+    network = described_teacher(settings_of(path, other), is_chosen=False)
+    assert (network["name"], network["hop_length"]) == ("exported", 100)
+    assert network["teacher_leaf"] is None
+    assert "Teacher: exported, as" in capsys.readouterr().out
+
+
+def test_bare_weights_say_nothing(exported):
+    path = find_teacher_checkpoint(exported).rename(exported / "bare.ckpt")
+    assert read_network(path).network is None
+    assert described_teacher(settings_of(path), is_chosen=False) is None
+    # Nor does another program's file beside them.
+    (exported / "hyperparams.yaml").write_text("network: 3")
+    assert read_network(path).network is None
+
+
+@pytest.mark.parametrize("name", ["exported", "mine"])
+def test_a_teacher_like_the_folders_stays(exported, name, capsys):
+    text = SETTINGS.replace("exported", name)
+    for is_chosen in (True, False):
+        network = described_teacher(settings_of(exported, text), is_chosen)
+        assert network is None
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("here", "message"),
+    [
+        (("hop_length: 100", "hop_length: 128"), "hop_length: 100 there, 128"),
+        (("nn.Linear", "nn.Conv1d"), "model: Linear there, Conv1d here"),
+    ],
+)
+def test_a_chosen_teacher_unlike_the_folders_is_refused(
+    exported, here, message
+):
+    settings = settings_of(exported, SETTINGS.replace(*here))
+    with pytest.raises(UserError, match=f"{message}(.|\n)*leave --teacher out"):
+        described_teacher(settings, is_chosen=True)
+    hparams = {"teacher_ckpt": exported, "teacher": {"model": nn.Linear(1, 1)}}
+    with pytest.raises(UserError, match=message):
+        load_teacher(hparams, settings)
+
+
+def test_a_checkpoint_that_nobody_needs_may_be_gone(tmp_path):
+    gone = tmp_path / "gone"
+    for changes in (
+        {"clean_as_teacher": True},
+        {"kd_weight": 0},
+        {"kd": {"loss": None}},
+    ):
+        settings = settings_of(gone, **changes)
+        assert described_teacher(settings, is_chosen=False) is None
+        with pytest.raises(UserError, match="where there is nothing"):
+            described_teacher({**settings, "init_from_teacher": True}, False)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["!apply:os.getcwd []", "!new:subprocess.Popen [ls]", "!name:os.getcwd"],
+)
+def test_settings_of_others_run_no_code(exported, code):
+    path = exported / "enhancer/hyperparams.yaml"
+    path.write_text(path.read_text().replace("100", code))
+    network = read_network(exported).network
+    assert tag_of(network["hop_length"]) == code.split()[0]
+    with pytest.raises(
+        UserError, match=r"made of torch modules(.|\n)*--teacher"
+    ):
+        described_teacher(settings_of(exported), is_chosen=False)
 
 
 def test_missing_checkpoint_says_what_is_there(tmp_path):

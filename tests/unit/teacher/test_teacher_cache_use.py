@@ -20,9 +20,7 @@ from speechbrain_dfkd.data.mixtures import Mixtures
 from speechbrain_dfkd.data.remix import remix_recordings
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses import (
-    CleanAsTeacher,
     FrameSimilarity,
-    NoDistillation,
     WaveformResponse,
     si_snr_loss,
 )
@@ -83,8 +81,8 @@ def test_the_cache_is_wanted_by_what_follows_a_teacher(tmp_path, manifest):
     assert wanted()
     assert not wanted(teacher_cache=False)
     assert not wanted(kd_weight=0)
-    for loss in (NoDistillation(), CleanAsTeacher(WaveformResponse())):
-        assert not wanted(modules={"kd_loss": loss})
+    assert not wanted(kd={"loss": None})
+    assert not wanted(clean_as_teacher=True)
 
 
 def test_what_cannot_be_stored_is_refused(tmp_path, manifest):
@@ -94,7 +92,7 @@ def test_what_cannot_be_stored_is_refused(tmp_path, manifest):
         with pytest.raises(UserError, match="mixed while it is trained on"):
             check_cache(hparams, mixed)
         assert not check_cache({**hparams, "kd_weight": 0}, mixed)
-    hparams["modules"] = {"kd_loss": FrameSimilarity(["mask"], ["rnn"])}
+    hparams["kd"] = {"loss": FrameSimilarity(["mask"], ["rnn"])}
     with pytest.raises(UserError, match="features, got True with rnn"):
         check_cache(hparams)
 

@@ -9,12 +9,12 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.dataset import RandomCrop
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.teacher.cache import CachedCrop, WaveformCache, bytes_of
+from speechbrain_dfkd.teacher.cache import TeacherCache, bytes_of
 
 
 @pytest.fixture
 def cache(tmp_path):
-    return WaveformCache(tmp_path / "new")
+    return TeacherCache(tmp_path / "new")
 
 
 @pytest.mark.parametrize("level", [1e-30, 1e-6, 1.0, 1e6, 1e30])
@@ -71,7 +71,7 @@ def test_a_crop_is_that_of_the_recordings(cache):
     counter = EpochCounter(limit=9)
     crop = RandomCrop(0.25, 16, seed=0, epoch_counter=counter)
     cache.write("a", torch.arange(32.0))
-    cut = pickle.loads(pickle.dumps(CachedCrop(cache, crop)))
+    cut = pickle.loads(pickle.dumps(cache.reader(crop)))
     start = crop.start("a", 32)
     assert cut("a", 2.0).equal(torch.arange(32.0)[start : start + 4])
     cache.write("short", torch.arange(3.0))

@@ -8,13 +8,15 @@ from small_brain import Filter, fit, make_brain
 
 from speechbrain_dfkd import EnhancementBrain, FrozenTeacher
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation import scoring
 from speechbrain_dfkd.teacher.frozen import fingerprint
 
 
 @pytest.fixture(autouse=True)
-def score_in_process(monkeypatch):
-    """Start no worker processes for two clips."""
+def one_worker(monkeypatch):
+    """Score in one process, which waits for the next test."""
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.setattr(scoring, "IDLE_SECONDS", 300)
 
 
 @pytest.fixture

@@ -12,15 +12,13 @@ from torch import nn
 from speechbrain_dfkd import DFKDBrain, FrozenTeacher
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.losses import (
-    CleanAsTeacher,
     KDLoss,
-    NoDistillation,
     WaveformResponse,
     si_snr_loss,
     snr_loss,
 )
 from speechbrain_dfkd.models.base import Enhanced
-from speechbrain_dfkd.teacher.frozen import fingerprint
+from speechbrain_dfkd.teacher.frozen import CleanTeacher, fingerprint
 
 
 class Recorder(nn.Module):
@@ -63,8 +61,6 @@ class WaveformMean(KDLoss):
 class FourTimes(KDLoss):
     """Four times the supervised loss; counts its calls as a buffer."""
 
-    needs_teacher = False
-
     def __init__(self):
         super().__init__()
         self.register_buffer("calls", torch.tensor(0))
@@ -72,6 +68,13 @@ class FourTimes(KDLoss):
     def forward(self, student, teacher, clean, lengths):
         self.calls += 1
         return 4 * si_snr_loss(student.wav, clean, lengths), {}
+
+
+class Constant(KDLoss):
+    """Does not depend on the student."""
+
+    def forward(self, student, teacher, clean, lengths):
+        return clean.new_zeros(()), {}
 
 
 class Restless(nn.Module):
@@ -123,7 +126,9 @@ def make_brain(
         None,
         hparams,
         {"device": "cpu"},
-        teacher=teacher and FrozenTeacher(teacher),
+        teacher=FrozenTeacher(teacher)
+        if isinstance(teacher, Recorder)
+        else teacher,
     )
 
 
@@ -146,9 +151,9 @@ def test_networks_are_asked_for_the_features_of_the_objective(batch):
 
 
 def test_clean_takes_the_place_of_the_teacher(batch):
-    objective = CleanAsTeacher(WaveformResponse())
-    brain = make_brain(objective)
-    supervised = make_brain(objective, kd_weight=0)
+    objective = WaveformResponse()
+    brain = make_brain(objective, CleanTeacher())
+    supervised = make_brain(objective, CleanTeacher(), kd_weight=0)
     # The same loss to the same target, weighted 1 + 2.
     alone = step(supervised, batch)
     assert step(brain, batch).item() == pytest.approx(3 * alone.item())
@@ -158,18 +163,27 @@ def test_clean_takes_the_place_of_the_teacher(batch):
 
 
 def test_no_distillation_is_supervised_training(batch):
-    none = make_brain(NoDistillation())
     alone = make_brain(WaveformResponse(), kd_weight=0)
-    for brain in (none, alone):
+    step(alone, batch).backward()
+    for brain in (
+        make_brain(None),
+        make_brain(None, Recorder(), kd_gradient_ratio=0.5),
+        make_brain(WaveformResponse()),
+    ):
+        brain.measure_kd_weight(None)
         step(brain, batch).backward()
-    assert none.modules.student.gain.grad.equal(alone.modules.student.gain.grad)
+        found, expected = (b.modules.student.gain.grad for b in (brain, alone))
+        assert found.equal(expected)
+        assert brain.terms.means().keys() == {"l_se"}
 
 
 def test_weight_balances_gradients_and_leaves_no_trace(data, capsys):
     student, objective = Restless(), FourTimes()
     before = copy.deepcopy([student.state_dict(), objective.state_dict()])
     state = torch.get_rng_state()
-    brain = make_brain(objective, student=student, kd_gradient_ratio=0.5)
+    brain = make_brain(
+        objective, CleanTeacher(), student=student, kd_gradient_ratio=0.5
+    )
     brain.measure_kd_weight(data)
     assert brain.schedule.weight == pytest.approx(0.5 / 4)
     assert "kd_weight: 0.125 = 0.5 * " in capsys.readouterr().out
@@ -181,15 +195,17 @@ def test_weight_balances_gradients_and_leaves_no_trace(data, capsys):
 
 
 def test_weight_0_is_no_distillation_whatever_the_ratio():
-    brain = make_brain(FourTimes(), kd_weight=0, kd_gradient_ratio=0.5)
+    brain = make_brain(
+        FourTimes(), CleanTeacher(), kd_weight=0, kd_gradient_ratio=0.5
+    )
     brain.measure_kd_weight(None)
     assert brain.kd_weight() == 0
 
 
 def test_objective_without_gradient_has_no_ratio(data):
-    brain = make_brain(NoDistillation(), kd_gradient_ratio=0.5)
+    still = make_brain(Constant(), CleanTeacher(), kd_gradient_ratio=0.5)
     with pytest.raises(UserError, match=r"L_KD\|\| is 0; pass --kd_weight"):
-        brain.measure_kd_weight(data)
+        still.measure_kd_weight(data)
     twin = make_brain(WaveformMean(), Recorder(), kd_gradient_ratio=0.5)
     with pytest.raises(UserError, match="start elsewhere than at its teacher"):
         twin.measure_kd_weight(data)
@@ -198,7 +214,11 @@ def test_objective_without_gradient_has_no_ratio(data):
 def test_accumulated_batches_have_one_weight():
     counter = EpochCounter(2)
     brain = make_brain(
-        FourTimes(), kd_ramp=0.5, kd_stop=0.75, epoch_counter=counter
+        FourTimes(),
+        CleanTeacher(),
+        kd_ramp=0.5,
+        kd_stop=0.75,
+        epoch_counter=counter,
     )
     brain.steps_per_epoch, brain.grad_accumulation_factor = 4, 2
     weights = []
@@ -214,7 +234,7 @@ def recorder(gain):
     return network
 
 
-@pytest.mark.parametrize("teacher", [-2.0, 2.0])
+@pytest.mark.parametrize("teacher", [-2.0, 2.0, None])
 @pytest.mark.parametrize(
     ("objective", "options", "gain"),
     [
@@ -222,15 +242,15 @@ def recorder(gain):
         (WaveformMean(), {"align_polarity": False}, -0.5),
         # Also one that follows nobody: it is deployed all the same.
         (WaveformMean(), {"kd_weight": 0}, 0.5),
-        (NoDistillation(), {}, 0.5),
-        (CleanAsTeacher(WaveformResponse()), {}, 0.5),
+        (None, {}, 0.5),
     ],
 )
 def test_student_starts_with_the_polarity_of_the_speech(
     data, objective, teacher, options, gain
 ):
     student = recorder(-0.5)
-    brain = make_brain(objective, recorder(teacher), student=student, **options)
+    teacher = CleanTeacher() if teacher is None else recorder(teacher)
+    brain = make_brain(objective, teacher, student=student, **options)
     state = torch.get_rng_state()
     brain.align_polarity(data)
     assert student.gain.item() == gain
@@ -240,7 +260,7 @@ def test_student_starts_with_the_polarity_of_the_speech(
 
 def test_trained_network_is_not_deployed_inverted(data, capsys):
     student = recorder(-0.5)
-    brain = make_brain(NoDistillation(), student=student)
+    brain = make_brain(None, student=student)
     for _ in range(2):  # a repeated command ends with the same weights
         student.gain.data.fill_(-0.5)
         brain.correct_polarity(data)
@@ -317,19 +337,19 @@ def test_student_that_starts_from_its_teacher_has_its_level(
 
 
 @pytest.mark.parametrize(
-    ("objective", "options"),
+    ("objective", "teacher", "options"),
     [
-        (WaveformMean(), {"kd_weight": 0}),
-        (CleanAsTeacher(WaveformResponse()), {}),
-        (NoDistillation(), {}),
+        (WaveformMean(), FrozenTeacher(recorder(-2.0)), {"kd_weight": 0}),
+        (None, FrozenTeacher(recorder(-2.0)), {}),
+        (WaveformMean(), CleanTeacher(recorder(-2.0)), {}),
     ],
 )
 def test_teacher_that_is_not_followed_is_not_measured(
-    objective, options, capsys
+    objective, teacher, options, capsys
 ):
-    brain = make_brain(objective, recorder(-2.0), **options)
+    brain = make_brain(objective, teacher, **options)
     brain.scale_teacher(None)
-    assert brain.teacher.scale == 1 and not capsys.readouterr().out
+    assert getattr(teacher, "scale", 1) == 1 and not capsys.readouterr().out
 
 
 def test_inverted_teacher_that_is_left_is_named(data, capsys):

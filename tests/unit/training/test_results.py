@@ -5,7 +5,7 @@ import json
 import pytest
 from small_brain import Filter
 
-from speechbrain_dfkd.evaluation.metrics import TEST_METRICS
+from speechbrain_dfkd.evaluation.metrics import METRICS
 from speechbrain_dfkd.evaluation.scoring import Scores
 from speechbrain_dfkd.training.systems import SystemTester
 
@@ -22,8 +22,8 @@ def tester(tmp_path, monkeypatch):
 
     def score(system, model, saves):
         tester.tests += 1
-        row = dict.fromkeys(TEST_METRICS, 0.5)
-        return Scores({"a": row}, {metric: {} for metric in TEST_METRICS})
+        row = dict.fromkeys(METRICS, 0.5)
+        return Scores({"a": row}, {metric: {} for metric in METRICS})
 
     monkeypatch.setattr(tester, "_score", score)
     return tester

@@ -1,17 +1,21 @@
 """Training through kills, and by a schedule of the KD weight."""
 
+from functools import cache
+
 import pytest
 from small_brain import TRAIN, Filter, fit, make_brain
 
 from speechbrain_dfkd import EnhancementBrain, FrozenTeacher
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.evaluation import scoring
 from speechbrain_dfkd.teacher.frozen import fingerprint
 
 
 @pytest.fixture(autouse=True)
-def score_in_process(monkeypatch):
-    """Start no worker processes for two clips."""
+def one_worker(monkeypatch):
+    """Score in one process, which waits for the next test."""
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.setattr(scoring, "IDLE_SECONDS", 300)
 
 
 @pytest.fixture
@@ -19,9 +23,23 @@ def teacher():
     return FrozenTeacher(Filter(seed=2))
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Return a function that trains without a kill, once for all tests."""
+
+    @cache
+    def train(**options):
+        folder = tmp_path_factory.mktemp("whole")
+        return fit(make_brain(folder, FrozenTeacher(Filter(seed=2)), **options))
+
+    return train
+
+
 @pytest.mark.parametrize("kill_at", [1, 3, 4, 6, 8])
-def test_killed_training_ends_with_the_same_weights(tmp_path, teacher, kill_at):
-    whole = fit(make_brain(tmp_path / "whole", teacher))
+def test_killed_training_ends_with_the_same_weights(
+    tmp_path, teacher, uninterrupted, kill_at
+):
+    whole = uninterrupted()
     with pytest.raises(KeyboardInterrupt):
         fit(make_brain(tmp_path / "killed", teacher, kill_at=kill_at))
     resumed = fit(make_brain(tmp_path / "killed", teacher))
@@ -41,10 +59,10 @@ def without_scores(monkeypatch):
 @pytest.mark.usefixtures("without_scores")
 @pytest.mark.parametrize("kill_at", [3, 6])
 def test_killed_training_keeps_its_accumulated_gradients(
-    tmp_path, teacher, kill_at
+    tmp_path, teacher, uninterrupted, kill_at
 ):
     options = {"grad_accumulation_factor": 2}
-    whole = fit(make_brain(tmp_path / "whole", teacher, **options))
+    whole = uninterrupted(**options)
     folder = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
         fit(make_brain(folder, teacher, kill_at=kill_at, **options))

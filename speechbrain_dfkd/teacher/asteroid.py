@@ -1,0 +1,374 @@
+"""Teachers from the files that Asteroid publishes; Asteroid is not needed.
+
+``conv_tasnet`` and ``dptnet`` differ from Asteroid's where the waveform's
+length is not a whole number of frames: Asteroid leaves the last samples out
+and returns zeros for them, ours pads. Norms over time, and DPTNet's attention,
+hear the additional frame: with random weights, one sample more makes up to
+3e-2 (9e-3 for DPTNet) of the level on 2 s of noisy speech. Crops of whole
+frames, 4 s for example, give the same to 1e-6.
+
+``dccrn``: Asteroid's STFT scales the spectrum, which the first convolution's
+weights take over, and bin 0 once more, for which ours has ``dc_gain``. What
+stays is at the edges: Asteroid's first frame starts at sample 0 where ours is
+centred there, so that ours has ``win_length / hop_length`` frames more, and
+Asteroid lets its output fade in and out over a window where ours restores the
+level. On 4 s of noisy speech both are equal to 1e-6 from 0.25 s after the
+start to 0.25 s before the end; nearer, but 25 ms from the edges, the LSTM's
+memory of those frames makes up to 4e-3 of the level. (With random weights: a
+trained network may remember for longer.) Without ``dc_gain`` it would be up to
+3e-2 everywhere, by the noise below 60 Hz.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
+from speechbrain_dfkd.settings.tree import parse_tree
+from speechbrain_dfkd.teacher.trained_network import differences
+
+_SAMPLE_RATES = (16000,)  # Hz
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one of Asteroid's networks becomes one of ours."""
+
+    name: str  # in the names of result folders
+    network: type[nn.Module]
+    defaults: Mapping  # all arguments that we know, with Asteroid's defaults
+    sizes: Mapping[str, str]  # Asteroid's arguments by ours: positive integers
+    allowed: Callable[[dict], Mapping[str, Collection]]  # values of the others
+    other_settings: Callable[[dict], dict]  # arguments of ours beside sizes
+    weights: Callable[[dict, dict], dict]  # (Asteroid's, settings) -> ours
+
+    def settings(self, model_args: Mapping) -> dict:
+        """Return our network's arguments; a UserError names what it lacks."""
+        problems = [
+            f"{name}: {value!r}, which we do not know"
+            for name, value in model_args.items()
+            if name not in self.defaults
+        ]
+        given = {**self.defaults, **model_args}
+        problems += [
+            f"{name}: {given[name]!r}, not a positive integer"
+            for name in self.sizes
+            if not isinstance(given[name], int) or given[name] < 1
+        ]
+        problems = problems or [
+            f"{name}: {given[name]!r}, not {' or '.join(map(repr, values))}"
+            for name, values in self.allowed(given).items()
+            if given[name] not in values
+        ]
+        if problems:
+            raise UserError(
+                f"its arguments must be those of a network that we have, got\n"
+                f"{listing(problems)}\nchoose a checkpoint without them"
+            )
+        sizes = {ours: given[theirs] for theirs, ours in self.sizes.items()}
+        return {**sizes, **self.other_settings(given)}
+
+
+def renamed(state: dict, rules: Sequence[tuple]) -> dict:
+    """Return a ``state_dict`` under other names, (pattern, name) in turn.
+
+    A name that no rule matches stays, and is found unexpected where the
+    weights are compared with a network's.
+    """
+    names = dict(zip(state, state, strict=True))
+    for pattern, replacement in rules:
+        names = {k: re.sub(pattern, replacement, v) for k, v in names.items()}
+    return {names[name]: value for name, value in state.items()}
+
+
+def joined(
+    state: dict,
+    pattern: str,
+    parts: tuple[str, str],
+    name: str,
+    join: Callable[[Sequence[Tensor]], Tensor],
+) -> dict:
+    """Return a ``state_dict`` in which pairs of entries are one.
+
+    ``pattern`` finds the first entry of a pair, ``parts`` tell its two names
+    apart, and ``name`` takes their place. Half a pair stays as it is.
+    """
+    state, first, second = dict(state), *parts
+    for one in [key for key in state if re.search(pattern, key)]:
+        two = one.replace(first, second)
+        if first in one and two in state:
+            pair = state.pop(one), state.pop(two)
+            state[one.replace(first, name)] = join(pair)
+    return state
+
+
+_CONV_TASNET_NORMS = {"gLN": "global", "cgLN": "cumulative"}
+_FILTERBANK = (r"^(encoder|decoder)\.filterbank\._filters$", r"\1.weight")
+_NORM = ((r"\.gamma$", ".weight"), (r"\.beta$", ".bias"))
+_BLOCK = r"^(blocks\.\d+)\."
+_CONV_TASNET_NAMES = (
+    _FILTERBANK,
+    (r"^masker\.bottleneck\.", "bottleneck."),
+    (r"^masker\.mask_net\.", "mask."),
+    (r"^masker\.TCN\.(\d+)\.(shared_block\.)?", r"blocks.\1."),
+    (_BLOCK + r"([012])\.", r"\1.expand.\2."),
+    # A causal convolution is followed by a cut, in a container.
+    (_BLOCK + r"3\.(0\.)?", r"\1.depthwise."),
+    (_BLOCK + r"4\.", r"\1.activation."),
+    (_BLOCK + r"5\.", r"\1.norm."),
+    *_NORM,
+)
+
+
+def _conv_tasnet_weights(state, settings):
+    paths = ".res_conv.", ".skip_conv."
+    state = joined(state, r"\.res_conv\.", paths, ".project.", torch.cat)
+    return renamed(state, _CONV_TASNET_NAMES)
+
+
+conv_tasnet = Family(
+    name="asteroid_conv_tasnet",
+    network=ConvTasNet,
+    defaults={
+        "n_src": None, "out_chan": None, "n_blocks": 8, "n_repeats": 3,
+        "bn_chan": 128, "hid_chan": 512, "skip_chan": 128,
+        "conv_kernel_size": 3, "norm_type": "gLN", "mask_act": "sigmoid",
+        "in_chan": None, "causal": False, "fb_name": "free", "kernel_size": 16,
+        "n_filters": 512, "stride": 8, "encoder_activation": None,
+        "sample_rate": 8000,
+    },
+    sizes={
+        "n_filters": "n_filters", "kernel_size": "filter_length",
+        "bn_chan": "bottleneck_channels", "hid_chan": "hidden_channels",
+        "skip_chan": "skip_channels", "conv_kernel_size": "kernel_size",
+        "n_blocks": "blocks", "n_repeats": "repeats",
+    },
+    allowed=lambda given: {
+        "n_src": (1,),
+        "sample_rate": _SAMPLE_RATES,
+        "fb_name": ("free", "FreeFB"),
+        "encoder_activation": (None, "linear"),
+        "in_chan": (None, given["n_filters"]),
+        "out_chan": (None, given["n_filters"]),
+        "stride": (None, given["kernel_size"] // 2),
+        "mask_act": ("sigmoid", "relu"),
+        "causal": (False, True),
+        # Asteroid replaces a global norm in a causal network.
+        "norm_type": ("cgLN",) if given["causal"] else ("gLN", "cgLN"),
+    },
+    other_settings=lambda given: {
+        "norm": _CONV_TASNET_NORMS[given["norm_type"]],
+        "mask": given["mask_act"],
+        "causal": given["causal"],
+    },
+    weights=_conv_tasnet_weights,
+)  # fmt: skip
+
+_DPTNET_NAMES = (
+    _FILTERBANK,
+    (r"^masker\.in_norm\.", "norm."),
+    (r"^masker\.layers\.(\d+)\.0\.", r"blocks.\1.intra."),
+    (r"^masker\.layers\.(\d+)\.1\.", r"blocks.\1.inter."),
+    (r"\.mha\.in_proj_", ".attention_in."),
+    (r"\.mha\.out_proj\.", ".attention_out."),
+    (r"\.norm_mha\.", ".attention_norm."),
+    (r"\.norm_ff\.", ".norm."),
+    (r"\.recurrent\.", ".lstm."),
+    (r"\.linear\.", ".project."),
+    (r"^masker\.first_out\.0\.", "activation."),
+    (r"^masker\.first_out\.1\.", "project."),
+    (r"^masker\.gate\.", "gate."),
+    *_NORM,
+)
+# A pointwise convolution is a product of matrices.
+_POINTWISE = ("project.weight", "gate.weight")
+
+
+def _dptnet_weights(state, settings):
+    gates = ".net_out.0.", ".net_gate.0."
+    state = joined(state, r"\.net_out\.", gates, ".gate.", torch.cat)
+    return {
+        name: value.flatten(1) if name in _POINTWISE else value
+        for name, value in renamed(state, _DPTNET_NAMES).items()
+    }
+
+
+dptnet = Family(
+    name="asteroid_dptnet",
+    network=DPTNet,
+    # Its dropout plays no part in a teacher.
+    defaults={
+        "n_src": None, "n_heads": 4, "ff_hid": 256, "chunk_size": 100,
+        "hop_size": None, "n_repeats": 6, "norm_type": "gLN",
+        "ff_activation": "relu", "encoder_activation": "relu",
+        "mask_act": "relu", "bidirectional": True, "dropout": 0,
+        "in_chan": None, "fb_name": "free", "kernel_size": 16, "n_filters": 64,
+        "stride": 8, "sample_rate": 8000,
+    },
+    sizes={
+        "n_filters": "n_filters", "kernel_size": "filter_length",
+        "chunk_size": "chunk_size", "n_repeats": "blocks", "n_heads": "heads",
+        "ff_hid": "lstm_units",
+    },
+    allowed=lambda given: {
+        "n_src": (1,),
+        "sample_rate": _SAMPLE_RATES,
+        "fb_name": ("free", "FreeFB"),
+        "encoder_activation": ("relu",),
+        "in_chan": (None, given["n_filters"]),
+        "stride": (None, given["kernel_size"] // 2),
+        "hop_size": (None, given["chunk_size"] // 2),
+        "norm_type": ("gLN",),
+        "ff_activation": ("relu",),
+        "bidirectional": (True,),
+        "mask_act": ("relu", "sigmoid"),
+    },
+    other_settings=lambda given: {"mask": given["mask_act"]},
+    weights=_dptnet_weights,
+)  # fmt: skip
+
+_DCCRN_CHANNELS = {"DCCRN-CL": [16, 32, 64, 128, 128, 128], "mini": [4, 8]}
+_DCCRN_MASKS = {"tanh": "E", "BDT": "E", None: "C", "UBD": "C"}
+_FILTERS = r"^(en|de)coder\.filterbank\.(_filters|torch_window)$"
+_FIRST = "mask_net.encoder.0.conv.weight"
+_RECURRENCE = r"^masker\.encoders\.\d+"
+_DCCRN_NAMES = (
+    (_RECURRENCE + r"\.rnn\.rnns\.(\d+)\.re_module\.rnn", r"rnn.lstm.real.\1"),
+    (_RECURRENCE + r"\.rnn\.rnns\.(\d+)\.im_module\.rnn", r"rnn.lstm.imag.\1"),
+    (_RECURRENCE + r"\.linear\.", "rnn.projection."),
+    (r"^masker\.encoders\.", "encoder."),
+    # Its decoder 0 does nothing.
+    (r"^masker\.decoders\.(\d+)", lambda m: f"decoder.{int(m[1]) - 1}"),
+    (r"\.deconv\.", ".conv."),
+    (r"\.re_module\.weight$", ".weight_real"),
+    (r"\.im_module\.weight$", ".weight_imag"),
+    (r"^(encoder|rnn|decoder)\.", r"mask_net.\1."),
+)
+
+
+def _dccrn_weights(state, settings):
+    state = {k: v for k, v in state.items() if not re.match(_FILTERS, k)}
+    pair = ".re_module.", ".im_module."
+    norm, bias = r"\.norm\.re_module\.", r"\.re_module\.bias$"
+    slopes = r"\.activation\.re_module\."
+    counted = norm + "num_batches_tracked$"
+    state = joined(state, counted, pair, ".", lambda both: both[0])
+    state = joined(state, f"{norm}|{slopes}", pair, ".", torch.cat)
+    state = joined(state, bias, pair, ".", _complex_bias)
+    last = f"decoder.{len(settings['channels']) - 1}."
+    last_layer = (r"^masker\.output_layer\.0\.", last)
+    state = renamed(state, (last_layer, *_DCCRN_NAMES))
+    # Our spectrum over Asteroid's, in all bins but bin 0.
+    window, n_fft = settings["win_length"], settings["n_fft"]
+    scale = 0.5 * math.sqrt(window * n_fft / settings["hop_length"])
+    return {
+        key: value / scale if key.startswith(_FIRST) else value
+        for key, value in state.items()
+    }
+
+
+def _complex_bias(pair):
+    """(Wr a + br) - (Wi b + bi) and its imaginary part have one bias each."""
+    real, imag = pair
+    return torch.cat((real - imag, real + imag))
+
+
+dccrn = Family(
+    name="asteroid_dccrn",
+    network=DCCRN,
+    defaults={
+        "architecture": None, "stft_n_filters": 512, "stft_kernel_size": 400,
+        "stft_stride": 100, "sample_rate": 16000, "n_freqs": None, "n_src": 1,
+        "mask_bound": "tanh",
+    },
+    sizes={
+        "stft_n_filters": "n_fft", "stft_kernel_size": "win_length",
+        "stft_stride": "hop_length",
+    },
+    allowed=lambda given: {
+        "architecture": tuple(_DCCRN_CHANNELS),
+        "n_src": (1,),
+        "sample_rate": _SAMPLE_RATES,
+        "n_freqs": (None, given["stft_n_filters"] // 2),
+        # With others, its overlapping windows sum to no constant.
+        "stft_stride": [
+            n
+            for n in range(1, given["stft_kernel_size"] // 2 + 1)
+            if given["stft_kernel_size"] % n == 0
+        ],
+        "mask_bound": tuple(_DCCRN_MASKS),
+    },
+    other_settings=lambda given: {
+        "channels": _DCCRN_CHANNELS[given["architecture"]],
+        "lstm_units": 128,
+        "mask": _DCCRN_MASKS[given["mask_bound"]],
+        "time_padding": "none",
+        "window": "sqrt_hann",
+        "dropped_bin": "nyquist",
+        "dc_gain": math.sqrt(0.5),
+    },
+    weights=_dccrn_weights,
+)  # fmt: skip
+
+# By Asteroid's class.
+FAMILIES = {"ConvTasNet": conv_tasnet, "DCCRNet": dccrn, "DPTNet": dptnet}
+
+
+def is_asteroid(content: dict) -> bool:
+    """Return whether a checkpoint's content is Asteroid's."""
+    return {"model_name", "state_dict"} <= content.keys()
+
+
+def read_asteroid(content: dict, path) -> tuple[Mapping, dict[str, Tensor]]:
+    """Return a network and its weights, of what ``serialize()`` returned.
+
+    The network is as a file of ``hparams/models/`` describes it. A UserError
+    says what of it is none of ours, or which weights are not there.
+    """
+    try:
+        return _network(content, path)
+    except ValueError as error:  # of the arguments, or of the network itself
+        raise UserError(
+            f"teacher_ckpt must be an Asteroid checkpoint whose network we "
+            f"have, for one source at 16000 Hz, got {path}: {error}"
+        ) from error
+
+
+def _network(content, path):
+    family = FAMILIES.get(str(content["model_name"]))
+    if family is None:
+        raise UserError(
+            f"its model_name must be one of {', '.join(FAMILIES)}, got "
+            f"{content['model_name']!r}; choose another checkpoint"
+        )
+    theirs, model_args = content["state_dict"], content.get("model_args")
+    dicts = isinstance(model_args, dict) and isinstance(theirs, dict)
+    if not dicts or not all(isinstance(v, Tensor) for v in theirs.values()):
+        raise UserError(
+            "it must hold model_args and a state_dict of tensors, got "
+            "something else in their place; save it with Asteroid's "
+            "torch.save(model.serialize(), path)"
+        )
+    settings = family.settings(model_args)
+    weights = family.weights(theirs, settings)
+    with torch.device("meta"):
+        own = family.network(**settings).state_dict()
+    problems = differences(weights, own)
+    if problems:
+        raise UserError(
+            f"its weights must be those of the network that its model_args "
+            f"describe (here by our names), got\n{listing(problems, 5)}\n"
+            f"download it again"
+        )
+    # It is trained already, so that no leaf has to.
+    lines = [f"name: {family.name}", "teacher_leaf: null"]
+    lines += [f"{k}: {json.dumps(v)}" for k, v in settings.items()]
+    tag = f"!new:speechbrain_dfkd.models.{family.network.__name__}"
+    lines.append(f"model: {tag} {json.dumps(settings)}")
+    return parse_tree("\n".join(lines), str(path)), weights

@@ -1,0 +1,258 @@
+"""Which network ``teacher_ckpt`` means, and its weights."""
+
+import pydoc
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from speechbrain.utils.distributed import if_main_process
+from torch import Tensor, nn
+
+from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.settings.tree import (
+    dump_tree,
+    nodes_of,
+    plain_settings,
+    tag_of,
+)
+from speechbrain_dfkd.teacher.asteroid import is_asteroid, read_asteroid
+from speechbrain_dfkd.teacher.frozen import teacher_roles
+from speechbrain_dfkd.teacher.trained_network import (
+    EXPORT,
+    WEIGHTS,
+    closest_weights,
+    differences,
+    exported_network,
+    fitting_weights,
+    non_finite,
+    read_checkpoint,
+)
+
+
+class TrainedNetwork(NamedTuple):
+    """What a checkpoint holds."""
+
+    path: Path  # the file of weights
+    network: Mapping | None  # its settings; None: the file does not tell
+    content: dict  # the weights, perhaps within other things
+    is_asteroid: bool
+
+
+def find_teacher_checkpoint(path) -> Path:
+    """Return the file of weights that ``teacher_ckpt`` means.
+
+    It is a file, the output folder of ``train_teacher.py``, or the exported
+    folder in it.
+    """
+    path = Path(path)
+    for candidate in (path, path / WEIGHTS, path / EXPORT / WEIGHTS):
+        if candidate.is_file():
+            return candidate
+    found = "a folder without trained weights" if path.is_dir() else "nothing"
+    raise UserError(
+        f"teacher_ckpt must be a file, or a folder that train_teacher.py "
+        f"wrote, got {path}, where there is {found}; if its training was "
+        f"interrupted, run train_teacher.py again to finish it"
+    )
+
+
+def read_network(path) -> TrainedNetwork:
+    """Read a run's or an exported folder, Asteroid's file, or a state_dict.
+
+    The first two say which network they are.
+    """
+    path = find_teacher_checkpoint(path)
+    content = read_checkpoint(path)
+    if is_asteroid(content):
+        return TrainedNetwork(path, *read_asteroid(content, path), True)
+    network = exported_network(path.parent)
+    return TrainedNetwork(path, network, content, False)
+
+
+def described_teacher(
+    settings: dict, is_chosen: bool, announce: bool = True
+) -> Mapping | None:
+    """Return the network that ``teacher_ckpt`` says is the teacher.
+
+    It takes the place of the setting ``teacher``. None: that one stays, for
+    no teacher is needed, the checkpoint does not tell, or tells the same.
+
+    Arguments
+    ---------
+    settings : dict
+        Plain values of a dfkd leaf; of another, nothing happens.
+    is_chosen : bool
+        Whether the command line names a ``teacher``: a folder that was
+        trained with another one is refused then.
+    announce : bool
+        Whether to print what the checkpoint decides.
+    """
+    if not (teacher_roles(settings) and settings["teacher_ckpt"]):
+        return None
+    found = read_network(settings["teacher_ckpt"])
+    if found.network is None:
+        return None
+    if not found.is_asteroid:
+        if not _other_settings(found, settings["teacher"]):
+            return None
+        if is_chosen:
+            _refuse_other(found, settings["teacher"])
+        _refuse_code(found)
+    if announce:
+        print(
+            f"Teacher: {found.network.get('name')}, as {found.path} describes "
+            f"it, in place of the setting teacher "
+            f"({settings['teacher'].get('name')})",
+            flush=True,
+        )
+    return found.network
+
+
+def _refuse_code(found):
+    """Keep a folder of others from running more than networks of ours."""
+    for node in nodes_of(found.network):
+        kind, _, name = tag_of(node).partition(":")
+        made = pydoc.locate(name) if name else None
+        is_network = isinstance(made, type) and issubclass(made, nn.Module)
+        if name and not (kind in ("!new", "!name") and is_network):
+            raise UserError(
+                f"teacher_ckpt must be of a network made of torch modules, "
+                f"got {found.path}, whose settings hold {tag_of(node)}; if you "
+                f"trust them, pass the network as --teacher '!include:...'"
+            )
+
+
+# Of a network's settings, those that its size and its task do not show.
+_NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
+
+
+def _other_settings(found, network: dict) -> list[str]:
+    """Return in what a checkpoint's network differs, a line a setting.
+
+    Weights alone do not show a network's hop length or mask.
+    """
+    there = plain_settings(dump_tree(found.network))
+    lines = [
+        f"{key}: {there.get(key)} there, {network[key]} here"
+        for key in network
+        if key not in _NO_SIZES and there.get(key) != network[key]
+    ]
+    classes = [_class_of(values.get("model")) for values in (there, network)]
+    if classes[0] != classes[1]:
+        lines.append("model: {} there, {} here".format(*classes))
+    return lines
+
+
+def _class_of(model):
+    """Return the name of the class in a model's tag, a plain value."""
+    if isinstance(model, dict):
+        model = model["tag"]
+    elif isinstance(model, list):
+        model = model[0]
+    return str(model).split()[0].rpartition(".")[2]
+
+
+def _refuse_other(found, network):
+    lines = _other_settings(found, network)
+    if lines:
+        raise UserError(
+            f"teacher_ckpt must be of the teacher's network, got {found.path}, "
+            f"which was trained with other settings:\n{listing(lines)}\n"
+            f"set teacher to the network that the checkpoint was trained with, "
+            f"or leave --teacher out"
+        )
+
+
+def load_teacher(hparams: dict, settings: dict) -> nn.Module:
+    """Return the teacher's network with the weights of ``teacher_ckpt``.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects of a dfkd leaf.
+    settings : dict
+        The same as plain values.
+
+    Raises
+    ------
+    UserError
+        Where the checkpoint is missing or is of another network.
+    """
+    found = read_network(hparams["teacher_ckpt"])
+    if found.network is not None and not found.is_asteroid:
+        _refuse_other(found, settings["teacher"])
+    model = hparams["teacher"]["model"]
+    _load(model, found)
+    return model
+
+
+def load_strictly(model: nn.Module, path) -> None:
+    """Load a checkpoint, of which finite weights must fit ``model`` exactly."""
+    _load(model, read_network(path))
+
+
+def _load(model, found):
+    own = model.state_dict()
+    state = _weights_for(own, found)
+    damaged = non_finite(state, model)
+    if damaged:
+        raise UserError(
+            f"teacher_ckpt must hold finite weights, got NaN or infinity in "
+            f"{found.path}:\n{listing(damaged, 5)}\nchoose another "
+            f"--teacher_ckpt, or train the teacher anew"
+        )
+    model.load_state_dict(state)
+
+
+def _weights_for(own, found) -> dict[str, Tensor]:
+    """Return the only weights of a file that fit; say where they were."""
+    fitting = fitting_weights(found.content, own)
+    if not fitting:
+        raise _misfit(found.path, found.content, own)
+    (place, prefix), *others = fitting
+    if others:
+        places = [f"{place}: {prefix}" for place, prefix in fitting]
+        raise UserError(
+            f"teacher_ckpt must hold one set of weights for the teacher's "
+            f"network, got {found.path} with {len(fitting)}:\n"
+            f"{listing(places)}\nload it, and save one of them with torch.save"
+        )
+    where = [f"its {place!r}"] * bool(place)
+    where += [f"names without {prefix!r}"] * bool(prefix)
+    if where:
+        _announce(found.path, " and ".join(where))
+    return fitting[place, prefix]
+
+
+@cache
+def _announce(path, where):
+    """Print a line once, though a checkpoint is read several times."""
+    if if_main_process():
+        print(
+            f"Teacher: the weights in {path} are taken from {where}",
+            flush=True,
+        )
+
+
+def _misfit(path, content, own):
+    state = closest_weights(content, own)
+    if not state:
+        return UserError(
+            f"teacher_ckpt must hold a network's weights, got {path}, which "
+            f"holds {', '.join(map(str, content)) or 'nothing'}; save them with "
+            f"torch.save(model.state_dict(), path)"
+        )
+    advice = (
+        "set teacher to the network that the checkpoint was trained with, "
+        "e.g. --teacher '!include:models/dccrn_half.yaml'"
+    )
+    if "state_dict" in content:
+        advice += (
+            "; a network of Asteroid's, which a Lightning system has as its "
+            "model, is saved with torch.save(system.model.serialize(), path)"
+        )
+    return UserError(
+        f"teacher_ckpt must fit the teacher's network, got {path}:\n"
+        f"{listing(differences(state, own), 5)}\n{advice}"
+    )
