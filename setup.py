@@ -27,6 +27,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["speechbrain_dfkd", "speechbrain_dfkd.*"]),
+    package_data={"speechbrain_dfkd.comparison": ["report.md.j2"]},
     python_requires=">=3.10",
     install_requires=[
         # Hooks that it calls private are overridden.
@@ -37,9 +38,13 @@ setup(
         "hyperpyyaml>=1.2.3",
         # torch requires it too: one command at a time in a run's folder.
         "filelock>=3.12",
+        # torch requires it too: the text of a comparison's report.
+        "jinja2",
         # SpeechBrain requires these too; they are imported here by name.
         "joblib",
         "numpy>=1.24",
+        # The numbers of a comparison.
+        "pandas>=2.2",
         "ruamel.yaml",
         "scipy",
         "soundfile",

@@ -26,9 +26,9 @@ from statistics import fmean
 
 from speechbrain_dfkd.comparison.analysis import (
     METRICS,
-    RowIndex,
     all_rows,
     heading,
+    select,
 )
 from speechbrain_dfkd.comparison.report import (
     NOTHING,
@@ -46,7 +46,7 @@ from speechbrain_dfkd.comparison.results import (
     load_json,
     save_json,
 )
-from speechbrain_dfkd.comparison.statistics import choose_setting
+from speechbrain_dfkd.comparison.tuning import choose_setting
 from speechbrain_dfkd.files import write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -93,12 +93,14 @@ def make_summary() -> str:
     """Return PESQ of the students trained alone, and what distillation adds."""
     lines = []
     for name, student, teacher in PAIRS:
-        index = RowIndex(all_rows(load(name)))
+        numbers = all_rows(load(name))
         gains = [
-            with_interval(index.get("difference", arm, "pesq_wb"), sign=True)
-            for arm in ("dfkd", "recommended")
+            with_interval(row, sign=True)
+            for row in select(
+                numbers, "difference", ["dfkd", "recommended"], "pesq_wb"
+            )
         ]
-        alone = _mean(index, "none", "pesq_wb")
+        alone = _mean(numbers, "none", "pesq_wb")
         lines.append([student, teacher, alone, *gains])
     header = ["student", "teacher", "alone", "`dfkd`", "`recommended`"]
     return markdown_table(header, lines) + "\n"
@@ -113,13 +115,13 @@ def make_table(name: str) -> str:
         The comparison's file in benchmarks/evidence/.
     """
     results = load(name)
-    index = RowIndex(all_rows(results))
+    numbers = all_rows(results)
     baseline = results.arms[0]
     header = ["arm", "seeds"]
     for metric in WITH_DIFFERENCE:
         header += [heading(metric), f"minus `{baseline}`"]
     arms = [arm for arm in results.comparison["arms"] if arm in results.arms]
-    lines = [_line(index, system) for system in [*SYSTEMS, *arms]]
+    lines = [_line(numbers, system) for system in [*SYSTEMS, *arms]]
     return markdown_table([*header, heading("stoi")], lines) + "\n"
 
 
@@ -152,18 +154,22 @@ def _mean_score(job, metric):
     return fmean(score for score in scores if score is not None)
 
 
-def _line(index, system):
-    cells = [system if system in SYSTEMS else f"`{system}`"]
-    cells.append(index.get("mean", system, "pesq_wb").seeds or NOTHING)
+def _line(numbers, system):
+    name, seeds = f"`{system}`", _row(numbers, "mean", system, "pesq_wb").seeds
+    cells = [system, NOTHING] if system in SYSTEMS else [name, seeds]
     for metric in WITH_DIFFERENCE:
-        difference = index.get("difference", system, metric)
-        cells.append(_mean(index, system, metric))
+        difference = _row(numbers, "difference", system, metric)
+        cells.append(_mean(numbers, system, metric))
         cells.append(with_interval(difference, sign=True))
-    return [*cells, _mean(index, system, "stoi")]
+    return [*cells, _mean(numbers, system, "stoi")]
 
 
-def _mean(index, system, metric):
-    return number(metric, index.get("mean", system, metric).value)
+def _row(numbers, quantity, system, metric):
+    return next(select(numbers, quantity, [system], metric))
+
+
+def _mean(numbers, system, metric):
+    return number(metric, _row(numbers, "mean", system, metric).value)
 
 
 def unpack(folder: Path) -> None:

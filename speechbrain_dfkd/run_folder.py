@@ -201,26 +201,9 @@ DEFINITIONS = {
 def write_report(folder, rows: Iterable[Mapping]) -> str:
     """Write results.csv and results.json, and return them as a table.
 
-    The files hold full precision, and results.json also the definition of each
-    column. What does not apply to a system is None: a dash in the table.
-
-    Arguments
-    ---------
-    folder : str or Path
-        Made if it is not there.
-    rows : iterable of mapping
-        One for each system, with the key ``system`` and any of the keys of
-        ``DEFINITIONS``; ``Scores.summary()`` gives most of them.
-
-    Returns
-    -------
-    str
-        The table, without a newline at its end.
-
-    Raises
-    ------
-    ValueError
-        If a row has a key that is no column, or no system, or is infinite.
+    A row has the key ``system`` and any of ``DEFINITIONS``. The files hold full
+    precision, and results.json also the definition of each column. What does
+    not apply to a system is None: a dash in the table.
     """
     rows = [_checked(row) for row in rows]
     folder = Path(folder)

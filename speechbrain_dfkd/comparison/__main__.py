@@ -11,18 +11,7 @@ from speechbrain_dfkd.errors import UserError
 
 
 def main(argv: list) -> int:
-    """Write and print the report; return the exit code.
-
-    Arguments
-    ---------
-    argv : list of str
-        The folder of a comparison, perhaps ``--baseline`` and an arm.
-
-    Returns
-    -------
-    int
-        0, or 2 after an error of the user's.
-    """
+    """Write and print the report; return 0, or 2 after a user's error."""
     parser = argparse.ArgumentParser("python -m speechbrain_dfkd.comparison")
     parser.add_argument("folder", help="holds comparison.json and jobs/")
     parser.add_argument(

@@ -23,15 +23,16 @@ from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
-    JOBS_FOLDER,
     REPORT,
     SYSTEMS_FILE,
     ComparisonResults,
+    Job,
     JobResult,
+    load_jobs,
     load_json,
     save_json,
 )
-from speechbrain_dfkd.comparison.tuning import Job, known_jobs, number_of_jobs
+from speechbrain_dfkd.comparison.tuning import known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.folder_lock import hold_folder
 from speechbrain_dfkd.run_folder import decisive_settings, differing
@@ -63,14 +64,8 @@ _UNFIT = ("debug", "test_only")
 class BaseCommand:
     """A command line of ``train_dfkd.py``, to which an arm adds its own.
 
-    Arguments
-    ---------
-    leaf : str
-        The dfkd leaf.
-    options : list of str
-        Words for options that are SpeechBrain's own.
-    overrides : Mapping
-        Keys of the leaf and their values, as YAML nodes.
+    ``options`` are words for SpeechBrain's own options, ``overrides`` keys of
+    the leaf and their values as YAML nodes.
     """
 
     leaf: str
@@ -80,11 +75,8 @@ class BaseCommand:
     def argv(self, *changes: Mapping) -> list:
         """Return the words after the script's name.
 
-        Arguments
-        ---------
-        changes : mappings
-            Keys of the leaf and their values; later ones win, and a mapping
-            changes a mapping key by key.
+        Of changes to keys of the leaf later ones win, and a mapping changes a
+        mapping key by key.
 
         Example
         -------
@@ -102,19 +94,10 @@ class BaseCommand:
 
 
 def read_base_command(argv: list, recipe_folder) -> BaseCommand:
-    """Read the words after the comparison file.
+    """Read the words after the comparison file: a leaf and what follows it.
 
-    Arguments
-    ---------
-    argv : list of str
-        A dfkd leaf and what ``train_dfkd.py`` takes after it.
-    recipe_folder : str or Path
-        Near it the leaf is looked for, too.
-
-    Raises
-    ------
-    UserError
-        For what cannot hold for all arms.
+    What cannot hold for all arms is refused. The leaf is also looked for near
+    the recipe's folder.
     """
     leaf, run_opts, overrides = split_command_line(argv)
     leaf = find_settings_file(leaf, recipe_folder)
@@ -138,14 +121,10 @@ def read_base_command(argv: list, recipe_folder) -> BaseCommand:
         )
     options = ["--noprogressbar"]  # each training writes to a file
     for key in sorted(run_opts.overridden_args - {"noprogressbar"}):
-        value = run_opts[key]
-        options.append(f"--{key}")
-        options += [] if value is True else map(str, _as_list(value))
+        values = run_opts[key]
+        values = values if isinstance(values, list) else [values]
+        options += [f"--{key}", *(str(v) for v in values if v is not True)]
     return BaseCommand(str(leaf), options, overrides)
-
-
-def _as_list(value):
-    return value if isinstance(value, list) else [value]
 
 
 # Each job has its own.
@@ -155,25 +134,8 @@ _OF_A_JOB = ("seed", "__set_seed")
 def check_arms(plan: Plan, base: BaseCommand, recipe_folder: Path) -> dict:
     """Compose the settings of every arm and make its objects once.
 
-    Arguments
-    ---------
-    plan : Plan
-        The comparison.
-    base : BaseCommand
-        What holds for all arms.
-    recipe_folder : Path
-        Holds the data set's settings.
-
-    Returns
-    -------
-    dict
-        ``{arm: settings}``, all that can change its scores but seed and what
-        is tuned.
-
-    Raises
-    ------
-    UserError
-        Names the arm that cannot be used, or two that are the same.
+    Returns ``{arm: settings}``, all that can change its scores but seed and
+    what is tuned. An arm that cannot be used is named, or two that are the same.
     """
     settings = {}
     for arm, overrides in plan.arms.items():
@@ -206,33 +168,23 @@ def _settings_of(base, overrides, recipe_folder):
 def _refuse_misfits(hparams):
     """Refuse now what a job of the arm would be refused for hours later."""
     check_objects(hparams)
-    if hparams["kd_weight"] > 0:
-        _require_distillation(hparams)
-    check_objective(hparams)
-    check_cache(hparams)
-    start_from_teacher(hparams)
-
-
-def _require_distillation(hparams):
     # No weight gives its gradient, which is zero, a ratio to another.
-    if hparams["kd"]["loss"] is None:
+    if hparams["kd_weight"] > 0 and hparams["kd"]["loss"] is None:
         raise UserError(
             f"kd_weight must be 0 where nothing is distilled, got "
             f"{hparams['kd_weight']} with the objective "
             f"{hparams['kd']['name']}; let the arm set kd_weight: 0 in place "
             f"of kd"
         )
+    check_objective(hparams)
+    check_cache(hparams)
+    start_from_teacher(hparams)
 
 
 def held_settings(settings: dict, plan: Plan) -> dict:
-    """Return what is the same in all arms, in brief: no nested values.
+    """Return what is the same in all arms' settings, in brief.
 
-    Arguments
-    ---------
-    settings : dict
-        As ``check_arms`` returns it.
-    plan : Plan
-        What it tunes is not among them.
+    Nested values, and what the plan tunes, are not among them.
     """
     tuned = TUNABLE if plan.learning_rates else ()
     # A checkpoint says in place of the setting which network the teacher is,
@@ -240,32 +192,20 @@ def held_settings(settings: dict, plan: Plan) -> dict:
     taught = [one for one in settings.values() if teacher_roles(one)]
     teacher = [*taught, *settings.values()][0]["teacher"]
     first, *others = ({**one, "teacher": teacher} for one in settings.values())
-    brief = {
+    common = {
         key: value.get("name") if isinstance(value, dict) else value
         for key, value in first.items()
         if key not in tuned and all(other.get(key) == value for other in others)
     }
-    return {
-        key: value
-        for key, value in brief.items()
-        if value is not None and not isinstance(value, list)
-    }
+    brief = common.items()
+    return {k: v for k, v in brief if v is not None and type(v) is not list}
 
 
 def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
     """Keep jobs of other settings out of a comparison that goes on.
 
-    Arguments
-    ---------
-    before, now : dict
-        ``{arm: settings}`` when the comparison was run last, and now.
-    finished : set of str
-        The arms that have results already.
-
-    Raises
-    ------
-    UserError
-        Names the settings that differ.
+    ``before`` and ``now`` are ``{arm: settings}`` of the last run and of this
+    one, ``finished`` the arms that have results already.
     """
     changes = [
         f"{arm}: {line}"
@@ -285,19 +225,7 @@ LOG_FILE = "job.log"
 
 
 class Comparison:
-    """The jobs of a comparison in its folder.
-
-    Arguments
-    ---------
-    plan : Plan
-        What is compared.
-    base : BaseCommand
-        What holds for all arms.
-    recipe_folder : Path
-        Of the script.
-    argv : list of str
-        The words after the script's name.
-    """
+    """The jobs of a comparison in its folder."""
 
     def __init__(
         self, plan: Plan, base: BaseCommand, recipe_folder: Path, argv: list
@@ -315,15 +243,8 @@ class Comparison:
         self.results = []  # of the finished jobs
 
     def check(self) -> None:
-        """Check all arms, also against the results that are there.
-
-        Raises
-        ------
-        UserError
-            For what cannot be trained, or does not belong to the results.
-        """
-        paths = sorted((self.folder / JOBS_FOLDER).glob("*.json"))
-        self.results = [JobResult.load(path) for path in paths]
+        """Check all arms, also against the results that are there."""
+        self.results = load_jobs(self.folder)
         settings = check_arms(self.plan, self.base, self.recipe_folder)
         path = self.folder / COMPARISON_FILE
         before = load_json(path) if path.exists() else {"arm_settings": {}}
@@ -346,13 +267,7 @@ class Comparison:
         return not self._unfinished() and (self.folder / SYSTEMS_FILE).exists()
 
     def teach(self) -> None:
-        """Prepare the data, train the teacher unless it was, and test it.
-
-        Raises
-        ------
-        UserError
-            If that fails.
-        """
+        """Prepare the data, train the teacher unless it was, and test it."""
         folder = self.folder / "teacher"
         # Neither a weight of 0 nor an objective without teacher counts here.
         changes = {"output_folder": str(folder), "kd_weight": 1.0}
@@ -367,17 +282,14 @@ class Comparison:
     def _keep_teacher(self, own):
         path = self.folder / COMPARISON_FILE
         comparison = load_json(path)
-        if self.results:
+        if self.results:  # of one teacher, told by its fingerprint
             _refuse_other_teacher(self.folder, comparison["teacher"], own)
         save_json(path, {**comparison, "teacher": own})
 
     def train(self) -> None:
         """Run every job that has no result, several at a time.
 
-        Raises
-        ------
-        UserError
-            If one fails; the others can go on later.
+        If one fails, the others can go on later.
         """
         total = number_of_jobs(self.plan)
         n_processes = self.plan.side_by_side
@@ -394,12 +306,9 @@ class Comparison:
         run_side_by_side(self._unfinished, start, finish, n_processes)
 
     def _unfinished(self):
+        finished = {result.name for result in self.results}
         jobs = known_jobs(self.plan, self.results)
-        return {
-            job.name: job
-            for job in jobs
-            if not job.result_path(self.folder).exists()
-        }
+        return {job.name: job for job in jobs if job.name not in finished}
 
     def _run_folder(self, job):
         return self.folder / RUNS_FOLDER / job.name
@@ -431,8 +340,8 @@ class Comparison:
 
     def _drop_checkpoints(self):
         """Remove the checkpoints of finished jobs: they take the room."""
-        for path in (self.folder / JOBS_FOLDER).glob("*.json"):
-            save = self.folder / RUNS_FOLDER / path.stem / "save"
+        for result in self.results:
+            save = self._run_folder(result) / "save"
             if save.exists():
                 shutil.rmtree(save)
 
@@ -444,7 +353,6 @@ class Comparison:
 
 
 def _refuse_other_teacher(folder, before, own):
-    """Keep apart the results of two teachers, given by their fingerprints."""
     if before == own:
         return
     # No teacher is on record where comparison.json was lost.
@@ -457,22 +365,10 @@ def _refuse_other_teacher(folder, before, own):
 
 
 def compare(argv: list, recipe_folder) -> int:
-    """Train all arms of a comparison and print its report.
+    """Train all arms of a comparison, print its report, return the exit code.
 
-    What is finished is kept and not done again.
-
-    Arguments
-    ---------
-    argv : list of str
-        The command line without the script's name: a comparison file, then
-        what ``train_dfkd.py`` takes.
-    recipe_folder : str or Path
-        Holds ``<dataset>.yaml`` and ``demo.yaml``.
-
-    Returns
-    -------
-    int
-        The exit code: 2 where the user has something to put right.
+    ``argv`` is a comparison file, then what ``train_dfkd.py`` takes. What is
+    finished is kept and not done again.
     """
     return exit_code(_compare, argv, recipe_folder)
 

@@ -35,17 +35,7 @@ from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
 
 
 class Progress:
-    """Prints a line when a job starts and when it has ended.
-
-    Arguments
-    ---------
-    total : int
-        Number of jobs.
-    done : int
-        How many of them were finished before.
-    side_by_side : int
-        Jobs at a time.
-    """
+    """Prints a line when a job starts and when it has ended."""
 
     def __init__(self, total: int, done: int, side_by_side: int):
         self.total, self.done = total, done
@@ -103,8 +93,7 @@ class TimedBrain(DFKDBrain):
     A step lasts from the end of the one before to its own end, so that waiting
     for data counts; checkpoints within an epoch hardly move a median. The
     medians of the epochs are in a file of their own: in a checkpoint they would
-    go back with the weights to the best epoch. Arguments are those of
-    ``DFKDBrain``.
+    go back with the weights to the best epoch.
     """
 
     def on_stage_start(self, stage, epoch=None):
@@ -136,13 +125,7 @@ class TimedBrain(DFKDBrain):
 
 
 def read_timing(folder) -> dict:
-    """Return what ``TimedBrain`` wrote into a run's folder.
-
-    Returns
-    -------
-    dict
-        ``steps`` of the optimizer, and ``seconds_per_step``, the median over
-        epochs of an epoch's median.
+    """Return a run's steps, and the median over epochs of an epoch's median.
 
     Example
     -------
@@ -167,20 +150,9 @@ class JobProcess:
     """A training under way in a process that ends with this one.
 
     It reads a pipe that closes when this process ends, however that happens,
-    and then kills itself with the workers it has started. All it prints goes to
-    a log file.
-
-    Arguments
-    ---------
-    label : str
-        What it is, for a reader.
-    arguments : list of str
-        Of ``python -m speechbrain_dfkd.comparison.jobs``.
-    log : Path
-        Its output is appended.
-    side_by_side : int
-        How many processes may run at a time: above 1 it gets one thread, and
-        its share of the cores for scoring.
+    and then kills itself with the workers it has started. All it prints is
+    appended to a log file. Where several may run side by side, it gets one
+    thread, and its share of the cores for scoring.
     """
 
     def __init__(
@@ -189,6 +161,10 @@ class JobProcess:
         self.label, self.log = label, log
         log.parent.mkdir(parents=True, exist_ok=True)
         module = "speechbrain_dfkd.comparison.jobs"
+        environment = dict(os.environ)
+        if side_by_side > 1:
+            cores = max(1, cpu_count() // side_by_side)
+            environment |= {**ONE_THREAD, "LOKY_MAX_CPU_COUNT": str(cores)}
         with log.open("ab") as stream:
             self._start_of_log = stream.tell()
             self._process = subprocess.Popen(
@@ -196,7 +172,7 @@ class JobProcess:
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env=_environment(side_by_side),
+                env=environment,
                 start_new_session=True,
             )
 
@@ -242,17 +218,10 @@ class JobProcess:
         return [line.decode(errors="replace").rstrip() for line in lines]
 
 
-def _environment(side_by_side):
-    if side_by_side == 1:
-        return None
-    cores = max(1, cpu_count() // side_by_side)
-    return {**os.environ, **ONE_THREAD, "LOKY_MAX_CPU_COUNT": str(cores)}
-
-
 def run_side_by_side(
     known: Callable, start: Callable, finish: Callable, side_by_side: int
 ) -> None:
-    """Run jobs until no other is known.
+    """Run jobs until no other is known; a ``UserError`` if one fails.
 
     If one fails, or this is interrupted, the others are stopped.
 
@@ -267,11 +236,6 @@ def run_side_by_side(
         Takes a job that ended well; then ``known`` no longer returns it.
     side_by_side : int
         The most processes at a time.
-
-    Raises
-    ------
-    UserError
-        If a job fails.
     """
     running = {}
     try:
@@ -303,8 +267,8 @@ def _first_to_end(running):
 def end_with_parent() -> None:
     """Kill this process and its workers as soon as standard input is closed.
 
-    Called in the process that ``JobProcess`` starts, which leads a group of
-    its own. The other end is closed when the starter ends, even by a kill.
+    Its other end is closed when ``JobProcess``' own process ends, even by a
+    kill; this one leads a group of its own.
     """
     threading.Thread(target=_watch_input, daemon=True).start()
 
@@ -323,11 +287,8 @@ TEACH, DISTIL, DISTIL_AND_TEST = "teach", "distil", "distil-and-test"
 def main(words: list) -> int:
     """Do one job; return its exit code.
 
-    Arguments
-    ---------
-    words : list of str
-        What to do, the recipe's folder, and a command line of
-        ``train_dfkd.py`` whose ``output_folder`` receives the result.
+    The words are what to do, the recipe's folder, and a command line of
+    ``train_dfkd.py`` whose ``output_folder`` receives the result.
     """
     what, recipe_folder, *argv = words
     end_with_parent()
@@ -354,14 +315,14 @@ def _teach(command):
     }
     datasets = open_splits(hparams)
     scores = {
-        name: _scores(hparams, command, datasets, SPLITS, name, *system)
+        name: _scores(command, hparams, datasets, SPLITS, name, *system)
         for name, system in systems.items()
     }
     outcome = {"fingerprint": fingerprint(teacher), "systems": scores}
     save_json(folder / OUTCOME_FILE, outcome)
 
 
-def _scores(hparams, command, datasets, splits, system, model, folder):
+def _scores(command, hparams, datasets, splits, system, model, folder):
     return {
         split: SystemTester(hparams, command.run_opts, datasets[split], split)
         .scores(system, model, folder)
@@ -370,7 +331,7 @@ def _scores(hparams, command, datasets, splits, system, model, folder):
     }
 
 
-def _distil(command, splits=("valid",)):
+def _distil(command, splits):
     get_ready(command)
     hparams, datasets, brain = distil(command, TimedBrain)
     folder = Path(hparams["output_folder"])
@@ -378,7 +339,7 @@ def _distil(command, splits=("valid",)):
     text, rate = command.configuration.text(), hparams["sample_rate"]
     export_enhancer(folder / EXPORT, text, "student", student, rate)
     scores = _scores(
-        hparams, command, datasets, splits, "student", student, folder
+        command, hparams, datasets, splits, "student", student, folder
     )
     outcome = {
         "valid": scores["valid"],
@@ -391,11 +352,11 @@ def _distil(command, splits=("valid",)):
     save_json(folder / OUTCOME_FILE, outcome)
 
 
-def _distil_and_test(command):
-    _distil(command, SPLITS)
-
-
-_TASKS = {TEACH: _teach, DISTIL: _distil, DISTIL_AND_TEST: _distil_and_test}
+_TASKS = {
+    TEACH: _teach,
+    DISTIL: partial(_distil, splits=("valid",)),
+    DISTIL_AND_TEST: partial(_distil, splits=SPLITS),
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

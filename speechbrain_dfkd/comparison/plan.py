@@ -22,21 +22,9 @@ from speechbrain_dfkd.settings.tree import (
 _METRICS = [name for name, metric in METRICS.items() if metric.ranks]
 
 
-def require(key: str, constraint: str, value, keeps: Callable) -> None:
-    """Raise a ``UserError`` unless ``keeps(value)``.
-
-    Arguments
-    ---------
-    key : str
-        What has the value.
-    constraint : str
-        What it must.
-    value : object
-        Of the comparison file.
-    keeps : callable
-        Tells whether a value does.
-    """
-    if not keeps(value):
+def require(key: str, constraint: str, value, accepts: Callable) -> None:
+    """Raise a ``UserError`` unless ``accepts(value)``."""
+    if not accepts(value):
         raise UserError(
             f"{key} must {constraint}, got {value!r}; correct the comparison "
             f"file"
@@ -50,44 +38,16 @@ def require_arm(arm: str, overrides: Mapping) -> None:
         f"arm {arm}", "be a mapping of keys of the leaf to values, perhaps {}",
         overrides, lambda value: isinstance(value, Mapping),
     )  # fmt: skip
-    decided = sorted(OWN_OF_A_TRAINING & set(overrides))
-    held = ALIKE_IN_ARMS & set(overrides)
-    if decided:
-        raise UserError(
-            f"arm {arm} must not set what the comparison decides, got "
-            f"{', '.join(decided)}; drop it"
-        )
-    if held:
-        raise UserError(
-            f"arm {arm} must not set what all arms share, got "
-            f"{', '.join(sorted(held))}; give it on the command line instead"
-        )
-
-
-def require_arm_seeds(arm_seeds: Mapping, others: list, seeds: list) -> None:
-    """Raise a ``UserError`` for seeds that an arm cannot have of its own.
-
-    Arguments
-    ---------
-    arm_seeds : mapping
-        ``{arm: list of seeds}``; with none the arm is tuned only.
-    others : list of str
-        The arms but the baseline, which needs all seeds: the others are
-        paired with it by seed.
-    seeds : list of int
-        Those of the comparison.
-    """
-    for arm, own in arm_seeds.items():
-        require(
-            "arm_seeds",
-            "name arms other than the baseline, which has all seeds: "
-            f"{', '.join(others)}",
-            arm, others.__contains__,
-        )  # fmt: skip
-        require(
-            f"arm_seeds of {arm}", f"be some of the seeds {seeds}, or []",
-            own, _all(lambda seed: _is_integer(seed) and seed in seeds),
-        )  # fmt: skip
+    instead = "give it on the command line instead"
+    for keys, owner, advice in (
+        (OWN_OF_A_TRAINING, "the comparison decides", "drop it"),
+        (ALIKE_IN_ARMS, "all arms share", instead),
+    ):
+        if found := sorted(keys & set(overrides)):
+            raise UserError(
+                f"arm {arm} must not set what {owner}, got {', '.join(found)}; "
+                f"{advice}"
+            )
 
 
 def _is_name(value):
@@ -102,11 +62,11 @@ def _is_integer(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _all(keeps: Callable, least: int = 0) -> Callable:
-    """Return the check of a list of distinct values that each keep it."""
+def _all(accepts: Callable, least: int = 0) -> Callable:
+    """Return the predicate of a list of distinct values that are accepted."""
     return lambda values: (
         isinstance(values, list)
-        and all(map(keeps, values))
+        and all(map(accepts, values))
         and len({*values}) == len(values) >= least
     )
 
@@ -115,132 +75,124 @@ def _is_positive(value):
     return _is_finite(value) and value > 0
 
 
-# key: (what it must, whether a value does)
-CONSTRAINTS = {
-    "name": ("be letters, digits, _ . and -", _is_name),
-    "arms": (
+def _count(least: int) -> tuple:
+    """Return a constraint of integers, and its predicate."""
+    return (
+        f"be an integer of at least {least}",
+        lambda value: _is_integer(value) and value >= least,
+    )
+
+
+def _key(constraint: str, accepts: Callable, **options):
+    """Return a key of the comparison file, with what its value must be."""
+    return field(metadata={"check": (constraint, accepts)}, **options)
+
+
+_POSITIVE = ("be distinct numbers above 0", _all(_is_positive))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison: arms, seeds, what is tuned, and how it is judged."""
+
+    # The comparison's folder is named after it.
+    name: str = _key("be letters, digits, _ . and -", _is_name)
+    # The arm that all others are compared with.
+    baseline: str = _key("be an arm's name", _is_name)
+    # {name: {key of the leaf: value}}, values as YAML nodes.
+    arms: dict = _key(
         "be a mapping of two names or more to overrides of the leaf",
         lambda arms: isinstance(arms, Mapping) and len(arms) > 1,
-    ),
-    "seeds": ("be distinct integers, at least one", _all(_is_integer, 1)),
-    "tuning_seed": ("be an integer", _is_integer),
-    "gradient_ratios": ("be distinct numbers above 0", _all(_is_positive)),
-    "learning_rates": ("be distinct numbers above 0", _all(_is_positive)),
-    "tune_on": (f"be one of {', '.join(_METRICS)}", _METRICS.__contains__),
-    "side_by_side": (
-        "be an integer of at least 1",
-        lambda value: _is_integer(value) and value >= 1,
-    ),
-    "gate": (
+    )
+    # Of the trainings that are reported.
+    seeds: list = _key(
+        "be distinct integers, at least one", _all(_is_integer, 1)
+    )
+    # Of the trainings that choose settings.
+    tuning_seed: int = _key("be an integer", _is_integer)
+    # Values of kd_gradient_ratio tried for each arm but the baseline, and as
+    # many of lr for that; the arms take its choice. Empty: nothing is tuned.
+    gradient_ratios: list = _key(*_POSITIVE)
+    learning_rates: list = _key(*_POSITIVE)
+    # The metric whose mean on the validation set chooses.
+    tune_on: str = _key(
+        f"be one of {', '.join(_METRICS)}", _METRICS.__contains__
+    )
+    # Trainings at a time; above 1 each has one thread.
+    side_by_side: int = _key(*_count(1))
+    # {metric: margin} by which the teacher must lead on validation.
+    gate: dict = _key(
         f"map some of {', '.join(_METRICS)} to numbers",
         lambda gate: (
             isinstance(gate, Mapping)
             and set(gate) <= set(_METRICS)
             and all(map(_is_finite, gate.values()))
         ),
-    ),
-    "confidence": (
+    )
+    # Of intervals.
+    confidence: float = _key(
         "be a number between 0 and 1",
         lambda value: _is_finite(value) and 0 < value < 1,
-    ),
-    "bootstrap_draws": (
-        "be an integer of at least 100",
-        lambda value: _is_integer(value) and value >= 100,
-    ),
-    "snr_edges_db": (
+    )
+    bootstrap_draws: int = _key(*_count(100))
+    # Between the report's classes of input SI-SDR.
+    snr_edges_db: list = _key(
         "be ascending numbers",
         lambda edges: _all(_is_finite)(edges) and edges == sorted(edges),
-    ),
-    "arm_seeds": (
+    )
+    # {arm: some of seeds}; all others have all. An arm with [] is trained from
+    # the tuning seed only and never tested.
+    arm_seeds: dict = _key(
         "be a mapping of arms to lists of seeds, perhaps {}",
         lambda value: isinstance(value, Mapping),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A comparison: arms, seeds, what is tuned, and how it is judged.
-
-    Arguments
-    ---------
-    name : str
-        The comparison's folder is named after it.
-    baseline : str
-        The arm that all others are compared with.
-    arms : dict
-        ``{name: {key of the leaf: value}}``, values as YAML nodes.
-    seeds : list of int
-        Of the trainings that are reported.
-    tuning_seed : int
-        Of the trainings that choose settings; not among ``seeds``.
-    gradient_ratios : list of float
-        Values of ``kd_gradient_ratio`` tried for each arm but the baseline.
-    learning_rates : list of float
-        Values of ``lr`` tried for the baseline, as many; the arms take its
-        choice. Both empty: nothing is tuned.
-    tune_on : str
-        The metric whose mean on the validation set chooses.
-    side_by_side : int
-        Trainings at a time; above 1 each has one thread.
-    gate : dict
-        ``{metric: margin}`` by which the teacher must beat the baseline on
-        validation.
-    confidence : float
-        Of intervals, in (0, 1).
-    bootstrap_draws : int
-        Draws of the bootstrap.
-    snr_edges_db : list of float
-        Between the report's classes of input SI-SDR, in dB.
-    arm_seeds : dict
-        ``{arm: some of seeds}``; an arm that is not named has them all, and
-        so has the baseline. An arm with ``[]`` is trained from the tuning
-        seed only and never tested.
-    """
-
-    name: str
-    baseline: str
-    arms: dict
-    seeds: list
-    tuning_seed: int
-    gradient_ratios: list
-    learning_rates: list
-    tune_on: str
-    side_by_side: int
-    gate: dict
-    confidence: float
-    bootstrap_draws: int
-    snr_edges_db: list
-    arm_seeds: dict = field(default_factory=dict)
+        default_factory=dict,
+    )
 
     def __post_init__(self):
-        for key, (constraint, keeps) in CONSTRAINTS.items():
-            require(key, constraint, getattr(self, key), keeps)
+        for entry in fields(self):
+            constraint, accepts = entry.metadata["check"]
+            require(entry.name, constraint, getattr(self, entry.name), accepts)
         for arm, overrides in self.arms.items():
             require_arm(arm, overrides)
         require(
             "baseline", f"be one of the arms {sorted(self.arms)}",
             self.baseline, self.arms.__contains__,
         )  # fmt: skip
-        others = [arm for arm in self.arms if arm != self.baseline]
-        require_arm_seeds(self.arm_seeds, others, self.seeds)
+        self._require_arm_seeds()
         require(
             "tuning_seed", "not be among seeds, whose scores are reported",
             self.tuning_seed, lambda seed: seed not in self.seeds,
         )  # fmt: skip
+        count = len(self.gradient_ratios)
         require(
             "learning_rates",
-            f"be as many as gradient_ratios, {len(self.gradient_ratios)}, so "
-            "that no arm is tuned more than another",
-            self.learning_rates,
-            lambda rates: len(rates) == len(self.gradient_ratios),
-        )
+            f"be as many as gradient_ratios, {count}, so that no arm is tuned "
+            "more than another",
+            self.learning_rates, lambda rates: len(rates) == count,
+        )  # fmt: skip
         if self.learning_rates:
             require(
                 f"the baseline {self.baseline}",
                 "not set lr while learning_rates are tried for it",
                 list(self.arms[self.baseline]), lambda keys: "lr" not in keys,
             )  # fmt: skip
+
+    def _require_arm_seeds(self):
+        # The baseline needs all seeds: the others are paired with it by seed.
+        others = [arm for arm in self.arms if arm != self.baseline]
+        for arm, own in self.arm_seeds.items():
+            require(
+                "arm_seeds",
+                "name arms other than the baseline, which has all seeds: "
+                f"{', '.join(others)}",
+                arm, others.__contains__,
+            )  # fmt: skip
+            require(
+                f"arm_seeds of {arm}",
+                f"be some of the seeds {self.seeds}, or []",
+                own,
+                _all(lambda seed: _is_integer(seed) and seed in self.seeds),
+            )
 
     def seeds_of(self, arm: str) -> list:
         """Return the seeds from which an arm is trained to be reported."""
@@ -256,19 +208,7 @@ class Plan:
 
 
 def read_plan(path) -> Plan:
-    """Read a comparison file.
-
-    Arguments
-    ---------
-    path : str or Path
-        YAML with the keys of ``Plan``, such as
-        ``hparams/comparisons/objectives.yaml``.
-
-    Raises
-    ------
-    UserError
-        Names what cannot be used.
-    """
+    """Read a comparison file, YAML with the keys of ``Plan``."""
     tree = read_tree(Path(path))
     known = [entry.name for entry in fields(Plan)]
     unknown = [key for key in tree if key not in known]

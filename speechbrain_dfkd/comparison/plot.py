@@ -3,7 +3,9 @@
 import importlib.util
 import io
 
-from speechbrain_dfkd.comparison.analysis import RowIndex, heading, is_void
+import pandas as pd
+
+from speechbrain_dfkd.comparison.analysis import heading, is_void, select
 from speechbrain_dfkd.comparison.results import ComparisonResults
 from speechbrain_dfkd.errors import UserError
 
@@ -20,40 +22,22 @@ def require_matplotlib():
         )
 
 
-def difference_figure(results: ComparisonResults, rows: list):
-    """Draw each arm's difference to the first in PESQ-WB and SI-SDR.
+def difference_figure(results: ComparisonResults, numbers: pd.DataFrame):
+    """Return matplotlib's figure of each arm's difference to the first.
 
-    A dot is the mean over seeds, small circles are the seeds, the dark bar is
-    the interval of other seeds, the pale one of other seeds and clips.
-
-    Arguments
-    ---------
-    results : ComparisonResults
-        Names the arms.
-    rows : list of Row
-        What ``speechbrain_dfkd.comparison.analysis.all_rows`` returned.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A panel for each of the two metrics.
-
-    Raises
-    ------
-    UserError
-        If matplotlib is not installed.
+    A panel for each of two metrics. A dot is the mean over seeds, small circles
+    are the seeds, the dark bar is the interval of other seeds, the pale one of
+    other seeds and clips.
     """
     require_matplotlib()
     # Not pyplot, which would look for a screen and keep the figure.
     from matplotlib.figure import Figure
 
     baseline, *arms = results.arms
-    index = RowIndex(rows)
     figure = Figure((10, 1.6 + 0.45 * len(arms)), layout="constrained")
     panels = figure.subplots(1, len(PLOTTED), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, PLOTTED, strict=True):
-        for height, arm in enumerate(arms):
-            _draw_arm(panel, height, index, arm, metric)
+        _draw_arms(panel, numbers, arms, metric)
         panel.axvline(0, color="black", linewidth=1)
         panel.set_xlabel(f"{heading(metric)}: difference to {baseline}")
         # Few ticks of few digits: differences can be thousandths.
@@ -61,7 +45,7 @@ def difference_figure(results: ComparisonResults, rows: list):
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)  # the first arm on top
-    _explain(figure, panels[0], results, rows)
+    _explain(figure, panels[0], results, numbers)
     return figure
 
 
@@ -72,34 +56,30 @@ def as_png(figure) -> bytes:
     return file.getvalue()
 
 
-def _draw_arm(panel, height, index, arm, metric):
+def _draw_arms(panel, numbers, arms, metric):
     styles = (
         ("difference_bootstrap", CLIPS_COLOUR, 9),
         ("difference", SEEDS_COLOUR, 3),
     )
     for quantity, colour, width in styles:
-        row = index.get(quantity, arm, metric)
-        if row and row.low is not None:
-            ends = [row.low, row.high]
+        for height, row in enumerate(select(numbers, quantity, arms, metric)):
             panel.plot(
-                ends, [height] * 2, color=colour, linewidth=width,
-                solid_capstyle="butt",
+                [row.low, row.high], [height] * 2, color=colour,
+                linewidth=width, solid_capstyle="butt",
             )  # fmt: skip
-    seeds = [
-        row.value
-        for row in index.all("difference_by_seed", arm)
-        if row.metric == metric
-    ]
-    panel.plot(
-        seeds, [height + 0.25] * len(seeds), "o", color="black",
-        markersize=4, markerfacecolor="none",
-    )  # fmt: skip
-    mean = index.get("difference", arm, metric)
-    if mean:
-        panel.plot([mean.value], [height], "o", color=SEEDS_COLOUR)
+    of_metric = numbers[numbers.metric == metric]
+    by_seed = of_metric[of_metric.quantity == "difference_by_seed"]
+    for height, arm in enumerate(arms):
+        seeds = by_seed.value[by_seed.system == arm]
+        panel.plot(
+            seeds, [height + 0.25] * len(seeds), "o", color="black",
+            markersize=4, markerfacecolor="none",
+        )  # fmt: skip
+    for height, row in enumerate(select(numbers, "difference", arms, metric)):
+        panel.plot([row.value], [height], "o", color=SEEDS_COLOUR)
 
 
-def _explain(figure, panel, results, rows):
+def _explain(figure, panel, results, numbers):
     percent = f"{100 * results.comparison['confidence']:g} %"
     keys = [
         *panel.plot([], [], "o", color=SEEDS_COLOUR, label="mean over seeds"),
@@ -119,7 +99,7 @@ def _explain(figure, panel, results, rows):
     figure.legend(handles=keys, loc="outside lower center", ncols=4)
     marks = (
         ["VOID: the teacher is not better by the margin"]
-        if is_void(results, rows)
+        if is_void(results, numbers)
         else []
     )
     marks += ["INCOMPLETE"] if results.missing() else []

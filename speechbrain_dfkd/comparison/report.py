@@ -1,19 +1,18 @@
 """The report of a comparison."""
 
-import csv
-import io
-from collections.abc import Iterator
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import pandas as pd
+from jinja2 import Template
 
 from speechbrain_dfkd.comparison.analysis import (
     METRICS,
-    Row,
-    RowIndex,
     all_rows,
     heading,
     is_void,
     score_table,
+    select,
     setting_text,
     snr_classes,
 )
@@ -23,14 +22,15 @@ from speechbrain_dfkd.comparison.results import (
     SYSTEMS,
     ComparisonResults,
 )
-from speechbrain_dfkd.comparison.statistics import choose_setting
+from speechbrain_dfkd.comparison.tuning import choose_setting
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.run_folder import COLUMNS
 
 NOTHING = "-"
+TEMPLATE = Path(__file__).with_name("report.md.j2")
 
 
-def number(metric: str, value, sign: bool = False) -> str:
+def number(metric: str, value: float | None, sign: bool = False) -> str:
     """Return a value rounded as the results table rounds the metric.
 
     Example
@@ -38,7 +38,7 @@ def number(metric: str, value, sign: bool = False) -> str:
     >>> number("pesq_wb", 0.12345, sign=True), number("si_sdr", -1.0)
     ('+0.123', '-1.00')
     """
-    if value is None:
+    if pd.isna(value):
         return NOTHING
     text = COLUMNS[metric][1](value) if metric in COLUMNS else f"{value:.4g}"
     return f"+{text}" if sign and not text.startswith("-") else text
@@ -46,23 +46,28 @@ def number(metric: str, value, sign: bool = False) -> str:
 
 def with_interval(row, sign: bool = False) -> str:
     """Return a row's value and interval, as ``2.264 [2.250, 2.278]``."""
-    if row is None:
-        return NOTHING
     value = number(row.metric, row.value, sign)
-    if row.low is None:
+    if pd.isna(row.low):
         return value
     low, high = (number(row.metric, end, sign) for end in (row.low, row.high))
     return f"{value} [{low}, {high}]"
 
 
-def p_value(p) -> str:
+def _with_difference(mean, difference):
+    text = number(mean.metric, mean.value)
+    if pd.isna(difference.value):
+        return text
+    return f"{text} ({with_interval(difference, True)})"
+
+
+def p_value(p: float) -> str:
     """Return a p value with three decimals, or that it is smaller."""
-    if p is None:
+    if pd.isna(p):
         return NOTHING
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def markdown_table(header: list, lines: list) -> str:
+def markdown_table(header: Sequence[str], lines: Iterable[Sequence]) -> str:
     """Return a table of GitHub's Markdown.
 
     Example
@@ -77,100 +82,91 @@ def markdown_table(header: list, lines: list) -> str:
     return "\n".join(["| " + " | ".join(header) + " |", rule, *rows])
 
 
-def mean_table(index: RowIndex, systems: list) -> str:
+def mean_table(numbers: pd.DataFrame, systems: list) -> str:
     """Return the means of all systems and metrics on the test set."""
+    columns = [[*select(numbers, "mean", systems, m)] for m in METRICS]
     lines = []
-    for system in systems:
-        rows = [index.get("mean", system, metric) for metric in METRICS]
-        seeds = max((row.seeds or 0 for row in rows if row), default=0)
-        lines.append(
-            [system, *map(with_interval, rows), seeds if seeds else NOTHING]
-        )
-    header = ["system", *map(heading, METRICS), "seeds"]
-    return markdown_table(header, lines)
+    for system, *rows in zip(systems, *columns, strict=True):
+        seeds = [row.seeds for row in rows if not pd.isna(row.seeds)]
+        texts = map(with_interval, rows)
+        lines.append([system, *texts, max(seeds, default=NOTHING)])
+    return markdown_table(["system", *map(heading, METRICS), "seeds"], lines)
 
 
-def difference_table(index: RowIndex, metric: str, arms: list) -> str:
+def difference_table(numbers: pd.DataFrame, metric: str, arms: list) -> str:
     """Return one metric's differences to the first arm, by both methods."""
+    methods = {
+        "other seeds": "difference",
+        "other seeds and clips": "difference_bootstrap",
+    }
+    columns = [select(numbers, of, arms, metric) for of in methods.values()]
     lines = []
-    for arm in arms:
-        paired = index.get("difference", arm, metric)
-        crossed = index.get("difference_bootstrap", arm, metric)
+    for arm, *rows in zip(arms, *columns, strict=True):
         cells = [arm]
-        for row in (paired, crossed):
-            p, p_holm = (row.p, row.p_holm) if row else (None, None)
-            cells += [with_interval(row, True), p_value(p), p_value(p_holm)]
-        lines.append([*cells, paired.seeds if paired else NOTHING])
-    methods = ("other seeds", "other seeds and clips")
-    header = [
-        name for method in methods for name in (method, "p", "p, Holm")
-    ]  # fmt: skip
+        for row in rows:
+            interval = with_interval(row, True)
+            cells += [interval, p_value(row.p), p_value(row.p_holm)]
+        seeds = rows[0].seeds
+        lines.append([*cells, NOTHING if pd.isna(seeds) else seeds])
+    header = [name for method in methods for name in (method, "p", "p, Holm")]
     return markdown_table(["arm", *header, "seeds"], lines)
 
 
-def snr_table(index: RowIndex, metric: str, systems: list, edges: list) -> str:
+def table_with_differences(
+    numbers: pd.DataFrame, kind: str, systems: list, columns: dict
+) -> str:
+    """Return means, and in parentheses the differences to the first arm.
+
+    Of ``columns``, ``{heading: (metric, condition)}``; ``kind`` is "snr" or
+    "valid", with which the quantities begin.
+    """
+    cells = [
+        map(
+            _with_difference,
+            select(numbers, f"{kind}_mean", systems, *of),
+            select(numbers, f"{kind}_difference", systems, *of),
+        )
+        for of in columns.values()
+    ]
+    lines = zip(systems, *cells, strict=True)
+    return markdown_table(["system", *columns], lines)
+
+
+def snr_table(
+    numbers: pd.DataFrame, metric: str, systems: list, edges: list
+) -> str:
     """Return one metric by the class of the noisy clip; empty ones left out."""
-    clips = {
-        row.condition: row.clips
-        for row in index.all("snr_mean")
-        if row.metric == metric
+    means = numbers[numbers.quantity == "snr_mean"]
+    clips = means[means.metric == metric].groupby("condition").clips.first()
+    columns = {
+        f"{name}, {clips[name]} clips": (metric, name)
+        for name in snr_classes(edges)
+        if name in clips
     }
-    classes = [name for name in snr_classes(edges) if name in clips]
-    lines = []
-    for system in systems:
-        cells = [system]
-        for name in classes:
-            mean = index.get("snr_mean", system, metric, name)
-            gain = index.get("snr_difference", system, metric, name)
-            cells.append(_with_difference(mean, gain))
-        lines.append(cells)
-    header = [f"{name}, {clips[name]} clips" for name in classes]
-    return markdown_table(["system", *header], lines)
+    return table_with_differences(numbers, "snr", systems, columns)
 
 
-def validation_table(index: RowIndex, systems: list) -> str:
-    """Return the means on validation with the differences to the first arm."""
-    lines = []
-    for system in systems:
-        cells = [
-            _with_difference(
-                index.get("valid_mean", system, metric),
-                index.get("valid_difference", system, metric),
-            )
-            for metric in METRICS
-        ]
-        lines.append([system, *cells])
-    return markdown_table(["system", *map(heading, METRICS)], lines)
-
-
-def _with_difference(mean, difference):
-    if mean is None:
-        return NOTHING
-    text = number(mean.metric, mean.value)
-    if difference is None:
-        return text
-    return f"{text} ({with_interval(difference, True)})"
-
-
-def gate_table(index: RowIndex, gate: dict) -> str:
+def gate_table(numbers: pd.DataFrame, gate: dict) -> str:
     """Return by how much the teacher leads, and by how much it has to."""
-    found = {row.metric: row for row in index.all("gate_difference")}
     lines = []
     for metric, margin in gate.items():
-        row = found.get(metric)
-        verdict = NOTHING
-        if row:
-            verdict = "yes" if row.value >= margin else "**no**"
-        least = number(metric, margin, True)
-        lines.append(
-            [heading(metric), with_interval(row, True), least, verdict]
+        condition = f"at least {margin:+g}"
+        (row,) = select(
+            numbers, "gate_difference", ["teacher"], metric, condition
         )
+        verdict = "yes" if row.value >= margin else "**no**"
+        verdict = NOTHING if pd.isna(row.value) else verdict
+        lead, least = with_interval(row, True), number(metric, margin, True)
+        lines.append([heading(metric), lead, least, verdict])
     header = ["metric", "teacher minus baseline", "at least", "passed"]
     return markdown_table(header, lines)
 
 
-def tuning_table(index: RowIndex, chosen: dict) -> str:
+def tuning_table(numbers: pd.DataFrame, chosen: dict) -> str:
     """Return each setting tried; ``chosen`` maps arms to their setting."""
+    tried = numbers[numbers.quantity == "tuning_mean"]
+    if tried.empty:
+        return ""
     lines = [
         [
             row.system,
@@ -178,343 +174,160 @@ def tuning_table(index: RowIndex, chosen: dict) -> str:
             number(row.metric, row.value),
             "yes" if row.condition == chosen.get(row.system) else "",
         ]
-        for row in index.all("tuning_mean")
+        for row in tried.itertuples()
     ]
-    metric = index.all("tuning_mean")[0].metric
-    return markdown_table(["arm", "setting", heading(metric), "chosen"], lines)
-
-
-def weight_table(index: RowIndex, settings: dict) -> str:
-    """Return each arm's weights; ``settings`` maps arms to their setting."""
-    lines = []
-    for arm, setting in settings.items():
-        weights = [f"{row.value:.3g}" for row in index.all("kd_weight", arm)]
-        if weights:
-            lines.append([arm, setting or NOTHING, ", ".join(weights)])
-    return markdown_table(["arm", "setting", "kd_weight"], lines)
-
-
-def time_table(index: RowIndex, arms: list, steps: dict) -> str:
-    """Return steps (``{arm: text}``), seconds a step, and the ratio."""
-    lines = []
-    for arm in arms:
-        seconds = index.get("step_seconds", arm)
-        ratio = index.get("step_ratio", arm)
-        lines.append(
-            [
-                arm,
-                steps[arm],
-                f"{seconds.value:.3f}" if seconds else NOTHING,
-                f"{ratio.value:.2f}" if ratio else NOTHING,
-            ]
-        )
-    header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
+    header = ["arm", "setting", heading(tried.metric.iloc[0]), "chosen"]
     return markdown_table(header, lines)
 
 
-def score_sections(
-    results: ComparisonResults, index: RowIndex
-) -> Iterator[str]:
-    """Yield Markdown about scores: paragraphs and tables.
-
-    Arguments
-    ---------
-    results : ComparisonResults
-        What is finished.
-    index : RowIndex
-        The report's numbers.
-    """
-    yield from _mean_section(results, index)
-    yield from _difference_section(results, index)
-    yield from _snr_section(results, index)
-    yield from _validation_section(results, index)
-    yield from _gate_section(results, index)
-
-
-def _percent(results):
-    return f"{100 * results.comparison['confidence']:g} %"
-
-
-def _mean_section(results, index):
-    yield "## Test set"
-    yield mean_table(index, [*SYSTEMS, *results.arms])
-    yield (
-        f"Means over clips; of an arm, the mean over seeds and the "
-        f"{_percent(results)} t interval of other seeds on these clips. One "
-        "seed has no interval."
-    )
-    if len({tuple(sorted(results.seeds_of(arm))) for arm in results.arms}) > 1:
-        yield (
-            "Not all arms have the same seeds: compare them by the differences "
-            "below, which are paired by seed."
-        )
-    left_out = [
-        f"{table.undefined} for {heading(metric)}"
-        for metric in METRICS
-        if (table := score_table(results, metric)).undefined
+def weight_table(numbers: pd.DataFrame, settings: dict) -> str:
+    """Return each arm's weights; ``settings`` maps arms to their setting."""
+    weights = numbers[numbers.quantity == "kd_weight"]
+    lines = [
+        [arm, settings[arm] or NOTHING, ", ".join(map("{:.3g}".format, of))]
+        for arm, of in weights.groupby("system", sort=False).value
     ]
-    if left_out:
-        yield (
-            "Clips left out of all systems, because the metric is undefined "
-            f"for one of them: {', '.join(left_out)}."
+    header = ["arm", "setting", "kd_weight"]
+    return markdown_table(header, lines) if lines else ""
+
+
+def time_table(numbers: pd.DataFrame, arms: list, steps: list) -> str:
+    """Return each arm's steps, the seconds of one, and their ratio."""
+    seconds, ratios = (
+        [
+            NOTHING if pd.isna(row.value) else form.format(row.value)
+            for row in select(numbers, quantity, arms)
+        ]
+        for quantity, form in (
+            ("step_seconds", "{:.3f}"), ("step_ratio", "{:.2f}")
         )
-
-
-def _difference_section(results, index):
-    baseline, *arms = results.arms
-    yield f"## Difference to {baseline}"
-    yield (
-        f"Paired by seed, with {_percent(results)} intervals. *Other seeds*: "
-        "the paired t test on the seeds' means, for these clips. *Other seeds "
-        "and clips*: a bootstrap of both "
-        f"({results.comparison['bootstrap_draws']} draws); it may be the "
-        "narrower one where seeds are few and clips cause most of the spread, "
-        "since these tell more surely how large it is. Holm's correction is "
-        "over the arms of a table. All arms had one teacher: what another "
-        "would give is in no interval."
-    )
-    for metric in METRICS:
-        yield f"**{heading(metric)}**"
-        yield difference_table(index, metric, arms)
-    yield (
-        f"![Differences to {baseline} with their intervals]"
-        f"({results.report_name}.png)"
-    )
-
-
-def _snr_section(results, index):
-    edges = results.comparison["snr_edges_db"]
-    if index.all("snr_mean"):
-        yield "## By SI-SDR of the noisy clip"
-        yield (
-            f"In parentheses the difference to {results.arms[0]}, paired by "
-            f"seed, with its {_percent(results)} t interval, not corrected for "
-            "the number of classes and arms."
-        )
-        for metric in METRICS:
-            yield f"**{heading(metric)}**"
-            systems = [*SYSTEMS, *results.arms]
-            yield snr_table(index, metric, systems, edges)
-
-
-def _validation_section(results, index):
-    if index.all("valid_difference"):
-        yield "## Validation set"
-        yield (
-            "What choices of arms and settings rest on. In parentheses the "
-            f"difference to {results.arms[0]}, as above."
-        )
-        yield validation_table(index, [*SYSTEMS, *results.arms])
-
-
-def _gate_section(results, index):
-    gate = results.comparison["gate"]
-    if gate:
-        yield "## The gate"
-        yield (
-            f"The teacher against {results.comparison['baseline']} (mean over "
-            "seeds) on validation, with the interval of other seeds of the "
-            "latter."
-        )
-        yield gate_table(index, gate)
-
-
-def training_sections(
-    results: ComparisonResults, index: RowIndex
-) -> Iterator[str]:
-    """Yield Markdown about tuning, weights, time, data and settings.
-
-    Arguments
-    ---------
-    results : ComparisonResults
-        What is finished.
-    index : RowIndex
-        The report's numbers.
-    """
-    yield from _tuning_section(results, index)
-    yield from _weight_section(results, index)
-    yield from _time_section(results, index)
-    yield from _data_section(results)
-
-
-def _tuning_section(results, index):
-    if index.all("tuning_mean"):
-        yield "## Tuning"
-        yield (
-            f"On validation, with seed {results.comparison['tuning_seed']}, "
-            "which is not reported."
-        )
-        only = [arm for arm in results.all_arms if arm not in results.arms]
-        if only:
-            yield f"From that seed only, and not tested: {', '.join(only)}."
-        chosen = {arm: _reported_setting(results, arm) for arm in results.arms}
-        yield tuning_table(index, chosen)
-        for arm in results.arms:
-            yield from _warn_of_other_setting(results, arm, chosen[arm])
-
-
-def _reported_setting(results, arm):
-    jobs = list(results.reported(arm).values())
-    return setting_text(jobs[0].setting) if jobs else None
-
-
-def _warn_of_other_setting(results, arm, reported):
-    jobs = results.tuning(arm)
-    if jobs and reported is not None:
-        best = choose_setting(jobs, results.comparison["tune_on"])
-        if setting_text(best) != reported:
-            yield (
-                f"**{arm} was reported with {reported}, but {setting_text(best)} "
-                "was best.**"
-            )
-
-
-def _weight_section(results, index):
-    if index.all("kd_weight"):
-        yield "## Measured weight of distillation"
-        yield (
-            "The kd_weight at which gradients have the ratio asked for, at the "
-            "student's first weights; one for each seed."
-        )
-        settings = {
-            arm: _reported_setting(results, arm) for arm in results.arms
-        }
-        yield weight_table(index, settings)
-
-
-def _time_section(results, index):
-    yield "## Time of a training step"
-    steps = {}
-    for arm in results.arms:
-        found = {job.steps for job in results.reported(arm).values()}
-        steps[arm] = ", ".join(map(str, sorted(found))) or NOTHING
-    yield time_table(index, results.arms, steps)
-    yield (
-        f"Medians over seeds; {results.comparison['side_by_side']} jobs side by "
-        "side."
-    )
-
-
-def _data_section(results):
-    plan = results.comparison
-    clips = ", ".join(
-        f"{len(next(iter(results.scored(split)), ('', {}))[1])} {split}"
-        for split in SPLITS
-    )
-    yield "## Data, arms and command"
-    yield f"Clips: {clips}. Seeds: {_seeds_text(results)}."
-    lines = [[arm, _overrides(plan["arms"][arm])] for arm in results.all_arms]
-    yield markdown_table(["arm", "what it changes"], lines)
-    held = [[key, f"`{value}`"] for key, value in plan["settings"].items()]
-    if held:
-        yield markdown_table(["held for all arms", "value"], held)
-    yield f"```bash\n{plan['command']}\n```"
-
-
-def _seeds_text(results):
-    """Return all seeds, then those of each arm that does not have them all."""
-    everyone = results.comparison["seeds"]
-    texts = [", ".join(map(str, everyone))]
-    for arm in results.arms:
-        own = sorted(results.seeds_of(arm))
-        if own != sorted(everyone):
-            texts.append(f"{arm} only {', '.join(map(str, own))}")
-    return "; ".join(texts)
-
-
-def _overrides(arm):
-    return ", ".join(f"`{key}: {value}`" for key, value in arm.items())
+    )  # fmt: skip
+    header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
+    lines = zip(arms, steps, seconds, ratios, strict=True)
+    return markdown_table(header, lines)
 
 
 def write_comparison_report(folder, against: str | None = None) -> str:
     """Write report.md, report.csv and report.png; return the first.
 
-    Everything is computed from the files of the comparison's folder: see
-    ``speechbrain_dfkd.comparison.results``. What is not finished is
-    named, and the report of the rest is marked as incomplete. Where the teacher
-    misses the margin of the gate, the report begins with VOID.
-
-    Arguments
-    ---------
-    folder : str or Path
-        The comparison's.
-    against : str, optional
-        An arm to which the differences are, in place of the baseline. The files
-        are then report-vs-ARM.md, .csv and .png. The gate stays as it is.
-
-    Returns
-    -------
-    str
-        Markdown.
-
-    Raises
-    ------
-    UserError
-        If there is no such arm, a file is absent or damaged, the jobs do not
-        belong together, or matplotlib is not installed.
+    Everything is computed from the files of the comparison's folder. What is
+    not finished is named, and the report of the rest is marked as incomplete.
+    Where the teacher misses the margin of the gate, it begins with VOID. With
+    differences ``against`` an arm in place of the baseline, the files are
+    report-vs-ARM.md, .csv and .png; the gate stays as it is.
     """
     results = ComparisonResults.load(folder, against)
-    rows = all_rows(results)
-    plot = as_png(difference_figure(results, rows))
-    report = as_markdown(results, rows)
-    contents = {"png": plot, "csv": as_csv(rows).encode()}
-    for suffix, content in {**contents, "md": report.encode()}.items():
+    numbers = all_rows(results)
+    report = as_markdown(results, numbers)
+    contents = {
+        "png": as_png(difference_figure(results, numbers)),
+        "csv": numbers.to_csv(index=False, lineterminator="\n").encode(),
+        "md": report.encode(),
+    }
+    for suffix, content in contents.items():
         name = f"{results.report_name}.{suffix}"
         write_atomically(Path(folder, name), content)
     return report
 
 
-def as_csv(rows: list) -> str:
-    """Return the rows as CSV in full precision; None is an empty cell."""
-    text = io.StringIO()
-    columns = [column.name for column in fields(Row)]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, rows))
-    return text.getvalue()
+def as_markdown(results: ComparisonResults, numbers: pd.DataFrame) -> str:
+    """Return the report's text, of the numbers that ``all_rows`` returned."""
+    plan = results.comparison
+    template = Template(
+        TEMPLATE.read_text(encoding="utf-8"), keep_trailing_newline=True
+    )
+    return template.render(
+        plan=plan,
+        against=results.against,
+        report_name=results.report_name,
+        baseline=results.arms[0],
+        percent=f"{100 * plan['confidence']:g} %",
+        void=is_void(results, numbers),
+        missing=results.missing(),
+        **_scores(results, numbers),
+        **_tuning(results, numbers),
+        **_trainings(results, numbers),
+    )
 
 
-def as_markdown(results: ComparisonResults, rows: list) -> str:
-    """Return the report's text.
+def _scores(results, numbers):
+    """Return what the template says of test set, validation set and gate."""
+    plan, arms = results.comparison, results.arms
+    systems = [*SYSTEMS, *arms]
+    clips = {
+        split: len(next(iter(results.scored(split)), ("", {}))[1])
+        for split in SPLITS
+    }
+    undefined = {
+        heading(metric): clips["test"] - score_table(results, metric).shape[1]
+        for metric in METRICS
+    }
+    found = set(numbers.quantity)
+    seeds = {tuple(sorted(results.seeds_of(arm))) for arm in arms}
+    edges = plan["snr_edges_db"] if "snr_mean" in found else []
+    every = {heading(metric): (metric, "") for metric in METRICS}
+    return {
+        "means": mean_table(numbers, systems),
+        "seeds_differ": len(seeds) > 1,
+        "undefined": [f"{n} for {name}" for name, n in undefined.items() if n],
+        "differences": [
+            (heading(metric), difference_table(numbers, metric, arms[1:]))
+            for metric in METRICS
+        ],
+        "by_snr": [
+            (heading(metric), snr_table(numbers, metric, systems, edges))
+            for metric in METRICS
+            if edges
+        ],
+        "validation": "valid_difference" in found
+        and table_with_differences(numbers, "valid", systems, every),
+        "gate": plan["gate"] and gate_table(numbers, plan["gate"]),
+        "clips": [f"{number} {split}" for split, number in clips.items()],
+    }
 
-    Arguments
-    ---------
-    results : ComparisonResults
-        What is finished.
-    rows : list of Row
-        What ``all_rows`` makes of it.
 
-    Returns
-    -------
-    str
-    """
-    index = RowIndex(rows)
-    parts = [
-        *_banners(results, rows),
-        _title(results),
-        *score_sections(results, index),
-        *training_sections(results, index),
+def _tuning(results, numbers):
+    """Return what the template says of settings tried and weights measured."""
+    tune_on = results.comparison["tune_on"]
+    settings = dict.fromkeys(results.arms)
+    not_best = []
+    for arm in results.arms:
+        reported, tuned = results.reported(arm), results.tuning(arm)
+        if reported:
+            settings[arm] = setting_text(next(iter(reported.values())).setting)
+        if reported and tuned:
+            best = setting_text(choose_setting(tuned, tune_on))
+            if best != settings[arm]:
+                not_best.append((arm, settings[arm], best))
+    return {
+        "tuning": tuning_table(numbers, settings),
+        "tuned_only": [a for a in results.all_arms if a not in results.arms],
+        "not_best": not_best,
+        "weights": weight_table(numbers, settings),
+    }
+
+
+def _trainings(results, numbers):
+    """Return what the template says of times, seeds, arms and settings."""
+    plan, arms = results.comparison, results.arms
+    steps = [
+        sorted({job.steps for job in results.reported(arm).values()})
+        for arm in arms
     ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _title(results):
-    against = f", against {results.against}" if results.against else ""
-    return f"# Comparison {results.comparison['name']}{against}"
-
-
-def _banners(results, rows):
-    if is_void(results, rows):
-        yield (
-            "**VOID: the teacher does not beat the baseline "
-            f"{results.comparison['baseline']} by the margin that the comparison "
-            "asks for (see [The gate](#the-gate)). No clearly "
-            "better teacher was there to learn from, so nothing below tells whether "
-            "distillation helps.**"
-        )
-    missing = results.missing()
-    if missing:
-        yield (
-            "**INCOMPLETE: run the comparison's command again, it goes on. "
-            f"Missing: {'; '.join(missing)}.**"
-        )
+    texts = [", ".join(map(str, of)) or NOTHING for of in steps]
+    seeds = [", ".join(map(str, plan["seeds"]))]
+    for arm in arms:
+        own = sorted(results.seeds_of(arm))
+        if own != sorted(plan["seeds"]):
+            seeds.append(f"{arm} only {', '.join(map(str, own))}")
+    changes = [
+        [arm, ", ".join(f"`{k}: {v}`" for k, v in plan["arms"][arm].items())]
+        for arm in results.all_arms
+    ]
+    held = [[key, f"`{value}`"] for key, value in plan["settings"].items()]
+    return {
+        "times": time_table(numbers, arms, texts),
+        "seeds": seeds,
+        "arms": markdown_table(["arm", "what it changes"], changes),
+        "held": held and markdown_table(["held for all arms", "value"], held),
+    }

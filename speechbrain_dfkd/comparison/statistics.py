@@ -5,28 +5,18 @@ form an array [S, U] of seeds by clips in which the two are crossed. All
 estimates are of differences between such arrays, paired by seed and by clip.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from speechbrain_dfkd.comparison.results import JobResult
-from speechbrain_dfkd.errors import UserError
 
+class Estimate(NamedTuple):
+    """A mean with its interval and the two-sided p value of its being zero.
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its interval and the p value of its being zero.
-
-    Arguments
-    ---------
-    value : float
-        The mean.
-    low, high : float, optional
-        The interval; None where there are too few values for one.
-    p : float, optional
-        Two-sided.
+    The latter two are None where there are too few values for them.
     """
 
     value: float
@@ -35,24 +25,18 @@ class Estimate:
     p: float | None = None
 
 
+def clip_means(table: pd.DataFrame) -> pd.Series:
+    """Return each row's mean over clips, by numpy's pairwise summation."""
+    scores = np.ascontiguousarray(table)  # the order of the sum is its layout's
+    return pd.Series(scores.mean(axis=1), table.index)
+
+
 def mean_over_seeds(values: Sequence, confidence: float = 0.95) -> Estimate:
     """Return the mean with Student's t interval and its one-sample t test.
 
     On differences paired by seed this is the paired t test. It asks what other
-    seeds would give on the same clips.
-
-    Arguments
-    ---------
-    values : sequence of float
-        One value a seed, of shape [S].
-    confidence : float
-        The interval's, within (0, 1).
-
-    Returns
-    -------
-    Estimate
-        Without interval and p value for a single seed. Values that are all
-        equal have an empty interval, and p = 1 if they are zero, else 0.
+    seeds would give on the same clips. Values (of shape [S], one a seed) that
+    are all equal have an empty interval, and p = 1 if they are zero, else 0.
 
     Example
     -------
@@ -95,19 +79,11 @@ def bootstrap_mean(
     spread, U - 1 where clips do. Simulated from 3 seeds on, such intervals hold
     the truth in 93 to 100 % of cases, with 2 seeds in 88 % at worst.
 
-    Arguments
-    ---------
-    differences : np.ndarray
-        Of shape [S, U]: by seed and clip, arm minus baseline.
-    confidence : float
-        The interval's, within (0, 1).
-    draws : int
-        How many times seeds and clips are drawn; always the same draws.
+    Seeds and clips are drawn ``draws`` times, always the same draws.
 
-    Returns
-    -------
-    Estimate
-        Without interval and p value for a single seed or clip.
+    Shape
+    -----
+    differences: [S, U], by seed and clip, arm minus baseline.
     """
     mean = float(differences.mean())
     if min(differences.shape) < 2:
@@ -118,7 +94,6 @@ def bootstrap_mean(
 
 
 def _draw_means(differences, draws):
-    """Return the mean of each draw, of shape [draws]."""
     seeds, clips = differences.shape
     generator = np.random.default_rng(0)
     drawn_seeds = generator.integers(seeds, size=(draws, seeds - 1))
@@ -154,16 +129,8 @@ def holm(p_values: Sequence) -> list:
     The smallest of m is multiplied by m, the next by m - 1, and so on; none is
     smaller than the one before (Holm, Scandinavian Journal of Statistics 6,
     1979). Rejecting below 0.05 keeps the chance of any false rejection below
-    0.05, however the tests depend on each other.
-
-    Arguments
-    ---------
-    p_values : sequence of float or None
-        None where there is no test: it stays None and does not count.
-
-    Returns
-    -------
-    list
+    0.05, however the tests depend on each other. None, where there is no test,
+    stays None and does not count.
 
     Example
     -------
@@ -178,65 +145,3 @@ def holm(p_values: Sequence) -> list:
         largest = max(largest, (len(tested) - rank) * p_values[index])
         corrected[index] = min(1.0, largest)
     return corrected
-
-
-def setting_means(results: Iterable[JobResult], metric: str) -> list:
-    """Return (setting, mean validation score) of each setting tried.
-
-    Arguments
-    ---------
-    results : iterable of JobResult
-        The tuning jobs of one arm.
-    metric : str
-        A clip for which it is undefined in one of the jobs is left out of all.
-
-    Returns
-    -------
-    list of (dict, float)
-        In the order in which ``results`` has the settings.
-
-    Raises
-    ------
-    UserError
-        If there is no job, or the metric is undefined throughout.
-    """
-    results = list(results)
-    clips = [
-        clip
-        for clip in (results[0].valid if results else ())
-        if all(job.valid[clip].get(metric) is not None for job in results)
-    ]
-    if not clips:
-        raise UserError(
-            f"{metric} must be defined for a validation clip in all tuning "
-            f"jobs, got none in {len(results)} jobs; choose another tune_on"
-        )
-    scores = {}
-    for job in results:
-        mean = np.mean([job.valid[clip][metric] for clip in clips])
-        scores.setdefault(tuple(sorted(job.setting.items())), []).append(mean)
-    return [(dict(key), float(np.mean(of))) for key, of in scores.items()]
-
-
-def choose_setting(results: Iterable[JobResult], metric: str) -> dict:
-    """Return the setting of the best mean validation score.
-
-    Arguments
-    ---------
-    results : iterable of JobResult
-        The tuning jobs of one arm.
-    metric : str
-        Larger is better.
-
-    Returns
-    -------
-    dict
-        Of equal ones the first.
-
-    Raises
-    ------
-    UserError
-        If there is no job, or the metric is undefined throughout.
-    """
-    setting, _ = max(setting_means(results, metric), key=lambda pair: pair[1])
-    return setting

@@ -1,81 +1,23 @@
 """Which jobs a comparison has, as far as its results tell already."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+
+import pandas as pd
 
 from speechbrain_dfkd.comparison.plan import Plan
-from speechbrain_dfkd.comparison.results import (
-    REPORT,
-    TUNING,
-    JobResult,
-    job_path,
-)
-from speechbrain_dfkd.comparison.statistics import choose_setting
+from speechbrain_dfkd.comparison.results import REPORT, TUNING, Job, JobResult
+from speechbrain_dfkd.comparison.statistics import clip_means
 from speechbrain_dfkd.errors import UserError
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training of one arm.
-
-    Arguments
-    ---------
-    arm : str
-        Its name in the comparison file.
-    seed : int
-        The student's.
-    purpose : str
-        "report" or "tuning".
-    setting : dict
-        What was tuned: keys of the leaf and their values.
-
-    Example
-    -------
-    >>> Job("dfkd", 1, "report", {"lr": 0.001}).name
-    'dfkd-lr_0.001-seed_1'
-    """
-
-    arm: str
-    seed: int
-    purpose: str
-    setting: dict
-
-    @property
-    def name(self) -> str:
-        """The name of its files and folder, a job's alone."""
-        path = job_path("", self.arm, self.setting, self.seed)
-        return path.name.removesuffix(path.suffix)
-
-    def result_path(self, folder) -> Path:
-        """Return the file of its result in a comparison's folder."""
-        return job_path(folder, self.arm, self.setting, self.seed)
-
-
 def known_jobs(plan: Plan, results: Iterable[JobResult]) -> list:
-    """Return all jobs that can be named now, finished or not.
+    """Return all jobs that can be named now, finished or not, in their order.
 
     First the baseline chooses its learning rate; with that each other arm
     chooses its gradient ratio; an arm that has chosen is trained from each
     of its seeds, all arms from the first seed before any from the second. Each
-    finished job can make more jobs known.
-
-    Arguments
-    ---------
-    plan : Plan
-        The comparison.
-    results : iterable of JobResult
-        The finished jobs.
-
-    Returns
-    -------
-    list of Job
-        In the order in which to start them.
-
-    Raises
-    ------
-    UserError
-        Where an arm was reported with another setting than it chooses.
+    finished job can make more jobs known. An arm that was reported with another
+    setting than it chooses is refused.
     """
     results = list(results)
     tried = baseline_settings(plan)
@@ -91,13 +33,13 @@ def known_jobs(plan: Plan, results: Iterable[JobResult]) -> list:
 def number_of_jobs(plan: Plan) -> int:
     """Return how many jobs a comparison has, once all are known."""
     first = baseline_settings(plan)
-    tried = [arm_settings(plan, arm, first[0]) for arm in other_arms(plan)]
-    trials = [first, *tried]
-    arms = [plan.baseline, *other_arms(plan)]
+    trials = {plan.baseline: first} | {
+        arm: arm_settings(plan, arm, first[0]) for arm in other_arms(plan)
+    }
     tuning = sum(
-        len(one)
-        for arm, one in zip(arms, trials, strict=True)
-        if _needs_trials(plan, arm, one)
+        len(tried)
+        for arm, tried in trials.items()
+        if _needs_trials(plan, arm, tried)
     )
     return tuning + sum(len(plan.seeds_of(arm)) for arm in plan.arms)
 
@@ -113,18 +55,9 @@ def baseline_settings(plan: Plan) -> list:
 
 
 def arm_settings(plan: Plan, arm: str, baseline: dict) -> list:
-    """Return the settings tried for another arm.
+    """Return the settings tried for an arm, at what the baseline chose.
 
     An arm keeps what it sets itself: its ``lr``, and its weight.
-
-    Arguments
-    ---------
-    plan : Plan
-        The comparison.
-    arm : str
-        Its name.
-    baseline : dict
-        The setting that the baseline chose.
     """
     own = plan.arms[arm]
     held = {key: value for key, value in baseline.items() if key not in own}
@@ -143,7 +76,14 @@ def _jobs_of(plan, arm, tried, results):
         chosen = _choice(plan, tried, finished)
     if chosen is None:
         return jobs, None
-    _refuse_other_reports(arm, chosen, finished)
+    for result in finished:
+        if result.purpose == REPORT and result.setting != chosen:
+            raise UserError(
+                f"arm {arm} must be reported with one setting, got "
+                f"{result.setting} in {result.label} and {chosen} chosen now; "
+                f"give back the values tried before, or choose another name "
+                f"for this comparison"
+            )
     seeds = plan.seeds_of(arm)
     return jobs + [Job(arm, s, REPORT, chosen) for s in seeds], chosen
 
@@ -161,12 +101,27 @@ def _choice(plan, tried, finished):
     return choose_setting(found, plan.tune_on)
 
 
-def _refuse_other_reports(arm, chosen, finished):
-    for result in finished:
-        if result.purpose == REPORT and result.setting != chosen:
-            raise UserError(
-                f"arm {arm} must be reported with one setting, got "
-                f"{result.setting} in {result.label} and {chosen} chosen now; "
-                f"give back the values tried before, or choose another name "
-                f"for this comparison"
-            )
+def setting_means(jobs: Iterable[JobResult], metric: str) -> list:
+    """Return (setting, mean validation score) of an arm's tuning jobs.
+
+    A clip for which the metric is undefined in one of the jobs is left out of
+    all; none left, or no job, is a ``UserError``.
+    """
+    jobs = list(jobs)
+    scores = pd.DataFrame(
+        [{clip: of.get(metric) for clip, of in j.valid.items()} for j in jobs],
+        dtype=float,
+    ).dropna(axis="columns")
+    if scores.empty:
+        raise UserError(
+            f"{metric} must be defined for a validation clip in all tuning "
+            f"jobs, got none in {len(jobs)} jobs; choose another tune_on"
+        )
+    settings = [job.setting for job in jobs]
+    return list(zip(settings, clip_means(scores).tolist(), strict=True))
+
+
+def choose_setting(jobs: Iterable[JobResult], metric: str) -> dict:
+    """Return the setting of the largest mean; of equal ones the first."""
+    setting, _ = max(setting_means(jobs, metric), key=lambda pair: pair[1])
+    return setting

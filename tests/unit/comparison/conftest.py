@@ -1,7 +1,9 @@
 """Comparisons with made-up scores."""
 
+import pandas as pd
 import pytest
 
+from speechbrain_dfkd.comparison.analysis import Row, all_rows
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
     SYSTEMS_FILE,
@@ -15,6 +17,7 @@ PLAN = {
     "baseline": "none",
     "arms": {"none": {"kd_weight": 0}, "dfkd": {}, "clean": {}},
     "seeds": [1, 2, 3],
+    "arm_seeds": {},
     "tuning_seed": 100,
     "tune_on": "pesq_wb",
     "side_by_side": 1,
@@ -25,6 +28,39 @@ PLAN = {
     "settings": {"batch_size": 4},
     "command": "python recipes/VoiceBank/compare.py a.yaml b.yaml",
 }
+
+
+class Numbers:
+    """The rows of a comparison, by what they are; None where they have NaN."""
+
+    def __init__(self, results):
+        self.rows = [
+            Row(*(None if pd.isna(value) else value for value in row))
+            for row in all_rows(results).itertuples(index=False)
+        ]
+
+    def all(self, quantity, system=None):
+        return [
+            row
+            for row in self.rows
+            if row.quantity == quantity and system in (None, row.system)
+        ]
+
+    def get(self, quantity, system, metric="", condition=""):
+        """Return the one row, or None."""
+        found = [
+            row
+            for row in self.all(quantity, system)
+            if (row.metric, row.condition) == (metric, condition)
+        ]
+        (row,) = found or [None]
+        return row
+
+
+@pytest.fixture
+def index_of():
+    """Return ``index_of(results)``, their ``Numbers``."""
+    return Numbers
 
 
 def as_scores(values):

@@ -6,7 +6,6 @@ import pytest
 
 from speechbrain_dfkd.comparison import plot
 from speechbrain_dfkd.comparison.analysis import all_rows
-from speechbrain_dfkd.comparison.report import RowIndex
 from speechbrain_dfkd.errors import UserError
 
 
@@ -26,11 +25,11 @@ def jobs(job):
 
 
 def test_the_plot_shows_the_means_seeds_and_intervals_of_the_rows(
-    results, jobs
+    results, jobs, index_of
 ):
     found = results(jobs(0.1))
-    index = RowIndex(rows := all_rows(found))
-    panels = plot.difference_figure(found, rows).axes
+    index = index_of(found)
+    panels = plot.difference_figure(found, all_rows(found)).axes
     for panel, metric in zip(panels, ("pesq_wb", "si_sdr"), strict=True):
         drawn = [list(line.get_xdata()) for line in panel.lines]
         for arm in ("dfkd", "clean"):

@@ -15,14 +15,6 @@ def test_a_job_is_read_as_it_was_written(job, tmp_path):
     assert JobResult.load(path) == result
 
 
-def test_a_file_of_before_weights_were_kept_is_read(job, tmp_path):
-    path = job("dfkd", 1, [1.5], kd_weight=0.25).save(tmp_path)
-    content = json.loads(path.read_text())
-    assert content.pop("kd_weight") == 0.25
-    path.write_text(json.dumps(content))
-    assert JobResult.load(path) == job("dfkd", 1, [1.5])
-
-
 def test_a_score_that_is_not_a_number_is_not_written(job, tmp_path):
     with pytest.raises(ValueError):
         job("dfkd", 1, [float("nan")]).save(tmp_path)

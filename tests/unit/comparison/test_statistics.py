@@ -7,11 +7,10 @@ from scipy import stats
 from speechbrain_dfkd.comparison.statistics import (
     Estimate,
     bootstrap_mean,
-    choose_setting,
     holm,
     mean_over_seeds,
-    setting_means,
 )
+from speechbrain_dfkd.comparison.tuning import choose_setting, setting_means
 from speechbrain_dfkd.errors import UserError
 
 

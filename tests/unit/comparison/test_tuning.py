@@ -24,7 +24,7 @@ def result(job, value=1.0):
     scores = {"a": {"pesq_wb": value}}
     return JobResult(
         **vars(job), valid=scores, test={}, steps=1, seconds_per_step=1.0,
-        command="",
+        command="", kd_weight=None,
     )  # fmt: skip
 
 
