@@ -25,7 +25,7 @@ from recipe_runs import (
         (
             "student",
             "!include:models/dccrn_eighth.yaml {lstm_unitz: 3}",
-            ["'lstm_unitz'", "dccrn_eighth.yaml", "'lstm_units'"],
+            ["lstm_unitz'", "dccrn_eighth.yaml", "lstm_units'"],
         ),
         (
             "teacher_overrides",
