@@ -22,7 +22,6 @@ from speechbrain_dfkd.evaluation.metrics import (
     si_sdr,
 )
 from speechbrain_dfkd.evaluation.scoring import score
-from speechbrain_dfkd.settings.checks import check_values
 
 RATE = 16000
 QUIET = {"progress": False}
@@ -150,6 +149,24 @@ def test_a_clip_that_hangs_is_undefined_and_leaves_no_process(tmp_path):
         os.kill(int((tmp_path / "worker").read_text()), 0)
 
 
+def test_a_metric_that_is_slow_to_import_is_no_clips_fault(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "slowly_imported.py").write_text(
+        "import time\n"
+        "time.sleep(4)\n"
+        "def metric(clean, enhanced, sample_rate):\n"
+        "    return 1.5\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from slowly_imported import metric
+
+    scores = score(
+        numbered_clips(), RATE, {"m": metric}, 2, timeout_seconds=2, **QUIET
+    )
+    assert scores.undefined == {"m": {}} and scores.mean("m") == 1.5
+
+
 @pytest.mark.parametrize("error", [MemoryError, TimeoutError])
 def test_what_fails_to_read_the_clips_is_no_clips_fault(error):
     def clips_of_a_failing_disk():
@@ -222,6 +239,9 @@ def test_arguments_are_checked():
 
 
 def test_a_metric_is_added_by_a_row_of_the_table(tmp_path, monkeypatch):
+    # Not above: the workers import this module, and torch with that.
+    from speechbrain_dfkd.settings.checks import check_values
+
     def clipped(clean, enhanced, sample_rate):
         return 100 * float(np.mean(abs(enhanced) >= 1))
 

@@ -201,6 +201,7 @@ def test_a_pool_that_does_not_start_in_time_is_no_clips_fault(
 
     monkeypatch.setattr(scoring, "START_SECONDS", 0.125)
     monkeypatch.setattr(scoring, "_measure", measure)
+    monkeypatch.setattr(scoring, "_imported", measure)
     message = (
         r"^a process for scoring must start, got TimeoutError\(\); free memory "
         "and processes, and start again$"
