@@ -205,7 +205,8 @@ def collect(folder: Path, names: dict) -> Path:
     ]
     paths = sorted((folder / JOBS_FOLDER).glob("*.json"))
     records += [{"job": load_json(path)} for path in paths]
-    text = "".join(f"{json.dumps(_rounded(record))}\n" for record in records)
+    compact = json.JSONEncoder(separators=(",", ":"))
+    text = "".join(f"{compact.encode(_rounded(r))}\n" for r in records)
     for old, new in names.items():
         text = text.replace(old, new)
     target = EVIDENCE / f"{records[0]['comparison']['name']}.jsonl"
