@@ -32,30 +32,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def _no_room(folder, needed):
-    free = shutil.disk_usage(folder).free
-    return UserError(
-        f"The disk of {folder} must have room for {needed} more bytes, got "
-        f"{free} free; free some space or choose another folder, then start "
-        "again: what is finished is kept"
-    )
-
-
-def require_room(folder: Path, needed: int):
+def require_room(folder: Path, needed: int) -> None:
     """Raise a ``UserError`` unless ``folder``'s disk has ``needed`` bytes."""
-    if shutil.disk_usage(folder).free < needed:
-        raise _no_room(folder, needed)
-
-
-@contextlib.contextmanager
-def full_disk_is_user_error(folder: Path, needed):
-    """Turn "no space left" and "quota exceeded" into a ``UserError``."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise _no_room(folder, needed()) from error
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"The disk of {folder} must have room for {needed} more bytes, got "
+            f"{free} free; free some space or choose another folder, then start "
+            "again: what is finished is kept"
+        )
 
 
 @contextlib.contextmanager
