@@ -101,6 +101,9 @@ def test_bands_share_the_crossover_and_cover_all_bins():
     assert shared.sum(1).eq(1).all()
     assert shared.int().argmax(1).equal(crossover)
     assert low[:, 0].all() and high[:, -1].all()
+    low, high = band_masks(torch.tensor([[1]]), n_bins=4)
+    assert low.flatten().tolist() == [True, True, False, False]
+    assert high.flatten().tolist() == [False, True, True, True]
 
 
 def test_eps_must_be_positive():

@@ -15,6 +15,11 @@ def test_every_length_survives_the_way_through_float32():
         assert found[:, 0].all()
 
 
+def test_an_utterance_begins_with_its_valid_samples():
+    found = sample_mask(torch.tensor([0.5, 1.0]), 4)
+    assert found.int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+
+
 @pytest.mark.parametrize(
     "estimate, target, lengths, message",
     [

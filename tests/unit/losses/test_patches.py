@@ -24,6 +24,12 @@ def test_patches_cover_a_band_once(patch_bins):
     torch.testing.assert_close(means[:, 0], expected)
 
 
+def test_the_topmost_patch_may_be_cut():
+    values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]).reshape(1, 5, 1)
+    sums = patch_sum(values, (values > 1).float(), patch_bins=2)
+    assert sums.flatten().tolist() == [2.0, 12.0, 16.0]
+
+
 def test_mean_of_a_patch_is_over_its_own_bins_of_the_band():
     values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]).reshape(1, 5, 1)
     mask = torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0]).reshape(1, 5, 1)
@@ -38,6 +44,8 @@ def test_what_has_no_weight_is_not_looked_at():
     found.backward()
     assert found.item() == (1 + 5 + 2 * 3) / 4
     assert errors.grad.equal(weights / 4)
+    plain = torch.tensor([1.0, 4.0, 9.0]), torch.tensor([1, 3, 0])
+    assert weighted_mean(*plain).item() == 3.25
 
 
 def test_weights_of_frames_count_for_all_their_patches():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechbrain_dfkd.losses import si_snr_spectrum_loss
-from speechbrain_dfkd.losses.supervised import _stft
+from speechbrain_dfkd.losses.supervised import _spectrum_response
 from speechbrain_dfkd.stft import STFT
 
 LENGTHS = torch.tensor([1.0, 0.6])
@@ -24,7 +24,7 @@ def test_makes_its_window_once(wavs, monkeypatch):
 
 
 def test_trains_after_a_first_use_in_inference(wavs):
-    _stft.cache_clear()
+    _spectrum_response.cache_clear()
     with torch.inference_mode():
         expected = si_snr_spectrum_loss(*wavs, LENGTHS)
     estimate = wavs[0].clone().requires_grad_()
