@@ -89,13 +89,10 @@ RNNS = {"complex": ComplexRecurrence, "real": RealRecurrence}
 class MaskNet(nn.Module):
     """The network of DCCRN, from a spectrum to an unbounded complex mask.
 
-    Arguments are those of ``DCCRN``; ``n_bins`` is a multiple of 2 to the
-    number of layers.
-
     Shape
     -----
     stacked : [B, 2, n_bins, T], real part first
-    output : [B, 2, n_bins, T], and the features asked for
+    output : as the input, and the features asked for
     """
 
     def __init__(
@@ -190,9 +187,9 @@ class DCCRN(nn.Module):
     - mask "C": ``Y M``,
     - mask "R": ``Re(Y) Re(M) + i Im(Y) Im(M)``.
 
-    The defaults are the published DCCRN-CL, 3.67 M parameters. They look
-    ahead 6 frames, one a decoder layer (37.5 ms), on top of the window
-    (25 ms), and to the end with ``normalise_level``. Two published details differ between
+    The defaults are the published DCCRN-CL, 3.67 M parameters. They look ahead
+    6 frames, one a decoder layer (37.5 ms), on top of the window (25 ms), and
+    to the end with ``normalise_level``. Two published details differ between
     the public implementations and are arguments: ``window`` with
     ``dropped_bin``, and ``time_padding``. The batch normalisation is the usual
     one on stacked channels, not the complex whitening of the paper.
@@ -243,7 +240,9 @@ class DCCRN(nn.Module):
     -----
     noisy : [B, L]
     output.wav : [B, L]
-    output.features : [B, 2C, F, T], real channels first, frames as of ``STFT``
+    output.features : "encoder.0" and so on, "rnn", "decoder.0" and so on, the
+        last of them being the raw mask: [B, 2C, F, T], real channels first,
+        frames as of ``STFT``
 
     Example
     -------
@@ -362,16 +361,7 @@ class DCCRN(nn.Module):
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
     ) -> Enhanced:
-        """Enhance a batch of waveforms.
-
-        Arguments
-        ---------
-        noisy : Tensor
-            Noisy waveforms at 16 kHz.
-        features : collection of str
-            The names of the features to keep: "encoder.0" and so on, "rnn",
-            "decoder.0" and so on, the last of them being the raw mask.
-        """
+        """Enhance waveforms at 16 kHz, and keep the features asked for."""
         check_waveform(noisy)
         padded = pad_to_frames(noisy, self._min_length, 1)
         spec = self.stft(padded)

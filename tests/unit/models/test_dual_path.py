@@ -30,6 +30,13 @@ def test_chunks_overlap_by_half():
     ]
 
 
+def test_zeros_fill_all_of_the_first_chunk():
+    chunks = split_chunks(torch.tensor([[[1.0], [2.0], [3.0]]]), 2)
+    assert chunks[0, ..., 0].tolist() == [
+        *([0, 0], [0, 1], [1, 2], [2, 3], [3, 0], [0, 0])
+    ]
+
+
 def test_join_adds_the_two_chunks_of_a_frame():
     chunks = torch.zeros(1, 7, 4, 1)
     chunks[0, 2] = 2  # frames 0 to 3
