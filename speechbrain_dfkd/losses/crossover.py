@@ -43,13 +43,7 @@ class FrequencyAdapter(nn.Module):
 
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
-        """Return the crossover bin of each frame, from 0 to F - 2 (int64).
-
-        Shape
-        -----
-        teacher_mag : [B, F, T], F at least 2
-        output : [B, T], without gradient
-        """
+        """Return the crossover bin of each frame: int64 [B, T], 0 to F - 2."""
         envelope = _widened(teacher_mag).cummax(dim=1).values
         slope = envelope.diff(dim=1) / (envelope[:, :-1] + self.eps)
         return slope.argmax(dim=1)
@@ -281,8 +275,8 @@ class RandomSplit(nn.Module):
     """A crossover drawn evenly from all bins in each frame: the control.
 
     The draw is a hash of ``seed`` and of the bits of the frame's magnitudes
-    in float32. So it needs no global state: the same crop gives the same
-    splits after a resume and in any batch, another crop gives others.
+    in float32: without global state, a crop has the same splits after a resume
+    and in any batch.
 
     Arguments
     ---------

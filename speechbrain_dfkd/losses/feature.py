@@ -32,7 +32,7 @@ class FrameSimilarity(KDLoss):
     are first averaged over time to a common number of frames, so that
     networks of different frame rates can be compared; pairs of features are
     compared one by one, not fused as in the paper; frames are compared
-    within an utterance; the average of the batch is over its valid pairs.
+    within an utterance; the average is over the batch's valid pairs.
 
     Arguments
     ---------
@@ -45,8 +45,7 @@ class FrameSimilarity(KDLoss):
 
     Shape
     -----
-    student.features, teacher.features : [B, C, T] or [B, C, F, T], with C, F
-        and T different ones in each
+    features : [B, C, T] or [B, C, F, T], with C, F and T of either network
 
     Example
     -------

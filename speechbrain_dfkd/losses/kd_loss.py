@@ -62,28 +62,18 @@ class KDLoss(nn.Module):
         clean: Tensor,
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and what to log of it.
+        """Return the loss, a scalar in float32, and the terms to log.
+
+        These are detached: scalars, and histograms over a spectrum's bins.
 
         Arguments
         ---------
         student, teacher : Enhanced
             Their outputs for the same input; the teacher gets no gradient.
         clean : Tensor
-            Clean waveforms.
+            Clean waveforms, [B, L] as those of the networks.
         lengths : Tensor
-            SpeechBrain's relative lengths, in (0, 1].
-
-        Returns
-        -------
-        loss : Tensor
-            A scalar, in float32.
-        terms : dict of str to Tensor
-            Detached: scalars, and histograms over the bins of a spectrum.
-
-        Shape
-        -----
-        student.wav, teacher.wav, clean : [B, L]
-        lengths : [B]
+            SpeechBrain's relative lengths [B], in (0, 1].
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define forward; see KDLoss"

@@ -34,8 +34,8 @@ class SelectivePatches(KDLoss):
 
     A fixed share keeps patches in which the teacher is the worse one, once
     it is so in more than the rest; with ``fraction`` None exactly those of
-    positive gap are chosen, which is a choice made here. With patches of
-    different height in different bands this is MSSP of the same paper.
+    positive gap are chosen [ours]. With patches of different height in
+    different bands this is MSSP of the same paper.
 
     Deviations: a patch at the edge of a band is averaged over the band's own
     bins, and frames beyond the utterance's end are no candidates. With

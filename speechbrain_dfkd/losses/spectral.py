@@ -75,8 +75,7 @@ def weighted_mean(errors: Tensor, weights: Tensor) -> Tensor:
 
     Shape
     -----
-    errors : [B, P, T]
-    weights : [B, P or 1, T]
+    errors, weights : [B, P, T] and [B, P or 1, T]
     """
     weights = weights.expand_as(errors)
     errors = errors.masked_fill(weights == 0, 0.0)
@@ -131,19 +130,16 @@ def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
 
 
 def sum_bands(
-    bands: dict[str, Band],
-    bins: object,
-    patches: dict[str, tuple[int, Tensor]],
+    bands: dict[str, Band], bins: object, patches: dict[str, tuple[int, Tensor]]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the sum of the bands' mean errors, and each of these to log.
 
     ``patches`` are the height of a band's patches and their weights.
     """
     losses = {}
-    for name, band in bands.items():
+    for name, (mask, error) in bands.items():
         height, weights = patches[name]
-        error = band.error(bins, band.mask, height)
-        losses[name] = weighted_mean(error, weights)
+        losses[name] = weighted_mean(error(bins, mask, height), weights)
     terms = {name: loss.detach() for name, loss in losses.items()}
     return sum(losses.values()), terms
 
@@ -249,13 +245,7 @@ class SpectralLoss(KDLoss):
     def compare(
         self, student_spec: Tensor, teacher_spec: Tensor, valid: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what ``forward`` does, from complex spectra.
-
-        Shape
-        -----
-        student_spec, teacher_spec : [B, F, T]
-        valid : [B, T]
-        """
+        """Return what ``forward`` does, from what ``spectra`` returns."""
         teacher = Spectrum.of(teacher_spec.detach())
         bands, logged = self.split(teacher.mag, valid)
         weights = self.frame_weights(teacher.mag, valid)

@@ -40,15 +40,13 @@ def si_snr(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
     Arguments
     ---------
     estimate, target : Tensor
-        Enhanced and clean waveforms.
+        Enhanced and clean waveforms, [B, L].
     lengths : Tensor
-        SpeechBrain's relative lengths, in (0, 1]; what lies beyond them does
-        not matter.
+        SpeechBrain's relative lengths [B], in (0, 1]; what lies beyond them
+        does not matter.
 
     Shape
     -----
-    estimate, target : [B, L]
-    lengths : [B]
     output : [B], float32 (float64 for float64 input)
 
     Example
@@ -111,9 +109,8 @@ def si_snr_loss(
 
     With a ceiling ``c``, each value ``v`` becomes
     ``-10 log10(10^(-v / 10) + 10^(-c / 10))``, which never exceeds ``c``:
-    items that are almost clean already, of which data sets with short noises
-    have many, then leave the gradient to the noisy ones (Wisdom et al.,
-    "MixIT", 2020, arXiv 2006.12701).
+    items that are almost clean already then leave the gradient to the noisy
+    ones (Wisdom et al., "MixIT", 2020, arXiv 2006.12701).
 
     Arguments
     ---------
@@ -129,8 +126,7 @@ def si_snr_loss(
     >>> round(loss.item(), 2)
     -20.0
     """
-    values = si_snr(estimate, target, lengths)
-    return -_soft_ceiling(values, ceiling_db).mean()
+    return _negative_mean(si_snr(estimate, target, lengths), ceiling_db)
 
 
 def snr_loss(
@@ -150,8 +146,7 @@ def snr_loss(
     >>> round(loss.item(), 2)
     -20.0
     """
-    values = snr(estimate, target, lengths)
-    return -_soft_ceiling(values, ceiling_db).mean()
+    return _negative_mean(snr(estimate, target, lengths), ceiling_db)
 
 
 def si_snr_spectrum_loss(
@@ -244,12 +239,12 @@ class WaveformResponse(KDLoss):
         return loss, {"l_waveform": loss.detach()}
 
 
-def _soft_ceiling(values: Tensor, ceiling_db: float | None) -> Tensor:
-    """Bend dB values so that they stay below a ceiling."""
-    if ceiling_db is None:
-        return values
-    remains = 10 ** (-values / 10) + 10 ** (-ceiling_db / 10)
-    return -10 * remains.log10()
+def _negative_mean(values: Tensor, ceiling_db: float | None) -> Tensor:
+    """Negate the mean of values in dB, bent to stay below a ceiling."""
+    if ceiling_db is not None:
+        remains = 10 ** (-values / 10) + 10 ** (-ceiling_db / 10)
+        values = -10 * remains.log10()
+    return -values.mean()
 
 
 def _valid(wav: Tensor, mask: Tensor) -> Tensor:
