@@ -36,28 +36,6 @@ LOWEST_LEVEL = 1e-5
 LOWEST_MAGNITUDE = 1e-6
 
 
-def at_unit_level(spec: Tensor, wav: Tensor) -> Tensor:
-    """Scale spectra [B, F, T] as if their waveforms [B, L] had an RMS of 1."""
-    # Sums of squares are not for half precision.
-    rms = wav.float().square().mean(1).sqrt()
-    return spec / rms.clamp_min(LOWEST_LEVEL)[:, None, None]
-
-
-def compress(spec: Tensor, exponent: float) -> Tensor:
-    """Raise the magnitudes of complex spectra to a power; phases stay."""
-    if exponent == 1:
-        return spec
-    magnitude = spec.abs().clamp_min(LOWEST_MAGNITUDE)
-    return spec * magnitude.pow(exponent - 1)
-
-
-def scale_first_bin(stacked: Tensor, gain: float) -> Tensor:
-    """Multiply bin 0 of stacked spectra [B, 2, F, T]."""
-    if gain == 1:  # nearly always: spare the copy
-        return stacked
-    return torch.cat((gain * stacked[:, :, :1], stacked[:, :, 1:]), 2)
-
-
 def mask_polar(spec: Tensor, mask: Tensor) -> Tensor:
     """Bound the mask's magnitude by tanh, then multiply (mask "E").
 
@@ -367,14 +345,26 @@ class DCCRN(nn.Module):
         spec = self.stft(padded)
         low, high = self.edges
         inner = spec[:, low : spec.shape[1] - high]
-        seen = at_unit_level(inner, noisy) if self.normalise_level else inner
-        seen = compress(seen, self.input_compression)
-        stacked = torch.view_as_real(seen).movedim(-1, 1)
-        stacked = scale_first_bin(stacked, self.dc_gain)
-        mask, kept = self.mask_net(stacked, features)
+        mask, kept = self.mask_net(self._seen(inner, noisy), features)
         masked = F.pad(self.apply_mask(inner, mask.float()), (0, 0, low, high))
         wav = self.stft.inverse(masked, padded.shape[1])
         return Enhanced(wav[:, : noisy.shape[1]], kept)
+
+    def _seen(self, spec, wav):
+        """Return what the layers see of a spectrum, [B, 2, F, T]."""
+        if self.normalise_level:
+            # Sums of squares are not for half precision.
+            rms = wav.float().square().mean(1).sqrt()
+            spec = spec / rms.clamp_min(LOWEST_LEVEL)[:, None, None]
+        if self.input_compression != 1:
+            magnitude = spec.abs().clamp_min(LOWEST_MAGNITUDE)
+            spec = spec * magnitude.pow(self.input_compression - 1)
+        stacked = torch.view_as_real(spec).movedim(-1, 1)
+        if self.dc_gain == 1:  # nearly always: spare the copy
+            return stacked
+        return torch.cat(
+            (self.dc_gain * stacked[:, :, :1], stacked[:, :, 1:]), 2
+        )
 
 
 def _block_axes(weight):
