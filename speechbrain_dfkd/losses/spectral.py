@@ -102,18 +102,6 @@ def compressed_error(
             + (1 - a) (|S|^c - |T|^c)^2
 
     where |.|^2 stands for ``|.|^2 + 1e-8`` (-80 dB).
-
-    Example
-    -------
-    >>> def spectrum(value):
-    ...     return Spectrum.of(torch.tensor(value, dtype=torch.complex64))
-    >>> nine, sixteen = spectrum(9j), spectrum(-16j)
-    >>> error = compressed_error(nine, sixteen, 0.5, 0.0)
-    >>> round(error.item(), 3)  # (3 - 4)^2
-    1.0
-    >>> error = compressed_error(nine, sixteen, 0.5, 1.0)
-    >>> round(error.item(), 3)  # (3 + 4)^2
-    49.0
     """
     ours, ours_mag = _compress(estimate, compression)
     theirs, theirs_mag = _compress(target, compression)

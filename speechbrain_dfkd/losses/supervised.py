@@ -135,17 +135,7 @@ def snr_loss(
     lengths: Tensor,
     ceiling_db: float | None = None,
 ) -> Tensor:
-    """Negative mean over the items of ``snr``, in dB.
-
-    Arguments are those of ``si_snr_loss``.
-
-    Example
-    -------
-    >>> target = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
-    >>> loss = snr_loss(target, target, torch.ones(1), ceiling_db=20.0)
-    >>> round(loss.item(), 2)
-    -20.0
-    """
+    """Negative mean over the items of ``snr``, in dB; else as ``si_snr_loss``."""
     return _negative_mean(snr(estimate, target, lengths), ceiling_db)
 
 

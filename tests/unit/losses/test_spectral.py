@@ -9,6 +9,8 @@ from speechbrain_dfkd.losses import DFKDLoss, SelectivePatches
 from speechbrain_dfkd.losses.crossover import FrequencyAdapter
 from speechbrain_dfkd.losses.spectral import (
     SpectralLoss,
+    Spectrum,
+    compressed_error,
     patch_mean,
     patch_sum,
     weighted_mean,
@@ -140,6 +142,19 @@ def test_a_subclass_that_lacks_a_part_says_which():
 def test_exponent_must_not_favour_silence():
     with pytest.raises(UserError, match="energy_exponent must be at least 0"):
         dfkd(energy_exponent=-1.0)
+
+
+@pytest.mark.parametrize("complex_share, expected", [(0, 1), (1, 49)])
+def test_compressed_error_is_of_magnitudes_and_of_values(
+    complex_share, expected
+):
+    """Of 3i and -4i, the roots of the magnitudes: (3 - 4)^2 and (3 + 4)^2."""
+    nine, sixteen = (
+        Spectrum.of(torch.tensor(value, dtype=torch.complex64))
+        for value in (9j, -16j)
+    )
+    error = compressed_error(nine, sixteen, 0.5, complex_share)
+    assert error.item() == pytest.approx(expected, abs=5e-4)
 
 
 @pytest.mark.parametrize("patch_bins", [1, 3, 4, 10, 40])
