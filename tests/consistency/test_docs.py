@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
@@ -153,7 +154,7 @@ def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def read(words):
-        argv = [str(leaf), "--data_folder", str(tmp_path), *words.split()]
+        argv = [str(leaf), "--data_folder", str(tmp_path), *shlex.split(words)]
         return read_command(argv, recipe, DFKD_KEYS).configuration
 
     return read
@@ -174,6 +175,9 @@ def test_an_objective_of_one_s_own_is_two_files(tmp_path, command, one_worker):
     configuration = command("--kd waveform_error --kd.power 2.0")
     run = Path(configuration.settings()["output_folder"]).name
     assert run.startswith("waveform_error")
+    # An arm of a comparison names the file and its keys.
+    arm = command("--kd '!include:kd/waveform_error.yaml {power: 2.0}'")
+    assert arm.settings()["kd"] == configuration.settings()["kd"]
     objective = configuration.build()["modules"]["kd_loss"]
     student, teacher = torch.zeros(1, 4), torch.tensor([[1.0, 2.0, 3.0, 9.0]])
     loss, terms = objective(
