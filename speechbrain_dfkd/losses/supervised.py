@@ -135,7 +135,7 @@ def snr_loss(
     lengths: Tensor,
     ceiling_db: float | None = None,
 ) -> Tensor:
-    """Negative mean over the items of ``snr``, in dB; else as ``si_snr_loss``."""
+    """Negative mean of ``snr`` over the items, in dB; as ``si_snr_loss``."""
     return _negative_mean(snr(estimate, target, lengths), ceiling_db)
 
 
