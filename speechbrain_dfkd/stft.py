@@ -155,12 +155,6 @@ class STFT(nn.Module):
         -----
         lengths : [B], SpeechBrain's, relative to ``n_samples``
         output : [B, 1 + ceil(n_samples / hop_length)], bool
-
-        Example
-        -------
-        >>> STFT(n_fft=4, hop_length=2).frame_mask(torch.tensor([0.5, 1]), 8)
-        tensor([[ True,  True, False, False, False],
-                [ True,  True,  True,  True, False]])
         """
         centres = torch.arange(self.n_frames(n_samples), device=lengths.device)
         valid = (lengths * n_samples).round()

@@ -17,14 +17,14 @@ class FrequencyAdapter(nn.Module):
                                   relative to the level     [single]
         m    = the first f at which d is largest crossover  [known]
 
-    There is one crossover per frame, without smoothing and without gradient
-    [known]. A frame without any energy has crossover 0 [inferred].
+    One crossover a frame, without smoothing and without gradient [known]; that
+    of a frame without any energy is 0 [inferred].
 
     Arguments
     ---------
     eps : float
-        Guards the division where the envelope is zero; far below the level of
-        any signal, so that the crossover does not depend on it [inferred].
+        Guards the division by an envelope of zero; far below the level of
+        any signal [inferred].
 
     Example
     -------
@@ -43,34 +43,19 @@ class FrequencyAdapter(nn.Module):
 
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
-        """Return the crossover bin of each frame, from 0 to F - 2 (int64).
-
-        Shape
-        -----
-        teacher_mag : [B, F, T], F at least 2
-        output : [B, T], without gradient
-        """
+        """Return the crossover bin of each frame: int64 [B, T], 0 to F - 2."""
         envelope = _widened(teacher_mag).cummax(dim=1).values
         slope = envelope.diff(dim=1) / (envelope[:, :-1] + self.eps)
         return slope.argmax(dim=1)
 
 
 def band_masks(crossover: Tensor, n_bins: int) -> tuple[Tensor, Tensor]:
-    """Split the bins of each frame into a low and a high band.
-
-    low: ``f <= m``, high: ``f >= m``; the crossover ``m`` belongs to both
-    [single].
+    """Return low: ``f <= m``, and high: ``f >= m``; m is in both [single].
 
     Shape
     -----
     crossover : [B, T]
     low, high : [B, n_bins, T], True in the bins of the band
-
-    Example
-    -------
-    >>> low, high = band_masks(torch.tensor([[1]]), n_bins=4)
-    >>> low.int().flatten().tolist(), high.int().flatten().tolist()
-    ([1, 1, 0, 0], [0, 1, 1, 1])
     """
     bins = torch.arange(n_bins, device=crossover.device)[:, None]
     crossover = crossover.unsqueeze(1)
@@ -88,7 +73,7 @@ class SpectralRolloff(nn.Module):
     Arguments
     ---------
     share : float
-        In (0, 1).
+        Above 0 and below 1.
 
     Example
     -------
@@ -222,13 +207,8 @@ class SmoothedOverTime(nn.Module):
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
         """Return the crossover bin of each frame."""
-        smoothed = F.avg_pool1d(
-            _widened(teacher_mag),
-            self.n_frames,
-            stride=1,
-            padding=self.n_frames // 2,
-        )
-        return self.adapter(smoothed)
+        mag, half = _widened(teacher_mag), self.n_frames // 2
+        return self.adapter(F.avg_pool1d(mag, self.n_frames, 1, half))
 
 
 def _widened(magnitudes: Tensor) -> Tensor:
@@ -249,7 +229,7 @@ def _floor(floor_db: float) -> float:
     return 10 ** (floor_db / 20)
 
 
-def _check_odd(name: str, value: int):
+def _check_odd(name: str, value: int) -> None:
     if value < 1 or value % 2 == 0:
         raise UserError(
             f"{name} must be an odd number, got {value}; 1 does not smooth"
@@ -287,24 +267,21 @@ class FixedSplit(nn.Module):
     def forward(self, teacher_mag: Tensor) -> Tensor:
         """Return the crossover bin of each frame."""
         batch, n_bins, n_frames = teacher_mag.shape
-        return torch.full(
-            (batch, n_frames),
-            min(self.crossover, n_bins - 2),
-            device=teacher_mag.device,
-        )
+        place = min(self.crossover, n_bins - 2)
+        return torch.full((batch, n_frames), place, device=teacher_mag.device)
 
 
 class RandomSplit(nn.Module):
     """A crossover drawn evenly from all bins in each frame: the control.
 
     The draw is a hash of ``seed`` and of the bits of the frame's magnitudes
-    in float32. So it needs no global state: the same crop gives the same
-    splits after a resume and in any batch, another crop gives others.
+    in float32: without global state, a crop has the same splits after a resume
+    and in any batch.
 
     Arguments
     ---------
     seed : int
-        At least 0.
+        At least 0; another one draws other splits.
 
     Example
     -------

@@ -32,7 +32,7 @@ class FrameSimilarity(KDLoss):
     are first averaged over time to a common number of frames, so that
     networks of different frame rates can be compared; pairs of features are
     compared one by one, not fused as in the paper; frames are compared
-    within an utterance; the average of the batch is over its valid pairs.
+    within an utterance; the average is over the batch's valid pairs.
 
     Arguments
     ---------
@@ -45,8 +45,7 @@ class FrameSimilarity(KDLoss):
 
     Shape
     -----
-    student.features, teacher.features : [B, C, T] or [B, C, F, T], with C, F
-        and T different ones in each
+    features : [B, C, T] or [B, C, F, T], with C, F and T of either network
 
     Example
     -------
@@ -66,21 +65,20 @@ class FrameSimilarity(KDLoss):
         frame_samples: int = 400,
     ):
         super().__init__()
-        if not student_features or len(student_features) != len(
-            teacher_features
-        ):
+        ours, theirs = list(student_features), list(teacher_features)
+        if not ours or len(ours) != len(theirs):
             raise UserError(
                 f"student_features and teacher_features must be pairs of "
-                f"names, got {list(student_features)} and "
-                f"{list(teacher_features)}; name as many of either network"
+                f"names, got {ours} and {theirs}; name as many of either "
+                f"network"
             )
         if frame_samples < 1:
             raise UserError(
                 f"frame_samples must be at least 1, got {frame_samples}; 400 "
                 f"is 25 ms at 16 kHz"
             )
-        self.student_features = tuple(student_features)
-        self.teacher_features = tuple(teacher_features)
+        self.student_features = tuple(ours)
+        self.teacher_features = tuple(theirs)
         self.frame_samples = frame_samples
 
     def forward(
@@ -90,21 +88,16 @@ class FrameSimilarity(KDLoss):
         clean: Tensor,
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its terms; see ``KDLoss``.
-
-        The terms are one for each pair, by the name of the student's feature:
-        ``l_rnn``.
-        """
+        """Return the loss and a term a pair, ``l_`` and the student's name."""
         n_frames = max(clean.shape[1] // self.frame_samples, 1)
         inside = sample_mask(lengths, n_frames)
         pairs = inside[:, :, None] & inside[:, None]
         losses = {}
         names = zip(self.student_features, self.teacher_features, strict=True)
         for ours, theirs in names:
-            own = frame_similarity(student.features[ours], lengths, n_frames)
-            target = frame_similarity(
-                teacher.features[theirs].detach(), lengths, n_frames
-            )
+            own, target = student.features[ours], teacher.features[theirs]
+            own = frame_similarity(own, lengths, n_frames)
+            target = frame_similarity(target.detach(), lengths, n_frames)
             error = (own - target).square().masked_fill(~pairs, 0.0)
             losses[f"l_{ours}"] = error.sum() / pairs.sum().clamp_min(1)
         terms = {name: loss.detach() for name, loss in losses.items()}
@@ -119,14 +112,7 @@ def frame_similarity(feature: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
     Shape
     -----
     feature : [B, ..., T]
-    lengths : [B]
     output : [B, n_frames, n_frames]
-
-    Example
-    -------
-    >>> feature = torch.tensor([[[1.0, 1.0, 0.0, 0.0], [0.0, 2.0, 1.0, 3.0]]])
-    >>> frame_similarity(feature, torch.ones(1), 2)[0, 0]  # (1, 1) and (0, 2)
-    tensor([1.0000, 0.7071])
     """
     n_own = feature.shape[-1]
     inside = sample_mask(lengths, n_own)

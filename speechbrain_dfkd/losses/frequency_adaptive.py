@@ -7,6 +7,7 @@ sure a step is: [known] two independent sources state it, [single] only the
 DISPatch file does, [inferred] it is a choice made here.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -25,15 +26,12 @@ from speechbrain_dfkd.stft import STFT
 
 
 class BinTerms(NamedTuple):
-    """What the bands need of each bin of student S and teacher T, [B, F, T].
+    """What the bands need of each bin of student S and teacher T, [B, F, T]."""
 
-    ``Re(T conj(S))``, ``|S|^2``, ``|T|^2`` and ``(|T| - |S|)^2``.
-    """
-
-    dot: Tensor
-    student_power: Tensor
-    teacher_power: Tensor
-    magnitude_error: Tensor
+    dot: Tensor  # Re(T conj(S))
+    student_power: Tensor  # |S|^2
+    teacher_power: Tensor  # |T|^2
+    magnitude_error: Tensor  # (|T| - |S|)^2
 
 
 class DFKDLoss(SpectralLoss):
@@ -113,20 +111,21 @@ class DFKDLoss(SpectralLoss):
     def split(
         self, teacher_mag: Tensor, valid: Tensor
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
-        """Return ``l_low`` and ``l_high``, and the crossovers to log.
+        """Return ``l_low``, ``l_high`` and ``crossover_histogram`` [F].
 
-        ``crossover_histogram`` [F] counts how many valid frames have their
-        crossover in each bin. Arguments are those of ``SpectralLoss.split``.
+        It counts the valid frames whose crossover lies in each bin.
         """
         n_bins = teacher_mag.shape[1]
         crossover = self.adapter(teacher_mag)
         low, high = band_masks(crossover, n_bins)
         bands = {
-            "l_low": Band(low.float(), self._low_error),
+            "l_low": Band(low.float(), partial(cosine_distance, eps=self.eps)),
             "l_high": Band(high.float(), self._high_error),
         }
-        histogram = _histogram(crossover, valid, n_bins)
-        return bands, {"crossover_histogram": histogram}
+        # No wait for a GPU, unlike torch.bincount.
+        counts = crossover.new_zeros(n_bins, dtype=torch.float32)
+        counts.scatter_add_(0, crossover.flatten(), valid.flatten().float())
+        return bands, {"crossover_histogram": counts}
 
     def bin_terms(self, estimate: Spectrum, target: Spectrum) -> BinTerms:
         """Return the terms of each bin, once for both bands."""
@@ -136,9 +135,6 @@ class DFKDLoss(SpectralLoss):
             teacher_power=target.mag.square(),
             magnitude_error=(target.mag - estimate.mag).square(),
         )
-
-    def _low_error(self, bins, mask, patch_bins):
-        return cosine_distance(bins, mask, patch_bins, self.eps)
 
     def _high_error(self, bins, mask, patch_bins):
         cosine = cosine_distance(bins, mask, patch_bins, self.eps)
@@ -167,9 +163,3 @@ def cosine_distance(
     dot = patch_sum(bins.dot, mask, patch_bins)
     cosine = dot / (student_norm * teacher_norm)
     return (1 - cosine).masked_fill(teacher_power <= least, 0.0)
-
-
-def _histogram(crossover: Tensor, valid: Tensor, n_bins: int) -> Tensor:
-    """Count the valid frames per crossover bin, [F]; no wait for a GPU."""
-    counts = crossover.new_zeros(n_bins, dtype=torch.float32)
-    return counts.scatter_add(0, crossover.flatten(), valid.flatten().float())

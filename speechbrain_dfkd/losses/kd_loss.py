@@ -7,33 +7,16 @@ from speechbrain_dfkd.models.base import Enhanced
 
 
 def sample_mask(lengths: Tensor, n_samples: int) -> Tensor:
-    """Tell which samples lie inside utterances of relative ``lengths``.
+    """Tell which samples lie inside utterances of relative lengths [B].
 
     It rounds as ``STFT.frame_mask`` does.
-
-    Shape
-    -----
-    lengths : [B]
-    output : [B, n_samples]
-
-    Example
-    -------
-    >>> sample_mask(torch.tensor([0.5, 1.0]), 4).int()
-    tensor([[1, 1, 0, 0],
-            [1, 1, 1, 1]], dtype=torch.int32)
     """
     places = torch.arange(n_samples, device=lengths.device)
     return places < (lengths * n_samples).round()[:, None]
 
 
-def check_same_shape(estimate: Tensor, target: Tensor, lengths: Tensor):
-    """Refuse what would broadcast to a plausible, wrong number.
-
-    Shape
-    -----
-    estimate, target : [B, L]
-    lengths : [B]
-    """
+def check_same_shape(estimate: Tensor, target: Tensor, lengths: Tensor) -> None:
+    """Refuse what would broadcast to a plausible, wrong number."""
     if estimate.ndim != 2 or estimate.shape != target.shape:
         raise ValueError(
             "estimate and target must both be [B, L], got "
@@ -51,8 +34,7 @@ class KDLoss(nn.Module):
     """The contract of knowledge-distillation objectives.
 
     An objective is called with what student and teacher made of the same
-    input, and sees no Brain. Two attributes of its class or instance say what
-    it must be given.
+    input. Two attributes of its class or instance say what it must be given.
 
     Attributes
     ----------
@@ -80,30 +62,18 @@ class KDLoss(nn.Module):
         clean: Tensor,
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and what to log of it.
+        """Return the loss, a scalar in float32, and the terms to log.
+
+        These are detached: scalars, and histograms over a spectrum's bins.
 
         Arguments
         ---------
-        student : Enhanced
-            The student's output.
-        teacher : Enhanced
-            The teacher's output for the same input; it gets no gradient.
+        student, teacher : Enhanced
+            Their outputs for the same input; the teacher gets no gradient.
         clean : Tensor
-            Clean waveforms.
+            Clean waveforms, [B, L] as those of the networks.
         lengths : Tensor
-            SpeechBrain's relative lengths, in (0, 1].
-
-        Returns
-        -------
-        loss : Tensor
-            A scalar, in float32.
-        terms : dict of str to Tensor
-            Detached: scalars, and histograms over the bins of a spectrum.
-
-        Shape
-        -----
-        student.wav, teacher.wav, clean : [B, L]
-        lengths : [B]
+            SpeechBrain's relative lengths [B], in (0, 1].
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define forward; see KDLoss"

@@ -1,13 +1,12 @@
-"""Objectives that compare the outputs of student and teacher as a whole."""
+"""Objectives that compare the spectra of student and teacher as a whole."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.losses.kd_loss import KDLoss
 from speechbrain_dfkd.losses.spectral import (
     Band,
     SpectralLoss,
@@ -15,47 +14,7 @@ from speechbrain_dfkd.losses.spectral import (
     compressed_error,
     patch_mean,
 )
-from speechbrain_dfkd.losses.supervised import si_snr_loss
-from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
-
-
-class WaveformResponse(KDLoss):
-    """Any supervised loss, with the teacher's waveform for a target.
-
-    By default the negative SI-SNR, common practice; it is -80 dB, not zero,
-    where the student equals the teacher.
-
-    Arguments
-    ---------
-    criterion : callable
-        Maps (estimate [B, L], target [B, L], lengths [B]) to a scalar.
-
-    Example
-    -------
-    >>> loss = WaveformResponse()
-    >>> teacher = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
-    >>> student = teacher + 0.1 * torch.tensor([[1.0, 1.0, -1.0, -1.0]])
-    >>> outputs = Enhanced(student, {}), Enhanced(teacher, {})
-    >>> value, terms = loss(*outputs, torch.zeros(1, 4), torch.ones(1))
-    >>> round(value.item(), 2)  # noise of a tenth: 20 dB
-    -20.0
-    """
-
-    def __init__(self, criterion: Callable = si_snr_loss):
-        super().__init__()
-        self.criterion = criterion
-
-    def forward(
-        self,
-        student: Enhanced,
-        teacher: Enhanced,
-        clean: Tensor,
-        lengths: Tensor,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss to the teacher's waveform; see ``KDLoss``."""
-        loss = self.criterion(student.wav, teacher.wav.detach(), lengths)
-        return loss, {"l_waveform": loss.detach()}
 
 
 class SpectrumResponse(SpectralLoss):
@@ -105,7 +64,7 @@ class SpectrumResponse(SpectralLoss):
     def split(
         self, teacher_mag: Tensor, valid: Tensor
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
-        """Return all bins as one band; as ``SpectralLoss.split``."""
+        """Return all bins as one band."""
         every_bin = teacher_mag.new_ones(1, teacher_mag.shape[1], 1)
         return {"l_spectrum": Band(every_bin, patch_mean)}, {}
 
@@ -158,7 +117,7 @@ class SubbandResponse(SpectrumResponse):
     def split(
         self, teacher_mag: Tensor, valid: Tensor
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
-        """Return the fixed bands; as ``SpectralLoss.split``."""
+        """Return the fixed bands."""
         bins = torch.arange(teacher_mag.shape[1], device=teacher_mag.device)
         bands = {}
         for low, high in pairwise(self.edges):

@@ -16,7 +16,7 @@ from speechbrain_dfkd.losses.spectral import (
     SpectralLoss,
     Spectrum,
     patch_sum,
-    weighted_mean,
+    sum_bands,
 )
 from speechbrain_dfkd.models.base import Enhanced
 
@@ -34,8 +34,8 @@ class SelectivePatches(KDLoss):
 
     A fixed share keeps patches in which the teacher is the worse one, once
     it is so in more than the rest; with ``fraction`` None exactly those of
-    positive gap are chosen, which is a choice made here. With patches of
-    different height in different bands this is MSSP of the same paper.
+    positive gap are chosen [ours]. With patches of different height in
+    different bands this is MSSP of the same paper.
 
     Deviations: a patch at the edge of a band is averaged over the band's own
     bins, and frames beyond the utterance's end are no candidates. With
@@ -93,27 +93,23 @@ class SelectivePatches(KDLoss):
         clean: Tensor,
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its terms; see ``KDLoss``.
+        """Return the loss and the objective's terms; see ``KDLoss``.
 
-        The terms are those of the objective and ``selected_share``, the share
-        of the candidates that was chosen.
+        A further one is ``selected_share``, that of the candidates chosen.
         """
         wavs = [student.wav, teacher.wav.detach(), clean]
         *specs, valid = self.objective.spectra(wavs, lengths)
         student, teacher, clean = map(Spectrum.of, specs)
-        bands, terms = self.objective.split(teacher.mag, valid)
+        bands, logged = self.objective.split(teacher.mag, valid)
         weights = self.objective.frame_weights(teacher.mag, valid)
         bins = self.objective.bin_terms(student, teacher)
         choices, share = self._choose(bands, student, teacher, clean, valid)
-        losses = {
-            name: weighted_mean(
-                band.error(bins, band.mask, self._height(name)),
-                weights * choices[name],
-            )
-            for name, band in bands.items()
+        patches = {
+            name: (self._height(name), weights * chosen)
+            for name, chosen in choices.items()
         }
-        terms |= {name: loss.detach() for name, loss in losses.items()}
-        return sum(losses.values()), {**terms, "selected_share": share}
+        loss, terms = sum_bands(bands, bins, patches)
+        return loss, {**terms, **logged, "selected_share": share}
 
     @torch.no_grad()
     def _choose(self, bands, student, teacher, clean, valid):
@@ -154,15 +150,6 @@ def choose_patches(
     Shape
     -----
     gap, candidates, output : [B, P, T]
-
-    Example
-    -------
-    >>> gap = torch.tensor([[[3.0, -1.0, 2.0, 9.0]]])
-    >>> candidates = torch.tensor([[[True, True, True, False]]])
-    >>> choose_patches(gap, candidates, 0.4).tolist()
-    [[[True, False, False, False]]]
-    >>> choose_patches(gap, candidates, None).tolist()
-    [[[True, False, True, False]]]
     """
     if fraction is None:
         return candidates & (gap > 0)

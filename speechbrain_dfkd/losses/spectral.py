@@ -17,12 +17,7 @@ from speechbrain_dfkd.stft import STFT
 
 
 class Spectrum(NamedTuple):
-    """A complex spectrum with its magnitude, which is computed once.
-
-    Shape
-    -----
-    spec, mag : [B, F, T]
-    """
+    """A complex spectrum [B, F, T] with its magnitude, computed once."""
 
     spec: Tensor
     mag: Tensor
@@ -36,17 +31,12 @@ class Spectrum(NamedTuple):
 class Band(NamedTuple):
     """Some bins of each frame, and how their error is measured.
 
-    Arguments
-    ---------
-    mask : Tensor
-        1 in the bins of the band and 0 elsewhere, [B, F, T]; B and T may be
-        1. A product with it takes a third of the time of a selection.
-    error : callable
-        Maps (what ``bin_terms`` returned, mask, patch_bins) to the error of
-        each patch, [B, P, T].
+    ``mask`` is 1 in the bins of the band and 0 elsewhere, [B, F, T]; B and T
+    may be 1. ``error`` maps (what ``bin_terms`` returned, mask, patch_bins) to
+    the error of each patch, [B, P, T].
     """
 
-    mask: Tensor
+    mask: Tensor  # a product takes a third of the time of a selection
     error: Callable
 
 
@@ -60,13 +50,6 @@ def patch_sum(values: Tensor, mask: Tensor, patch_bins: int) -> Tensor:
     -----
     values, mask : [B, F, T], broadcast
     output : [B, P, T], P = ceil(F / patch_bins)
-
-    Example
-    -------
-    >>> values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]).reshape(1, 5, 1)
-    >>> band = (values > 1).float()
-    >>> patch_sum(values, band, patch_bins=2).flatten().tolist()
-    [2.0, 12.0, 16.0]
     """
     kept = values * mask
     n_bins = kept.shape[1]
@@ -92,13 +75,7 @@ def weighted_mean(errors: Tensor, weights: Tensor) -> Tensor:
 
     Shape
     -----
-    errors : [B, P, T]
-    weights : [B, P or 1, T]
-
-    Example
-    -------
-    >>> weighted_mean(torch.tensor([1.0, 4.0, 9.0]), torch.tensor([1, 3, 0]))
-    tensor(3.2500)
+    errors, weights : [B, P, T] and [B, P or 1, T]
     """
     weights = weights.expand_as(errors)
     errors = errors.masked_fill(weights == 0, 0.0)
@@ -125,23 +102,6 @@ def compressed_error(
             + (1 - a) (|S|^c - |T|^c)^2
 
     where |.|^2 stands for ``|.|^2 + 1e-8`` (-80 dB).
-
-    Shape
-    -----
-    estimate.spec, target.spec : [B, F, T]
-    output : [B, F, T]
-
-    Example
-    -------
-    >>> def spectrum(value):
-    ...     return Spectrum.of(torch.tensor(value, dtype=torch.complex64))
-    >>> nine, sixteen = spectrum(9j), spectrum(-16j)
-    >>> error = compressed_error(nine, sixteen, 0.5, 0.0)
-    >>> round(error.item(), 3)  # (3 - 4)^2
-    1.0
-    >>> error = compressed_error(nine, sixteen, 0.5, 1.0)
-    >>> round(error.item(), 3)  # (3 + 4)^2
-    49.0
     """
     ours, ours_mag = _compress(estimate, compression)
     theirs, theirs_mag = _compress(target, compression)
@@ -155,6 +115,21 @@ def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
     power = spectrum.mag.square() + COMPRESSION_FLOOR
     gain = power ** ((exponent - 1) / 2)
     return spectrum.spec * gain, power.sqrt() * gain
+
+
+def sum_bands(
+    bands: dict[str, Band], bins: object, patches: dict[str, tuple[int, Tensor]]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the sum of the bands' mean errors, and each of these to log.
+
+    ``patches`` are the height of a band's patches and their weights.
+    """
+    losses = {}
+    for name, (mask, error) in bands.items():
+        height, weights = patches[name]
+        losses[name] = weighted_mean(error(bins, mask, height), weights)
+    terms = {name: loss.detach() for name, loss in losses.items()}
+    return sum(losses.values()), terms
 
 
 # A teacher quieter than this (-60 dB re full scale) is not made louder.
@@ -212,20 +187,17 @@ class SpectralLoss(KDLoss):
     ) -> tuple[dict[str, Band], dict[str, Tensor]]:
         """Return the bands by the names of their terms, and more to log.
 
-        ``valid`` is True for the frames to count.
-
         Shape
         -----
         teacher_mag : [B, F, T]
-        valid : [B, T]
+        valid : [B, T], True for the frames to count
         """
         raise NotImplementedError(f"{type(self).__name__} must define split")
 
     def bin_terms(self, estimate: Spectrum, target: Spectrum):
         """Return what the bands' errors need of each bin, once for all."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must define bin_terms"
-        )
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} must define bin_terms")
 
     def forward(
         self,
@@ -235,18 +207,14 @@ class SpectralLoss(KDLoss):
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its terms, one a band; see ``KDLoss``."""
-        wavs = [student.wav, teacher.wav]
-        return self.compare(*self.spectra(wavs, lengths))
+        return self.compare(*self.spectra([student.wav, teacher.wav], lengths))
 
     def spectra(self, wavs: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         """Return the complex spectra of waveforms, then the valid frames.
 
-        The first waveform is the student's, the second the teacher's.
-
         Shape
         -----
-        wavs : [B, L] each
-        lengths : [B]
+        wavs : [B, L] each, the student's, the teacher's and others
         output : [B, F, T] each, the last [B, T], True for frames to count
         """
         for wav in wavs:
@@ -255,7 +223,9 @@ class SpectralLoss(KDLoss):
         inside = sample_mask(lengths, n_samples)
         wavs = [wav.masked_fill(~inside, 0.0) for wav in wavs]
         if self.relative_level:
-            level = _level(wavs[1], inside)
+            count = inside.sum(1, keepdim=True).clamp_min(1)
+            energy = wavs[1].detach().float().square().sum(1, keepdim=True)
+            level = (energy / count).sqrt().clamp_min(QUIETEST)
             wavs = [wav / level for wav in wavs]
         frames = self.stft.frame_mask(lengths, n_samples)
         return [*map(self.stft, wavs), frames]
@@ -263,25 +233,14 @@ class SpectralLoss(KDLoss):
     def compare(
         self, student_spec: Tensor, teacher_spec: Tensor, valid: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what ``forward`` does, from complex spectra.
-
-        Shape
-        -----
-        student_spec, teacher_spec : [B, F, T]
-        valid : [B, T]
-        """
+        """Return what ``forward`` does, from what ``spectra`` returns."""
         teacher = Spectrum.of(teacher_spec.detach())
-        student = Spectrum.of(student_spec)
-        bands, terms = self.split(teacher.mag, valid)
+        bands, logged = self.split(teacher.mag, valid)
         weights = self.frame_weights(teacher.mag, valid)
-        bins = self.bin_terms(student, teacher)
-        n_bins = teacher.mag.shape[1]
-        losses = {
-            name: weighted_mean(band.error(bins, band.mask, n_bins), weights)
-            for name, band in bands.items()
-        }
-        logged = {name: loss.detach() for name, loss in losses.items()}
-        return sum(losses.values()), {**logged, **terms}
+        whole_frames = dict.fromkeys(bands, (teacher.mag.shape[1], weights))
+        bins = self.bin_terms(Spectrum.of(student_spec), teacher)
+        loss, terms = sum_bands(bands, bins, whole_frames)
+        return loss, {**terms, **logged}
 
     def frame_weights(self, teacher_mag: Tensor, valid: Tensor) -> Tensor:
         """Return how much each frame counts, [B, 1, T]; see the class."""
@@ -292,10 +251,3 @@ class SpectralLoss(KDLoss):
         count = valid.sum(1, keepdim=True).clamp_min(1)
         mean = weights.sum(1, keepdim=True) / count
         return (weights / mean.masked_fill(mean == 0, 1.0))[:, None]
-
-
-def _level(wav: Tensor, inside: Tensor) -> Tensor:
-    """Root mean square of each waveform, silent beyond its end, [B, 1]."""
-    count = inside.sum(1, keepdim=True).clamp_min(1)
-    power = wav.detach().float().square().sum(1, keepdim=True) / count
-    return power.sqrt().clamp_min(QUIETEST)

@@ -1,17 +1,18 @@
-"""Supervised objectives: signal-to-noise ratios, and a spectral error."""
+"""Supervised losses, and any of them with the teacher for a target."""
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from speechbrain_dfkd.losses.kd_loss import check_same_shape, sample_mask
-from speechbrain_dfkd.losses.spectral import (
-    Spectrum,
-    compressed_error,
-    patch_mean,
-    weighted_mean,
+from speechbrain_dfkd.losses.kd_loss import (
+    KDLoss,
+    check_same_shape,
+    sample_mask,
 )
+from speechbrain_dfkd.losses.response import SpectrumResponse
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import STFT
 
 # Noise this far below the signal (80 dB) is as good as none: without an end,
@@ -39,15 +40,13 @@ def si_snr(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
     Arguments
     ---------
     estimate, target : Tensor
-        Enhanced and clean waveforms.
+        Enhanced and clean waveforms, [B, L].
     lengths : Tensor
-        SpeechBrain's relative lengths, in (0, 1]; what lies beyond them does
-        not matter.
+        SpeechBrain's relative lengths [B], in (0, 1]; what lies beyond them
+        does not matter.
 
     Shape
     -----
-    estimate, target : [B, L]
-    lengths : [B]
     output : [B], float32 (float64 for float64 input)
 
     Example
@@ -110,9 +109,8 @@ def si_snr_loss(
 
     With a ceiling ``c``, each value ``v`` becomes
     ``-10 log10(10^(-v / 10) + 10^(-c / 10))``, which never exceeds ``c``:
-    items that are almost clean already, of which data sets with short noises
-    have many, then leave the gradient to the noisy ones (Wisdom et al.,
-    "MixIT", 2020, arXiv 2006.12701).
+    items that are almost clean already then leave the gradient to the noisy
+    ones (Wisdom et al., "MixIT", 2020, arXiv 2006.12701).
 
     Arguments
     ---------
@@ -128,8 +126,7 @@ def si_snr_loss(
     >>> round(loss.item(), 2)
     -20.0
     """
-    values = si_snr(estimate, target, lengths)
-    return -_soft_ceiling(values, ceiling_db).mean()
+    return _negative_mean(si_snr(estimate, target, lengths), ceiling_db)
 
 
 def snr_loss(
@@ -138,19 +135,8 @@ def snr_loss(
     lengths: Tensor,
     ceiling_db: float | None = None,
 ) -> Tensor:
-    """Negative mean over the items of ``snr``, in dB.
-
-    Arguments are those of ``si_snr_loss``.
-
-    Example
-    -------
-    >>> target = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
-    >>> loss = snr_loss(target, target, torch.ones(1), ceiling_db=20.0)
-    >>> round(loss.item(), 2)
-    -20.0
-    """
-    values = snr(estimate, target, lengths)
-    return -_soft_ceiling(values, ceiling_db).mean()
+    """Negative mean of ``snr`` over the items, in dB; as ``si_snr_loss``."""
+    return _negative_mean(snr(estimate, target, lengths), ceiling_db)
 
 
 def si_snr_spectrum_loss(
@@ -168,7 +154,7 @@ def si_snr_spectrum_loss(
             * mean of 0.3 abs(S' - T')^2 + 0.7 (|S'| - |T'|)^2
 
     with S' and T' the spectra of estimate and target, whose magnitudes are
-    raised to the power 0.3 (``compressed_error``): the loss that GTCRN
+    raised to the power 0.3 (``SpectrumResponse``): the loss that GTCRN
     publishes with its code (Rong et al., ICASSP 2024), with this package's
     STFT. Unlike SI-SNR alone it fixes the level, and hears soft sounds. The
     spectral part decides: on VoiceBank+DEMAND its gradient is 10 to 200 times
@@ -191,34 +177,64 @@ def si_snr_spectrum_loss(
     -8.0
     """
     waveform = si_snr_loss(estimate, target, lengths, ceiling_db)
-    n_samples = estimate.shape[1]
-    inside = sample_mask(lengths, n_samples)
-    stft = _stft(estimate.device)
-    spectra = (
-        Spectrum.of(stft(wav.masked_fill(~inside, 0.0)))
-        for wav in (estimate, target)
-    )
-    bins = compressed_error(*spectra, compression=0.3, complex_share=0.3)
-    n_bins = bins.shape[1]
-    frames = patch_mean(bins, bins.new_ones(1, n_bins, 1), n_bins)
-    valid = stft.frame_mask(lengths, n_samples)[:, None].float()
-    return waveform / 10 + spectrum_weight * weighted_mean(frames, valid)
+    response = _spectrum_response(estimate.device)
+    wavs = Enhanced(estimate, {}), Enhanced(target, {})
+    spectral, _ = response(*wavs, target, lengths)
+    return waveform / 10 + spectrum_weight * spectral
 
 
 @cache
-def _stft(device: torch.device) -> STFT:
-    """Return the STFT, made once: its window would wait for a GPU."""
+def _spectrum_response(device: torch.device) -> SpectrumResponse:
+    """Return it, made once: its window would wait for a GPU."""
     # What inference mode makes could not be trained with later.
     with torch.inference_mode(False):
-        return STFT().to(device)
+        return SpectrumResponse(STFT()).to(device)
 
 
-def _soft_ceiling(values: Tensor, ceiling_db: float | None) -> Tensor:
-    """Bend dB values so that they stay below a ceiling."""
-    if ceiling_db is None:
-        return values
-    remains = 10 ** (-values / 10) + 10 ** (-ceiling_db / 10)
-    return -10 * remains.log10()
+class WaveformResponse(KDLoss):
+    """Any supervised loss, with the teacher's waveform for a target.
+
+    By default the negative SI-SNR, common practice: -80 dB where the student
+    equals the teacher.
+
+    Arguments
+    ---------
+    criterion : callable
+        Maps (estimate [B, L], target [B, L], lengths [B]) to a scalar.
+
+    Example
+    -------
+    >>> loss = WaveformResponse()
+    >>> teacher = torch.tensor([[1.0, -1.0, 1.0, -1.0]])
+    >>> student = teacher + 0.1 * torch.tensor([[1.0, 1.0, -1.0, -1.0]])
+    >>> outputs = Enhanced(student, {}), Enhanced(teacher, {})
+    >>> value, terms = loss(*outputs, torch.zeros(1, 4), torch.ones(1))
+    >>> round(value.item(), 2)  # noise of a tenth: 20 dB
+    -20.0
+    """
+
+    def __init__(self, criterion: Callable = si_snr_loss):
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(
+        self,
+        student: Enhanced,
+        teacher: Enhanced,
+        clean: Tensor,
+        lengths: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss to the teacher's waveform; see ``KDLoss``."""
+        loss = self.criterion(student.wav, teacher.wav.detach(), lengths)
+        return loss, {"l_waveform": loss.detach()}
+
+
+def _negative_mean(values: Tensor, ceiling_db: float | None) -> Tensor:
+    """Negate the mean of values in dB, bent to stay below a ceiling."""
+    if ceiling_db is not None:
+        remains = 10 ** (-values / 10) + 10 ** (-ceiling_db / 10)
+        values = -10 * remains.log10()
+    return -values.mean()
 
 
 def _valid(wav: Tensor, mask: Tensor) -> Tensor:

@@ -17,17 +17,13 @@ class Enhanced(NamedTuple):
     Arguments
     ---------
     wav : Tensor
-        The enhanced waveforms.
+        The enhanced waveforms, [B, L].
     features : dict of str to Tensor
         The intermediate features that the caller asked for by name.
-
-    Shape
-    -----
-    wav : [B, L]
     """
 
     wav: Tensor
-    features: dict
+    features: dict[str, Tensor]
 
 
 def keep(
@@ -39,19 +35,14 @@ def keep(
     return x
 
 
-def check_features(features: Collection[str], names: list[str]):
+def check_features(features: Collection[str], names: list[str]) -> None:
     """Refuse names of features that a network does not have."""
     for name in features:
         check_choice("a feature's name", name, names)
 
 
-def check_waveform(noisy: Tensor):
-    """Refuse what a model cannot enhance, before it turns into NaN.
-
-    Shape
-    -----
-    noisy : [B, L]
-    """
+def check_waveform(noisy: Tensor) -> None:
+    """Refuse what a model cannot enhance, before it turns into NaN."""
     if noisy.dim() != 2:
         raise ValueError(
             f"noisy must have shape [B, L], got {list(noisy.shape)}; "
@@ -66,7 +57,9 @@ def check_waveform(noisy: Tensor):
         raise ValueError(
             f"noisy must have samples, got {list(noisy.shape)}; leave it out"
         )
-    if _has_values(noisy) and not noisy.isfinite().all():
+    # On meta or while traced, values cannot be read.
+    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if not (noisy.is_meta or tracing or noisy.isfinite().all()):
         bad = (~noisy.isfinite()).any(1).nonzero().flatten().tolist()
         raise ValueError(
             f"noisy must be finite, got NaN or infinity in items {bad[:5]} "
@@ -74,30 +67,13 @@ def check_waveform(noisy: Tensor):
         )
 
 
-def _has_values(x: Tensor) -> bool:
-    """Tell whether values may be read: not on meta, nor while traced."""
-    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return not (x.is_meta or tracing)
-
-
 def pad_to_frames(wav: Tensor, frame_length: int, hop_length: int) -> Tensor:
-    """Append zeros to fill whole frames, at least one.
-
-    Shape
-    -----
-    wav : [B, L]
-    output : [B, frame_length + n * hop_length]
-
-    Example
-    -------
-    >>> [pad_to_frames(torch.ones(1, n), 4, 2).shape[1] for n in (1, 4, 5)]
-    [4, 4, 6]
-    """
+    """Append zeros to waveforms [B, L] to fill whole frames, at least one."""
     missing = frame_length - wav.shape[1]
     return F.pad(wav, (0, max(missing, missing % hop_length)))
 
 
-def check_choice(name: str, value: str, choices: Collection[str]):
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Refuse a value that is not among the choices."""
     if value not in choices:
         raise ValueError(
@@ -106,7 +82,7 @@ def check_choice(name: str, value: str, choices: Collection[str]):
         )
 
 
-def check_sizes(sizes: Mapping[str, int]):
+def check_sizes(sizes: Mapping[str, int]) -> None:
     """Refuse sizes below 1, which are given by name."""
     for name, size in sizes.items():
         if size < 1:
@@ -116,7 +92,7 @@ def check_sizes(sizes: Mapping[str, int]):
             )
 
 
-def check_even(name: str, size: int):
+def check_even(name: str, size: int) -> None:
     """Refuse an odd length of windows or chunks that overlap by half."""
     if size % 2:
         raise ValueError(

@@ -24,16 +24,12 @@ class Channels(NamedTuple):
 class WeightAxes(NamedTuple):
     """What the axes of one weight are.
 
-    Arguments
-    ---------
-    axes : tuple of tuples of Channels
-        One tuple for each axis, empty for an axis without channels; axes
-        that follow have none.
-    produced : int
-        The axis of the channels that the weight produces or holds.
+    ``axes`` has a tuple for each axis, empty for one without channels; axes
+    that follow have none. ``produced`` is the axis of the channels that the
+    weight produces or holds.
     """
 
-    axes: tuple
+    axes: tuple[tuple[Channels, ...], ...]
     produced: int = 0
 
 
@@ -41,14 +37,9 @@ class WeightAxes(NamedTuple):
 class ChannelAxes:
     """The channels of a network, by which a narrower one starts from it.
 
-    Arguments
-    ---------
-    settings : dict
-        What must be the same in both networks, under the names of the
-        network's arguments.
-    layers : dict
-        {role: (module, {name of a weight in it: WeightAxes})}. Weights and
-        buffers without an entry have no channels.
+    ``settings`` must be the same in both networks, under the names of the
+    network's arguments. ``layers`` is {role: (module, {name of a weight in it:
+    WeightAxes})}; weights and buffers without an entry have no channels.
     """
 
     settings: dict

@@ -1,7 +1,6 @@
 """Complex layers: convolution, recurrence, normalisation."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +15,7 @@ from speechbrain_dfkd.models.channel_axes import (
 
 
 def uniform_weight(*shape: int) -> nn.Parameter:
-    """Return a weight as ``nn.Linear`` and ``nn.Conv2d`` initialise theirs.
-
-    Uniform in ``+- 1 / sqrt(fan_in)``, with ``fan_in`` the product of all
-    sizes but the first.
-    """
+    """Return a weight as ``nn.Linear`` and ``nn.Conv2d`` initialise theirs."""
     weight = nn.Parameter(torch.empty(shape))
     nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
     return weight
@@ -49,34 +44,15 @@ class ComplexConv2d(nn.Module):
     The stride is 2 over frequency and 1 over time: F bins become F / 2, or
     2F when transposed.
 
-    Arguments
-    ---------
-    in_channels, out_channels : int
-        Complex channels.
-    kernel_size : (int, int)
-        Size over frequency (odd) and over time.
-    time_padding : str
-        "left": as many frames out as in; a frame sees itself and those
-        before it, or, when transposed, itself and those after it.
-        "none": ``kernel_size[1] - 1`` frames fewer, or more when transposed.
-    transposed : bool
-        Whether to double the bins instead of halving them.
-    bias : bool
-        Whether to add a complex bias.
+    The channels are complex ones; the kernel is odd over frequency. With
+    ``time_padding`` "left" as many frames come out as in: each sees itself and
+    those before it, or, when transposed, itself and those after it. With
+    "none" there are ``kernel_size[1] - 1`` fewer, or more when transposed.
 
     Shape
     -----
     stacked : any number of [B, 2C, F, T], their C adding up to in_channels
     output : [B, 2 * out_channels, F / 2 or 2F, T']
-
-    Example
-    -------
-    >>> conv = ComplexConv2d(1, 1, (1, 1))
-    >>> conv.weight_real.data.fill_(1), conv.weight_imag.data.fill_(2)
-    (tensor([[[[1.]]]]), tensor([[[[2.]]]]))
-    >>> x = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
-    >>> conv(x).flatten().tolist()  # (1 + 2i) (3 + 4i) = -5 + 10i
-    [-5.0, 10.0]
     """
 
     def __init__(
@@ -150,8 +126,7 @@ class ComplexRecurrence(nn.Module):
 
     Shape
     -----
-    x : [B, 2C, F, T]
-    output : [B, 2C, F, T]
+    x, output : [B, 2C, F, T]
     """
 
     def __init__(self, n_features: int, units: int, layers: int):
@@ -192,8 +167,7 @@ class ComplexRecurrence(nn.Module):
 class RealRecurrence(nn.Module):
     """One real LSTM over both parts and a projection back (DCCRN-E).
 
-    Arguments and shapes are those of ``ComplexRecurrence``; the LSTM has
-    ``2 * units`` real units.
+    The shapes are those of ``ComplexRecurrence``.
     """
 
     def __init__(self, n_features: int, units: int, layers: int):
@@ -259,8 +233,12 @@ class ComplexLSTM(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, num_layers: int):
         super().__init__()
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        self.real = _lstms(sizes, hidden_size)
-        self.imag = _lstms(sizes, hidden_size)
+        self.real, self.imag = (
+            nn.ModuleList(
+                nn.LSTM(size, hidden_size, batch_first=True) for size in sizes
+            )
+            for _ in range(2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the layers over time."""
@@ -270,26 +248,8 @@ class ComplexLSTM(nn.Module):
         return x
 
 
-def _lstms(sizes: Sequence[int], hidden_size: int) -> nn.ModuleList:
-    return nn.ModuleList(
-        nn.LSTM(size, hidden_size, batch_first=True) for size in sizes
-    )
-
-
 class ComplexPReLU(nn.Module):
-    """PReLU with one slope for real parts and one for imaginary parts.
-
-    Shape
-    -----
-    x : [B, 2C, F, T]
-    output : [B, 2C, F, T]
-
-    Example
-    -------
-    >>> act = ComplexPReLU()
-    >>> act(torch.tensor([4.0, -4.0]).view(1, 2, 1, 1)).flatten().tolist()
-    [4.0, -1.0]
-    """
+    """PReLU with one slope for real parts and one for imaginary parts."""
 
     def __init__(self):
         super().__init__()
@@ -302,10 +262,7 @@ class ComplexPReLU(nn.Module):
 
 
 class ComplexBlock(nn.Module):
-    """Complex convolution, batch normalisation and PReLU.
-
-    Arguments are those of ``ComplexConv2d``.
-    """
+    """Complex convolution, batch normalisation and PReLU."""
 
     def __init__(
         self,

@@ -31,9 +31,7 @@ class TemporalBlock(nn.Module):
 
     Shape
     -----
-    x : [B, channels, T]
-    skips : [B, skip_channels, T]
-    output : the same two
+    x, skips : [B, channels, T] and [B, skip_channels, T]; so is the output
     """
 
     def __init__(
@@ -47,13 +45,6 @@ class TemporalBlock(nn.Module):
         causal: bool = False,
     ):
         super().__init__()
-        check_sizes(
-            {
-                "hidden_channels": hidden_channels,
-                "skip_channels": skip_channels,
-                "kernel_size": kernel_size,
-            }
-        )
         if kernel_size % 2 == 0:
             raise ValueError(
                 f"kernel_size must be odd, got {kernel_size}; "
@@ -97,18 +88,12 @@ class ConvTasNet(FilterbankNetwork):
     """Convolutional time-domain audio separation network, for one source.
 
     Luo and Mesgarani, Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude
-    Masking for Speech Separation, TASLP 2019, arXiv 1809.07454. With a linear
-    encoder ``U`` and decoder ``V`` of half overlapping frames ``y`` of the
-    noisy waveform:
-
-        ``enhanced = overlap_add(V (U y * mask(U y)))``,
-
-    where the mask comes from blocks of convolutions with dilations 1, 2, 4
-    and so on, whose skip outputs are summed. The defaults are the published
-    size, 5.0 M parameters, with windows of 2 ms at 16 kHz and one mask. The
-    last block's residual output leads nowhere, as published; it is computed,
-    since its weights are counted. The waveform is padded with zeros at its
-    end to whole frames, at least one.
+    Masking for Speech Separation, TASLP 2019, arXiv 1809.07454. The mask of
+    ``FilterbankNetwork``'s equation comes from blocks of convolutions with
+    dilations 1, 2, 4 and so on, whose skip outputs are summed. The defaults are
+    the published size, 5.0 M parameters, with windows of 2 ms at 16 kHz and one
+    mask. The last block's residual output leads nowhere, as published; it is
+    computed, since its weights are counted.
 
     Arguments
     ---------
@@ -171,8 +156,10 @@ class ConvTasNet(FilterbankNetwork):
         initial_filters: str = "random",
     ):
         super().__init__(n_filters, filter_length, mask)
-        check_sizes({"bottleneck_channels": bottleneck_channels})
-        check_sizes({"blocks": blocks, "repeats": repeats})
+        sizes = {"bottleneck_channels": bottleneck_channels}
+        sizes |= {"hidden_channels": hidden_channels, "blocks": blocks}
+        sizes |= {"skip_channels": skip_channels, "repeats": repeats}
+        check_sizes(sizes | {"kernel_size": kernel_size})
         check_choice("norm", norm, NORMS)
         if causal and norm == "global":
             raise ValueError(

@@ -36,28 +36,6 @@ LOWEST_LEVEL = 1e-5
 LOWEST_MAGNITUDE = 1e-6
 
 
-def at_unit_level(spec: Tensor, wav: Tensor) -> Tensor:
-    """Scale spectra [B, F, T] as if their waveforms [B, L] had an RMS of 1."""
-    # Sums of squares are not for half precision.
-    rms = wav.float().square().mean(1).sqrt()
-    return spec / rms.clamp_min(LOWEST_LEVEL)[:, None, None]
-
-
-def compress(spec: Tensor, exponent: float) -> Tensor:
-    """Raise the magnitudes of complex spectra to a power; phases stay."""
-    if exponent == 1:
-        return spec
-    magnitude = spec.abs().clamp_min(LOWEST_MAGNITUDE)
-    return spec * magnitude.pow(exponent - 1)
-
-
-def scale_first_bin(stacked: Tensor, gain: float) -> Tensor:
-    """Multiply bin 0 of stacked spectra [B, 2, F, T]."""
-    if gain == 1:  # nearly always: spare the copy
-        return stacked
-    return torch.cat((gain * stacked[:, :, :1], stacked[:, :, 1:]), 2)
-
-
 def mask_polar(spec: Tensor, mask: Tensor) -> Tensor:
     """Bound the mask's magnitude by tanh, then multiply (mask "E").
 
@@ -89,13 +67,10 @@ RNNS = {"complex": ComplexRecurrence, "real": RealRecurrence}
 class MaskNet(nn.Module):
     """The network of DCCRN, from a spectrum to an unbounded complex mask.
 
-    Arguments are those of ``DCCRN``; ``n_bins`` is a multiple of 2 to the
-    number of layers.
-
     Shape
     -----
     stacked : [B, 2, n_bins, T], real part first
-    output : [B, 2, n_bins, T], and the features asked for
+    output : as the input, and the features asked for
     """
 
     def __init__(
@@ -190,9 +165,9 @@ class DCCRN(nn.Module):
     - mask "C": ``Y M``,
     - mask "R": ``Re(Y) Re(M) + i Im(Y) Im(M)``.
 
-    The defaults are the published DCCRN-CL, 3.67 M parameters. They look
-    ahead 6 frames, one a decoder layer (37.5 ms), on top of the window
-    (25 ms), and to the end with ``normalise_level``. Two published details differ between
+    The defaults are the published DCCRN-CL, 3.67 M parameters. They look ahead
+    6 frames, one a decoder layer (37.5 ms), on top of the window (25 ms), and
+    to the end with ``normalise_level``. Two published details differ between
     the public implementations and are arguments: ``window`` with
     ``dropped_bin``, and ``time_padding``. The batch normalisation is the usual
     one on stacked channels, not the complex whitening of the paper.
@@ -243,7 +218,9 @@ class DCCRN(nn.Module):
     -----
     noisy : [B, L]
     output.wav : [B, L]
-    output.features : [B, 2C, F, T], real channels first, frames as of ``STFT``
+    output.features : "encoder.0" and so on, "rnn", "decoder.0" and so on, the
+        last of them being the raw mask: [B, 2C, F, T], real channels first,
+        frames as of ``STFT``
 
     Example
     -------
@@ -362,29 +339,32 @@ class DCCRN(nn.Module):
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
     ) -> Enhanced:
-        """Enhance a batch of waveforms.
-
-        Arguments
-        ---------
-        noisy : Tensor
-            Noisy waveforms at 16 kHz.
-        features : collection of str
-            The names of the features to keep: "encoder.0" and so on, "rnn",
-            "decoder.0" and so on, the last of them being the raw mask.
-        """
+        """Enhance waveforms at 16 kHz, and keep the features asked for."""
         check_waveform(noisy)
         padded = pad_to_frames(noisy, self._min_length, 1)
         spec = self.stft(padded)
         low, high = self.edges
         inner = spec[:, low : spec.shape[1] - high]
-        seen = at_unit_level(inner, noisy) if self.normalise_level else inner
-        seen = compress(seen, self.input_compression)
-        stacked = torch.view_as_real(seen).movedim(-1, 1)
-        stacked = scale_first_bin(stacked, self.dc_gain)
-        mask, kept = self.mask_net(stacked, features)
+        mask, kept = self.mask_net(self._seen(inner, noisy), features)
         masked = F.pad(self.apply_mask(inner, mask.float()), (0, 0, low, high))
         wav = self.stft.inverse(masked, padded.shape[1])
         return Enhanced(wav[:, : noisy.shape[1]], kept)
+
+    def _seen(self, spec, wav):
+        """Return what the layers see of a spectrum, [B, 2, F, T]."""
+        if self.normalise_level:
+            # Sums of squares are not for half precision.
+            rms = wav.float().square().mean(1).sqrt()
+            spec = spec / rms.clamp_min(LOWEST_LEVEL)[:, None, None]
+        if self.input_compression != 1:
+            magnitude = spec.abs().clamp_min(LOWEST_MAGNITUDE)
+            spec = spec * magnitude.pow(self.input_compression - 1)
+        stacked = torch.view_as_real(spec).movedim(-1, 1)
+        if self.dc_gain == 1:  # nearly always: spare the copy
+            return stacked
+        return torch.cat(
+            (self.dc_gain * stacked[:, :, :1], stacked[:, :, 1:]), 2
+        )
 
 
 def _block_axes(weight):

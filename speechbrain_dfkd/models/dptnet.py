@@ -36,16 +36,6 @@ def split_chunks(x: Tensor, chunk_size: int) -> Tensor:
     -----
     x : [B, T, C]
     output : [B, S, chunk_size, C], S = T // (chunk_size // 2) + 3
-
-    Example
-    -------
-    >>> split_chunks(torch.tensor([[[1.0], [2.0], [3.0]]]), 2)[0, ..., 0]
-    tensor([[0., 0.],
-            [0., 1.],
-            [1., 2.],
-            [2., 3.],
-            [3., 0.],
-            [0., 0.]])
     """
     hop = chunk_size // 2
     missing = 2 * hop - x.shape[1] % hop
@@ -54,13 +44,7 @@ def split_chunks(x: Tensor, chunk_size: int) -> Tensor:
 
 
 def join_chunks(chunks: Tensor, length: int) -> Tensor:
-    """Undo ``split_chunks``, as the mean of the two chunks of each frame.
-
-    Shape
-    -----
-    chunks : [B, S, K, C]
-    output : [B, length, C]
-    """
+    """Undo ``split_chunks``, as the mean of the two chunks of each frame."""
     first, second = chunks.chunk(2, 2)
     # The first two halves of all are the zeros put before.
     summed = second[:, 1:-1] + first[:, 2:]
@@ -68,13 +52,7 @@ def join_chunks(chunks: Tensor, length: int) -> Tensor:
 
 
 class SequenceNorm(nn.Module):
-    """Global layer norm with the channels last, in float32 as the other.
-
-    Shape
-    -----
-    x : [N, T, channels]
-    output : [N, T, channels]
-    """
+    """Global layer norm of [N, T, channels], in float32 as the other."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -99,13 +77,11 @@ class ImprovedTransformer(nn.Module):
 
     Shape
     -----
-    x : [N, T, channels], channels a multiple of heads
-    output : [N, T, channels]
+    x, output : [N, T, channels], channels a multiple of heads
     """
 
     def __init__(self, channels: int, heads: int, lstm_units: int):
         super().__init__()
-        check_sizes({"heads": heads, "lstm_units": lstm_units})
         self.heads = heads
         self.attention_in = nn.Linear(channels, 3 * channels)
         self.attention_out = nn.Linear(channels, channels)
@@ -145,8 +121,7 @@ class DualPathBlock(nn.Module):
 
     Shape
     -----
-    chunks : [B, S, K, channels]
-    output : [B, S, K, channels]
+    chunks, output : [B, S, K, channels]
     """
 
     def __init__(self, channels: int, heads: int, lstm_units: int):
@@ -170,20 +145,15 @@ class DPTNet(FilterbankNetwork):
 
     Chen, Mao and Liu, Dual-Path Transformer Network: Direct Context-Aware
     Modeling for End-to-End Monaural Speech Separation, Interspeech 2020, arXiv
-    2007.13975. With a linear encoder ``U`` and decoder ``V`` of half
-    overlapping frames ``y`` of the noisy waveform:
-
-        ``enhanced = overlap_add(V (w * mask(w)))``, ``w = relu(U y)``.
-
-    The frames of ``w`` are normalised and cut into chunks that overlap by
-    half; transformer layers run along each chunk and across the chunks in
-    turn, so that every frame hears every other; the chunks are joined and
-    gated, ``mask = bound(tanh(A x) * sigmoid(B x))``.
+    2007.13975. For the mask of ``FilterbankNetwork``'s equation, the rectified
+    frames are normalised and cut into chunks that overlap by half; transformer
+    layers run along each chunk and across the chunks in turn, so that every
+    frame hears every other; the chunks are joined and gated,
+    ``mask = bound(tanh(A x) * sigmoid(B x))``.
 
     The defaults are the published size, in Asteroid's reading of it: chunks of
     100 frames, no bottleneck before the chunks, and 2.80 M parameters with one
-    mask. Windows are 1 ms at 16 kHz. The waveform is padded with zeros at its
-    end to whole frames, at least one.
+    mask. Windows are 1 ms at 16 kHz.
 
     Arguments
     ---------
@@ -239,8 +209,8 @@ class DPTNet(FilterbankNetwork):
         initial_filters: str = "random",
     ):
         super().__init__(n_filters, filter_length, mask)
-        check_sizes({"chunk_size": chunk_size, "blocks": blocks})
-        check_sizes({"heads": heads, "lstm_units": lstm_units})
+        sizes = {"chunk_size": chunk_size, "blocks": blocks, "heads": heads}
+        check_sizes(sizes | {"lstm_units": lstm_units})
         check_even("chunk_size", chunk_size)
         if n_filters % heads:
             raise ValueError(

@@ -27,14 +27,16 @@ class FilterbankNetwork(nn.Module):
     """A network that masks the output of learned filters.
 
     With a linear encoder ``U`` and decoder ``V`` of half overlapping frames
-    ``y`` of the noisy waveform, which is padded with zeros to whole frames:
+    ``y`` of the noisy waveform:
 
         ``enhanced = overlap_add(V (w * mask(w)))``,
         ``w = U y``, or ``relu(U y)`` where ``rectified``.
 
+    The waveform is padded with zeros at its end to whole frames, at least one.
     A subclass makes its ``blocks`` and its other layers, then calls
     ``_add_decoder``: weights are drawn in the order of the computation. It
-    defines ``_estimate_mask`` and ``_open_mask``.
+    defines ``_estimate_mask``, which keeps the features asked for, and
+    ``_open_mask``, which makes the mask the same everywhere and returns it.
 
     Shape
     -----
@@ -88,16 +90,6 @@ class FilterbankNetwork(nn.Module):
             decoder.zero_()
             decoder[: len(basis), 0] = basis.to(decoder) / self._open_mask()
 
-    def _open_mask(self) -> float:
-        """Make the mask the same everywhere, and return its value."""
-        raise NotImplementedError
-
-    def _estimate_mask(
-        self, encoded: Tensor, features: Collection[str], kept: dict
-    ) -> Tensor:
-        """Return the mask, and keep the features asked for."""
-        raise NotImplementedError
-
     def _filter_axes(self) -> tuple[tuple, dict]:
         """Return the group of filters, and the layers for ``ChannelAxes``."""
         filters = channels("filters", self.encoder.out_channels)
@@ -125,15 +117,7 @@ class FilterbankNetwork(nn.Module):
     def forward(
         self, noisy: Tensor, features: Collection[str] = ()
     ) -> Enhanced:
-        """Enhance a batch of waveforms.
-
-        Arguments
-        ---------
-        noisy : Tensor
-            Noisy waveforms at 16 kHz.
-        features : collection of str
-            The names of the features to keep, out of ``feature_names``.
-        """
+        """Enhance waveforms at 16 kHz, and keep the features asked for."""
         check_features(features, self.feature_names)
         check_waveform(noisy)
         kept = {}
@@ -168,15 +152,6 @@ def mdct_filters(hop_length: int) -> Tensor:
     Shape
     -----
     output : [M, 2 M]
-
-    Example
-    -------
-    >>> filters = mdct_filters(8)
-    >>> torch.allclose(filters @ filters.mT, torch.eye(8), atol=1e-6)
-    True
-    >>> next_frame = filters[:, :8] @ filters[:, 8:].mT
-    >>> torch.allclose(next_frame, torch.zeros(8, 8), atol=1e-6)
-    True
     """
     n = torch.arange(2 * hop_length, dtype=torch.float64) + 0.5
     k = torch.arange(hop_length, dtype=torch.float64)[:, None] + 0.5
@@ -196,15 +171,7 @@ class GlobalLayerNorm(nn.GroupNorm):
 
     Shape
     -----
-    x : [B, channels, T]
-    output : [B, channels, T]
-
-    Example
-    -------
-    >>> norm = GlobalLayerNorm(2)
-    >>> norm(torch.tensor([[[1.0, 3.0], [3.0, 1.0]]]))  # mean 2, deviation 1
-    tensor([[[-1.,  1.],
-             [ 1., -1.]]], grad_fn=<NativeGroupNormBackward0>)
+    x, output : [B, channels, T]
     """
 
     def __init__(self, channels: int):
@@ -226,19 +193,7 @@ class CumulativeLayerNorm(nn.Module):
 
     Shape
     -----
-    x : [B, channels, T]
-    output : [B, channels, T]
-
-    Example
-    -------
-    >>> norm = CumulativeLayerNorm(2)
-    >>> x = torch.tensor([[[1.0, 6.0], [3.0, 6.0]]])
-    >>> first = norm(x)[0, :, 0].tolist()  # of 1 and 3: mean 2, deviation 1
-    >>> [round(value, 3) for value in first]
-    [-1.0, 1.0]
-    >>> second = norm(x)[0, 0, 1]  # of 1, 3, 6, 6: mean 4, variance 4.5
-    >>> round(second.item() ** 2, 3)  # 4 / 4.5
-    0.889
+    x, output : [B, channels, T]
     """
 
     def __init__(self, channels: int):

@@ -1,17 +1,28 @@
 """README.md and docs/ lead somewhere, stay short, and their examples run."""
 
+import csv
+import importlib.util
+import json
 import re
+import shlex
+import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from cached_run import Run, write_recordings
+from small_brain import Filter, fit, make_brain
 from speechbrain.dataio.batch import PaddedBatch
 from torch.utils.data import DataLoader
 
+from speechbrain_dfkd import FrozenTeacher
+from speechbrain_dfkd.evaluation import metrics, scoring
 from speechbrain_dfkd.models import DCCRN, Enhanced
-from speechbrain_dfkd.settings.command_line import DFKD_KEYS
-from speechbrain_dfkd.settings.configuration import compose
+from speechbrain_dfkd.settings.command_line import read_command
+from speechbrain_dfkd.settings.keys import DFKD_KEYS
+from speechbrain_dfkd.teacher.frozen import CachedTeacher
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -130,20 +141,43 @@ def test_the_brain_of_the_readme_is_short():
     assert len([line for line in body.splitlines() if line.strip()]) <= 16
 
 
-def test_an_objective_of_one_s_own_is_two_files(tmp_path, monkeypatch):
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Return what reads a command with the leaves of a copied hparams/."""
+    shutil.copytree(ROOT / "hparams", tmp_path / "hparams")
+    leaf, recipe = (
+        tmp_path / "hparams/dccrn_dfkd.yaml",
+        ROOT / "recipes/VoiceBank",
+    )
+    monkeypatch.syspath_prepend(recipe)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def read(words):
+        argv = [str(leaf), "--data_folder", str(tmp_path), *shlex.split(words)]
+        return read_command(argv, recipe, DFKD_KEYS).configuration
+
+    return read
+
+
+@pytest.fixture
+def one_worker(monkeypatch):
+    """Score in one process, which waits for the next score."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.setattr(scoring, "IDLE_SECONDS", 300)
+
+
+def test_an_objective_of_one_s_own_is_two_files(tmp_path, command, one_worker):
     section = "### An objective"
     module, file = (block(DESIGN, section, kind) for kind in ("python", "yaml"))
     (tmp_path / "my_losses.py").write_text(module)
-    (tmp_path / "waveform_error.yaml").write_text(file)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.syspath_prepend(ROOT / "recipes/VoiceBank")
-    monkeypatch.chdir(tmp_path)
-    configuration = compose(
-        ROOT / "hparams/dccrn_dfkd.yaml",
-        [ROOT / "recipes/VoiceBank/voicebank.yaml"],
-        f"kd: !include:{tmp_path}/waveform_error.yaml {{power: 2.0}}",
-        DFKD_KEYS,
-    )
+    (tmp_path / "hparams/kd/waveform_error.yaml").write_text(file)
+    configuration = command("--kd waveform_error --kd.power 2.0")
+    run = Path(configuration.settings()["output_folder"]).name
+    assert run.startswith("waveform_error")
+    # An arm of a comparison names the file and its keys.
+    arm = command("--kd '!include:kd/waveform_error.yaml {power: 2.0}'")
+    assert arm.settings()["kd"] == configuration.settings()["kd"]
     objective = configuration.build()["modules"]["kd_loss"]
     student, teacher = torch.zeros(1, 4), torch.tensor([[1.0, 2.0, 3.0, 9.0]])
     loss, terms = objective(
@@ -154,3 +188,53 @@ def test_an_objective_of_one_s_own_is_two_files(tmp_path, monkeypatch):
     )
     assert loss.item() == pytest.approx((1 + 4 + 9) / 3)
     assert terms == {"l_waveform": loss}
+
+    # It trains a student, its weight being measured and ramped.
+    teacher = FrozenTeacher(Filter(seed=2))
+    schedule = {"kd_gradient_ratio": 0.5, "kd_ramp": 0.5}
+    brain = make_brain(tmp_path / "run", teacher, epochs=1, **schedule)
+    brain.modules["kd_loss"] = objective
+    stats = fit(brain).train_stats
+    assert 0 < stats["l_waveform"] == stats["l_kd"]
+    assert "l_waveform" in (tmp_path / "run/log.txt").read_text()
+    # So it does with outputs of the teacher that are cached.
+    cached = Run(tmp_path, write_recordings(tmp_path), kd={"loss": objective})
+    assert isinstance(cached.prepare(), CachedTeacher)
+
+
+def test_a_metric_of_one_s_own_is_a_function_and_a_row(
+    tmp_path, command, one_worker, monkeypatch
+):
+    text = DESIGN.read_text().partition("### A metric\n")[2]
+    function, row = re.findall(r"^```python\n(.*?)^```$", text, re.S | re.M)
+    names = dict(vars(metrics))
+    exec(function, names)
+    ((name, metric),) = eval(f"{{{row}}}", names).items()
+    monkeypatch.setitem(metrics.METRICS, name, metric)
+
+    # It chooses the best epoch, and validation logs it.
+    settings = command(f"--best_metric {name}").settings()
+    brain = fit(make_brain(tmp_path, epochs=1, best_metric=name))
+    assert settings["best_metric"] == name
+    assert f" {name}: " in (tmp_path / "log.txt").read_text()
+    (checkpoint,) = brain.checkpointer.list_checkpoints()
+    assert checkpoint.meta[name] == pytest.approx(brain.scores.mean(name))
+
+    # A test's table and files have it; clips without a value are counted.
+    clean = np.array([1.0, -1.0, 1.0, -1.0])
+    clips = [("a", clean, 0.9 * clean), ("b", clean, clean)]
+    scores = scoring.score(clips, 16000, progress=False)
+    assert scores.rows["a"][name] == pytest.approx(20.0, abs=1e-4)
+    assert "enhanced is clean" in scores.undefined[name]["b"]
+    # A copy of the module that makes its columns now.
+    spec = importlib.util.find_spec("speechbrain_dfkd.run_folder")
+    run_folder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run_folder)
+    line = {"system": "student", **scores.summary()}
+    heading, cells = run_folder.write_report(tmp_path, [line]).splitlines()
+    end = heading.index(metric.heading) + len(metric.heading)
+    assert cells[:end].endswith(" 20.0")
+    with open(tmp_path / "results.csv", newline="") as file:
+        assert float(next(csv.DictReader(file))[name]) == pytest.approx(20.0)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["definitions"][name] == metric.definition

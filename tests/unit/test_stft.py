@@ -97,6 +97,8 @@ def test_frame_is_centred_at_its_number_times_the_hop():
 
 
 def test_frame_mask_counts_frames_centred_before_the_end():
+    mask = STFT(4, hop_length=2).frame_mask(torch.tensor([0.5, 1]), 8)
+    assert mask.int().tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0]]
     mask = STFT(8, hop_length=4).frame_mask(torch.tensor([1.0, 0.5, 0.4]), 20)
     # Centres 0, 4, 8, 12, 16, 20 against ends 20, 10, 8.
     assert mask.dtype == torch.bool

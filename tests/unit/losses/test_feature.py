@@ -111,6 +111,12 @@ def test_silent_features_have_no_direction():
     assert found.eq(0).all() and feature.grad.isfinite().all()
 
 
+def test_frames_are_averaged_and_compared_by_their_direction():
+    feature = torch.tensor([[[1.0, 1.0, 0.0, 0.0], [0.0, 2.0, 1.0, 3.0]]])
+    found = frame_similarity(feature, torch.ones(1), 2)  # of (1, 1) and (0, 2)
+    assert found[0, 0].tolist() == pytest.approx([1.0, 0.7071], abs=1e-4)
+
+
 def test_beyond_the_end_there_is_nothing_to_resemble():
     # Common frames are means of samples 0-1, 1-2, 3-4 and 4-5.
     feature = torch.tensor([[[1.0, 2.0, 3.0, 9.0, 9.0, 9.0], [1.0] * 6]])

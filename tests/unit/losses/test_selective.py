@@ -191,6 +191,16 @@ def test_gradient_is_that_of_the_formula():
     )
 
 
+@pytest.mark.parametrize(
+    "fraction, expected", [(0.4, [1, 0, 0, 0]), (None, [1, 0, 1, 0])]
+)
+def test_only_candidates_are_chosen(fraction, expected):
+    gap = torch.tensor([[[3.0, -1.0, 2.0, 9.0]]])
+    candidates = torch.tensor([[[True, True, True, False]]])
+    found = choose_patches(gap, candidates, fraction)
+    assert found.int().tolist() == [[expected]]
+
+
 def test_a_band_without_a_height_is_named(wavs):
     loss = SelectivePatches(dfkd(), {"l_low": 10})
     with pytest.raises(UserError, match="bands, got .'l_low'. without l_high"):

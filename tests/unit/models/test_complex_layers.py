@@ -10,6 +10,7 @@ from speechbrain_dfkd.models.complex_layers import (
     ComplexConv2d,
     ComplexLinear,
     ComplexLSTM,
+    ComplexPReLU,
 )
 
 NARROW, WIDE = (4, 3), (32, 34)
@@ -52,6 +53,20 @@ def test_convolution_is_the_complex_one(channels, transposed, time_padding):
         torch.autograd.grad((out * direction).sum(), leaves),
         torch.autograd.grad((expected * wanted).real.sum(), leaves),
     )
+
+
+def test_product_of_two_numbers():
+    conv = ComplexConv2d(1, 1, (1, 1))
+    conv.weight_real.data.fill_(1)
+    conv.weight_imag.data.fill_(2)
+    x = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    # (1 + 2i) (3 + 4i) = -5 + 10i
+    assert conv(x).flatten().tolist() == [-5, 10]
+
+
+def test_slopes_are_of_negative_values():
+    x = torch.tensor([4.0, -4.0]).view(1, 2, 1, 1)
+    assert ComplexPReLU()(x).flatten().tolist() == [4, -1]
 
 
 def test_both_ways_to_multiply_are_tested():

@@ -118,6 +118,16 @@ def test_norms_follow_their_definitions(name):
         torch.testing.assert_close(norm(x)[..., frame], expected)
 
 
+def test_norms_of_a_few_numbers():
+    x = torch.tensor([[[1.0, 3.0], [3.0, 1.0]]])  # mean 2, deviation 1
+    assert NORMS["global"](2)(x).tolist() == [[[-1, 1], [1, -1]]]
+    x = torch.tensor([[[1.0, 6.0], [3.0, 6.0]]])
+    normed = NORMS["cumulative"](2)(x)[0]
+    assert normed[:, 0].tolist() == pytest.approx([-1, 1], abs=1e-3)
+    # Of 1, 3, 6, 6: mean 4, variance 4.5.
+    assert normed[0, 1].item() ** 2 == pytest.approx(4 / 4.5, abs=1e-3)
+
+
 @pytest.mark.parametrize("name", sorted(NORMS))
 def test_norms_are_safe_at_a_constant_and_in_half_precision(name):
     norm = NORMS[name](4)

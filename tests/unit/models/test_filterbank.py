@@ -29,6 +29,13 @@ def test_overlapping_frames_add_up_to_the_signal():
     assert not torch.allclose(out[:4], signal[:4])  # the aliases remain
 
 
+def test_filters_are_orthonormal_to_all_others():
+    filters = mdct_filters(8)
+    next_frame = filters[:, :8] @ filters[:, 8:].mT
+    assert torch.allclose(filters @ filters.mT, torch.eye(8), atol=1e-6)
+    assert torch.allclose(next_frame, torch.zeros(8, 8), atol=1e-6)
+
+
 @pytest.mark.parametrize("mask", ["sigmoid", "relu"])
 @pytest.mark.parametrize("kind", [ConvTasNet, DPTNet])
 def test_untrained_network_returns_its_input(kind, mask):

@@ -1,4 +1,4 @@
-"""The signal-to-noise ratios: known values, invariances, silence."""
+"""The supervised losses: known values, invariances, silence."""
 
 import math
 
@@ -7,7 +7,15 @@ import pytest
 import torch
 from speechbrain.nnet.loss.si_snr_loss import si_snr_loss as speechbrain_loss
 
-from speechbrain_dfkd.losses import si_snr, si_snr_loss, snr, snr_loss
+from speechbrain_dfkd.losses import (
+    si_snr,
+    si_snr_loss,
+    si_snr_spectrum_loss,
+    snr,
+    snr_loss,
+)
+from speechbrain_dfkd.losses.supervised import _spectrum_response
+from speechbrain_dfkd.stft import STFT
 
 BOTH = pytest.mark.parametrize("ratio", [si_snr, snr])
 LENGTHS = torch.tensor([1.0, 0.5, 0.7501])  # of 1000: 1000, 500, 750 samples
@@ -210,3 +218,27 @@ def test_ceiling_is_approached_from_below(loss):
     ]
     assert values == sorted(values)
     assert values[-1] == pytest.approx(20.0, abs=1e-4)
+
+
+@pytest.fixture
+def long_pair():
+    torch.manual_seed(0)
+    return torch.randn(2, 2, 3001)
+
+
+def test_makes_its_window_once(long_pair, monkeypatch):
+    expected = si_snr_spectrum_loss(*long_pair, LENGTHS[:2])
+    monkeypatch.setattr(torch, "hann_window", None)
+    monkeypatch.setattr(STFT, "__init__", None)
+    assert si_snr_spectrum_loss(*long_pair, LENGTHS[:2]).equal(expected)
+
+
+def test_trains_after_a_first_use_in_inference(long_pair):
+    _spectrum_response.cache_clear()
+    with torch.inference_mode():
+        expected = si_snr_spectrum_loss(*long_pair, LENGTHS[:2])
+    estimate = long_pair[0].clone().requires_grad_()
+    value = si_snr_spectrum_loss(estimate, long_pair[1], LENGTHS[:2])
+    value.backward()
+    assert value.item() == expected.item()
+    assert estimate.grad.isfinite().all() and estimate.grad.any()

@@ -1,9 +1,9 @@
-"""What models refuse as input."""
+"""What models refuse as input, and how they fill it up."""
 
 import pytest
 import torch
 
-from speechbrain_dfkd.models.base import check_waveform
+from speechbrain_dfkd.models.base import check_waveform, pad_to_frames
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,9 @@ def test_message_names_the_bad_items():
 
 def test_values_are_not_read_where_there_are_none():
     check_waveform(torch.empty(1, 400, device="meta"))
+
+
+@pytest.mark.parametrize(("n_samples", "filled"), [(1, 4), (4, 4), (5, 6)])
+def test_zeros_fill_whole_frames(n_samples, filled):
+    padded = pad_to_frames(torch.ones(1, n_samples), 4, 2)
+    assert padded.shape == (1, filled) and padded.sum() == n_samples
