@@ -1,19 +1,15 @@
 """A comparison: its command, its arms, its jobs, its report."""
 
 import os
-import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from speechbrain_dfkd.comparison.jobs import (
-    DISTIL,
-    DISTIL_AND_TEST,
-    OUTCOME_FILE,
-    TEACH,
     JobProcess,
     Progress,
     run_side_by_side,
@@ -23,8 +19,12 @@ from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
+    JOB_FILE,
     REPORT,
-    SYSTEMS_FILE,
+    RUNS_FOLDER,
+    SPLITS,
+    SYSTEMS,
+    TEACHER_FOLDER,
     ComparisonResults,
     Job,
     JobResult,
@@ -35,9 +35,17 @@ from speechbrain_dfkd.comparison.results import (
 from speechbrain_dfkd.comparison.tuning import known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.folder_lock import hold_folder
-from speechbrain_dfkd.run_folder import decisive_settings, differing
+from speechbrain_dfkd.run_folder import (
+    RESULTS_FILE,
+    decisive_settings,
+    differing,
+)
 from speechbrain_dfkd.settings.checks import check_objects
-from speechbrain_dfkd.settings.command_line import exit_code, read_command
+from speechbrain_dfkd.settings.command_line import (
+    command_text,
+    exit_code,
+    read_command,
+)
 from speechbrain_dfkd.settings.configuration import spelled_out
 from speechbrain_dfkd.settings.keys import (
     DFKD_KEYS,
@@ -156,7 +164,8 @@ def _settings_of(base, overrides, recipe_folder):
     # Making the objects makes the folders that they write to.
     with tempfile.TemporaryDirectory() as folder:
         argv = base.argv(overrides, {"output_folder": folder})
-        command = read_command(argv, recipe_folder, DFKD_KEYS, announce=False)
+        with redirect_stdout(None):  # what arms share was announced
+            command = read_command(argv, recipe_folder, DFKD_KEYS)
         _refuse_misfits(command.configuration.build())
     configuration = command.configuration
     plain = configuration.settings()
@@ -220,7 +229,6 @@ def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
         )
 
 
-RUNS_FOLDER = "runs"
 LOG_FILE = "job.log"
 
 
@@ -255,7 +263,9 @@ class Comparison:
             "teacher": before.get("teacher"),
             "settings": held_settings(settings, self.plan),
             "arm_settings": settings,
-            "command": self._as_text("compare.py", self.argv),
+            "command": command_text(
+                self.recipe_folder / "compare.py", self.argv
+            ),
         }
         ComparisonResults(now, self.results)  # refuses those of other arms
         known_jobs(self.plan, self.results)  # refuses those of other settings
@@ -264,27 +274,43 @@ class Comparison:
 
     def is_finished(self) -> bool:
         """Tell whether all results are there."""
-        return not self._unfinished() and (self.folder / SYSTEMS_FILE).exists()
+        return not self._unfinished() and self._teacher_results.exists()
+
+    @property
+    def _teacher_results(self):
+        return self.folder / TEACHER_FOLDER / RESULTS_FILE
 
     def teach(self) -> None:
         """Prepare the data, train the teacher unless it was, and test it."""
-        folder = self.folder / "teacher"
-        # Neither a weight of 0 nor an objective without teacher counts here.
-        changes = {"output_folder": str(folder), "kd_weight": 1.0}
+        folder = self.folder / TEACHER_FOLDER
         log = folder / LOG_FILE
         print(f"Preparing data and teacher; log: {log}", flush=True)
-        words = [TEACH, self.recipe_folder, *self.base.argv(changes)]
+        words = self._words(folder, SYSTEMS, SPLITS)
         JobProcess("the teacher", words, log).wait()
-        outcome = load_json(folder / OUTCOME_FILE)
-        self._keep_teacher(outcome["fingerprint"])
-        save_json(self.folder / SYSTEMS_FILE, outcome["systems"])
+        self._keep_teacher(load_json(self._teacher_results))
 
-    def _keep_teacher(self, own):
+    def _keep_teacher(self, results):
+        """Refuse another teacher than that of the finished jobs."""
         path = self.folder / COMPARISON_FILE
         comparison = load_json(path)
-        if self.results:  # of one teacher, told by its fingerprint
-            _refuse_other_teacher(self.folder, comparison["teacher"], own)
+        before, own = comparison["teacher"], results["teacher_fingerprint"]
+        if self.results and before != own:
+            self._teacher_results.unlink()
+            # None is on record where comparison.json was lost.
+            found = before[:12] if before else "an unknown one"
+            raise UserError(
+                f"the teacher must stay the same within a comparison, got "
+                f"{own[:12]} where {self.folder} has results, those of "
+                f"{found}; give back that teacher, call the comparison by "
+                f"another name, or move its {RUNS_FOLDER}/ away"
+            )
         save_json(path, {**comparison, "teacher": own})
+
+    def _words(self, folder, systems, splits, *changes):
+        """Return the command that fills a run's folder."""
+        scored = {"score_systems": [*systems], "score_splits": [*splits]}
+        words = self.base.argv(*changes, {"output_folder": str(folder)}, scored)
+        return [self.recipe_folder / "train_dfkd.py", *words]
 
     def train(self) -> None:
         """Run every job that has no result, several at a time.
@@ -313,29 +339,18 @@ class Comparison:
     def _run_folder(self, job):
         return self.folder / RUNS_FOLDER / job.name
 
-    def _argv(self, job):
-        own = {"seed": job.seed, "output_folder": str(self._run_folder(job))}
-        return self.base.argv(self.plan.arms[job.arm], job.setting, own)
-
     def _start(self, job: Job):
-        what = DISTIL_AND_TEST if job.purpose == REPORT else DISTIL
-        return JobProcess(
-            job.name,
-            [what, self.recipe_folder, *self._argv(job)],
-            self._run_folder(job) / LOG_FILE,
-            self.plan.side_by_side,
-        )
+        folder = self._run_folder(job)
+        save_json(folder / JOB_FILE, vars(job))
+        splits = SPLITS if job.purpose == REPORT else ["valid"]
+        changes = (self.plan.arms[job.arm], job.setting, {"seed": job.seed})
+        words = self._words(folder, ["student"], splits, *changes)
+        log, side_by_side = folder / LOG_FILE, self.plan.side_by_side
+        return JobProcess(job.name, words, log, side_by_side)
 
     def _finish(self, job: Job):
         """Keep a job's result and its student, but no checkpoints."""
-        folder = self._run_folder(job)
-        result = JobResult(
-            **vars(job),
-            **load_json(folder / OUTCOME_FILE),
-            command=self._as_text("train_dfkd.py", self._argv(job)),
-        )
-        result.save(self.folder)
-        self.results.append(result)
+        self.results.append(JobResult.load(self._run_folder(job)))
         self._drop_checkpoints()
 
     def _drop_checkpoints(self):
@@ -344,24 +359,6 @@ class Comparison:
             save = self._run_folder(result) / "save"
             if save.exists():
                 shutil.rmtree(save)
-
-    def _as_text(self, script, words):
-        path = (self.recipe_folder / script).resolve()
-        if path.is_relative_to(Path.cwd()):
-            path = path.relative_to(Path.cwd())
-        return shlex.join(["python", str(path), *words])
-
-
-def _refuse_other_teacher(folder, before, own):
-    if before == own:
-        return
-    # No teacher is on record where comparison.json was lost.
-    found = f"those of {before[:12]}" if before else "those of an unknown one"
-    raise UserError(
-        f"the teacher must stay the same within a comparison, got {own[:12]} "
-        f"where {folder} has results, {found}; give back that teacher, call "
-        f"the comparison by another name, or move its jobs/*.json away"
-    )
 
 
 def compare(argv: list, recipe_folder) -> int:

@@ -1,16 +1,19 @@
-"""What the jobs of a comparison left, and that it belongs together."""
+"""What the runs of a comparison left, and that it belongs together."""
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.run_folder import RESULTS_FILE
 
 COMPARISON_FILE = "comparison.json"
-SYSTEMS_FILE = "systems.json"
-JOBS_FOLDER = "jobs"
+# Folders of runs: of the trainings, and of the teacher's.
+RUNS_FOLDER, TEACHER_FOLDER = "runs", "teacher"
+# Beside a training's results: the job that it does.
+JOB_FILE = "job.json"
 REPORT, TUNING = "report", "tuning"
 SPLITS = ("valid", "test")
 SYSTEMS = ("noisy", "teacher")
@@ -92,30 +95,35 @@ class JobResult(Job):
                 f"for {self.label}; correct the job's file"
             )
 
-    def save(self, folder) -> Path:
-        """Write the result into a comparison's folder; return its file."""
-        path = Path(folder, JOBS_FOLDER, f"{self.name}.json")
-        save_json(path, asdict(self))
-        return path
-
     @classmethod
-    def load(cls, path) -> "JobResult":
-        """Read what ``save`` wrote; another file raises a ``UserError``."""
-        content = load_json(path)
-        known = {entry.name for entry in fields(cls)}
-        if not (isinstance(content, dict) and set(content) == known):
-            raise UserError(
-                f"{path} must have the keys {sorted(known)}, got "
-                f"{sorted(content)}; remove it, and the comparison's command "
-                "repeats the job"
-            )
-        return cls(**content)
+    def load(cls, folder: Path) -> "JobResult":
+        """Read a finished training's folder."""
+        path, results_path = folder / JOB_FILE, folder / RESULTS_FILE
+        job, results = load_json(path), load_json(results_path)
+        known = {entry.name for entry in fields(Job)}
+        _require_keys(path, job, known, exactly=True)
+        measured = {"steps", "seconds_per_step", "command", "kd_weight"}
+        _require_keys(results_path, results, measured | {"scores"})
+        scores = results["scores"].get("student", {})
+        splits = SPLITS if job["purpose"] == REPORT else SPLITS[:1]
+        _require_keys(results_path, scores, set(splits))
+        scores = {split: scores.get(split, {}) for split in SPLITS}
+        return cls(**job, **scores, **{k: results[k] for k in measured})
+
+
+def _require_keys(path, content, known, exactly=False):
+    if set(content) != known if exactly else not known <= set(content):
+        raise UserError(
+            f"{path} must have the keys {sorted(known)}, got "
+            f"{sorted(content)}; remove its folder, and the comparison's "
+            "command repeats the job"
+        )
 
 
 def load_jobs(folder) -> list:
     """Return the results of the finished jobs in a comparison's folder."""
-    paths = sorted(Path(folder, JOBS_FOLDER).glob("*.json"))
-    return [JobResult.load(path) for path in paths]
+    paths = Path(folder, RUNS_FOLDER).glob(f"*/{RESULTS_FILE}")
+    return [JobResult.load(path.parent) for path in sorted(paths)]
 
 
 @dataclass
@@ -163,9 +171,9 @@ class ComparisonResults:
     def load(cls, folder, against: str | None = None) -> "ComparisonResults":
         """Read a comparison's folder; jobs and systems may be missing yet."""
         comparison = load_json(Path(folder, COMPARISON_FILE))
-        systems = Path(folder, SYSTEMS_FILE)
-        found = load_json(systems) if systems.exists() else {}
-        return cls(comparison, load_jobs(folder), found, against)
+        teacher = Path(folder, TEACHER_FOLDER, RESULTS_FILE)
+        systems = load_json(teacher)["scores"] if teacher.exists() else {}
+        return cls(comparison, load_jobs(folder), systems, against)
 
     @property
     def all_arms(self) -> list:

@@ -1,7 +1,11 @@
 """From a recipe's command line to the settings of its experiments."""
 
+import os
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +44,7 @@ class Command:
     configuration: Configuration
     run_opts: RunOptions
     layers: list[Path]  # files of settings between leaf and command line
+    text: str  # for a shell
 
     def teacher(self) -> Configuration:
         """Return the settings of the teacher that a dfkd leaf asks for."""
@@ -56,7 +61,6 @@ def read_command(
     argv: list[str],
     recipe_folder: Path,
     keys: set[str],
-    announce: bool = True,
     script: str | None = None,
 ) -> Command:
     """Read the words after a script's name, check the settings, announce a run.
@@ -64,7 +68,8 @@ def read_command(
     The script's leaves must have ``keys``, ``TEACHER_KEYS`` or ``DFKD_KEYS``;
     ``script`` is what stands before the leaf where it is another than theirs.
     """
-    script = script or f"train_{_kind(keys)}.py"
+    own_script = f"train_{_kind(keys)}.py"
+    script = script or own_script
     if asks_for_help(argv):
         print(help_text(argv, recipe_folder, _kind(keys), script))
         raise SystemExit(0)
@@ -78,18 +83,26 @@ def read_command(
         layers.append(recipe_folder / "demo.yaml")
         configuration = _compose(leaf, layers, overrides, keys)
     configuration, run_opts = _with_run_options(configuration, run_opts)
-    announce = announce and if_main_process()
-    if announce:
+    if if_main_process():
         command = f"python {recipe_folder / script} {name} --data_folder DIR"
         _print_start(configuration, command if is_demo else None)
     given = parse_tree(overrides, "the command line")
     is_chosen = any(str(key).split(".")[0] == "teacher" for key in given)
-    network = described_teacher(configuration.settings(), is_chosen, announce)
+    network = described_teacher(configuration.settings(), is_chosen)
     if network is not None:
         configuration = configuration.replace(teacher=network)
     configuration = _with_run_name(configuration)
     configuration = _with_debug_folder(configuration, run_opts)
-    return Command(configuration, run_opts, layers)
+    text = command_text(recipe_folder / own_script, argv)
+    return Command(configuration, run_opts, layers, text)
+
+
+def command_text(script: Path, words: Sequence) -> str:
+    """Return a command line for a shell in the current folder."""
+    script = script.resolve()
+    if script.is_relative_to(Path.cwd()):
+        script = script.relative_to(Path.cwd())
+    return shlex.join(["python", *map(str, (script, *words))])
 
 
 def _kind(keys: set[str]) -> str:
@@ -193,12 +206,18 @@ def _print_start(
     )
 
 
+# Set for a script that is to end with the process at its standard input.
+ENDS_WITH_PARENT = "DFKD_ENDS_WITH_PARENT"
+
+
 def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
     """Run a script's work; show what its user can put right, no traceback.
 
     Returns 0, 2 after an error of the user's, or 130 after an interruption.
     """
     hide_figure_warning()
+    if os.environ.pop(ENDS_WITH_PARENT, None):
+        threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         with unwritable_is_user_error():
             run(argv, Path(recipe_folder))
@@ -209,6 +228,17 @@ def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
         print("\nInterrupted; the same command goes on.", file=sys.stderr)
         return 130
     return 0
+
+
+def _end_with_input() -> None:
+    """Kill this process and its workers once standard input is closed.
+
+    Its other end is closed when the process that holds it ends, even by a
+    kill; this one leads a group of its own.
+    """
+    while os.read(0, 1):
+        pass
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _message(error: UserError) -> str:

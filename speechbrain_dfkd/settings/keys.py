@@ -33,6 +33,16 @@ def _having(method: str) -> Check:
     )
 
 
+def _some_of(*names: str) -> Check:
+    return Check(
+        f"a list of some of {', '.join(names)}, each once",
+        lambda value: (
+            isinstance(value, list)
+            and 0 < len(value) == len({*names} & {*map(str, value)})
+        ),
+    )
+
+
 ABOVE_0 = _number("a number above 0", lambda value: value > 0)
 NULL_OR_ABOVE_0 = Check(
     "null or a number above 0",
@@ -164,6 +174,12 @@ KEYS = {
         FLAG, read=False, resume=ANY),
     "save_enhanced": Key("True: the enhanced test files are kept",
         FLAG, resume=ANY),
+    "score_splits": Key("the data that are scored at the end",
+        _some_of("valid", "test"), leaf=DFKD, resume=ANY, arms=OWN),
+    "score_systems": Key("whose scores; without student nothing is distilled, "
+        "and the teacher is trained unless it was",
+        _some_of("noisy", "teacher", "student"), leaf=DFKD, resume=ANY,
+        arms=OWN),
     "number_of_epochs": Key("passes over the training data",
         COUNT_FROM_1, resume=RUN),
     "batch_size": Key("crops in each step", COUNT_FROM_1),

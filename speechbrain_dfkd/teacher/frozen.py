@@ -24,7 +24,8 @@ def teacher_roles(settings: Mapping) -> set[str]:
     Returns
     -------
     set of str
-        Any of ``"follow"``, its outputs, and ``"start"``, from its weights.
+        Any of ``"follow"``, its outputs, ``"start"``, from its weights, and
+        ``"score"``, where no student is asked for.
 
     Example
     -------
@@ -38,6 +39,7 @@ def teacher_roles(settings: Mapping) -> set[str]:
     roles = {
         "follow": distils and not settings.get("clean_as_teacher"),
         "start": settings.get("init_from_teacher"),
+        "score": "student" not in settings.get("score_systems", ["student"]),
     }
     return {role for role, is_needed in roles.items() if is_needed}
 

@@ -75,7 +75,8 @@ def test_files_hold_full_precision_and_definitions(tmp_path):
     nothing = {"test_set": None, "pesq_nb": None}
     assert results["rows"][1] == {**nothing, **STUDENT}
     assert results["versions"] == {
-        name: version(name) for name in ("pesq", "pystoi")
+        name: version(name)
+        for name in ("pesq", "pystoi", "numpy", "torch", "speechbrain")
     }
     assert results["definitions"] == DEFINITIONS
     assert b"\r" not in (tmp_path / "results.csv").read_bytes()

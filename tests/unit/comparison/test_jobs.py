@@ -130,11 +130,12 @@ time.sleep(900)
 """
 CHILD = """
     import os, subprocess, time
-    from speechbrain_dfkd.comparison.jobs import end_with_parent
-    end_with_parent()
-    worker = subprocess.Popen(["sleep", "900"], stdin=subprocess.DEVNULL)
-    print(os.getpid(), worker.pid, flush=True)
-    time.sleep(900)
+    from speechbrain_dfkd.settings.command_line import exit_code
+    def run(argv, recipe_folder):
+        worker = subprocess.Popen(["sleep", "900"], stdin=subprocess.DEVNULL)
+        print(os.getpid(), worker.pid, flush=True)
+        time.sleep(900)
+    exit_code(run, [], "")
 """
 
 

@@ -24,6 +24,10 @@ from speechbrain_dfkd.settings.checks import check_values
         ("num_workers", 0.5, "an integer at least 0"),
         ("skip_prep", "no", "True or False"),
         ("teacher_overrides", 3, "a mapping of keys to values"),
+        ("score_splits", [], "a list of some of valid, test, each once"),
+        ("score_splits", ["test", "train"], "a list of some of valid"),
+        ("score_systems", "student", "a list of some of noisy"),
+        ("score_systems", ["noisy", "noisy"], "a list of some of noisy"),
     ],
 )
 def test_number_out_of_range_is_named(key, value, constraint):
@@ -34,6 +38,7 @@ def test_number_out_of_range_is_named(key, value, constraint):
 def test_numbers_at_the_ends_of_their_ranges_are_taken():
     ends = {"kd_weight": 0, "kd_ramp": 1, "kd_stop": 1.0, "num_workers": 0}
     check_values({"sample_rate": 16000, "kd_gradient_ratio": None, **ends})
+    check_values({"score_splits": ["valid"], "score_systems": ["student"]})
 
 
 def test_ramp_ends_before_the_distillation():
