@@ -40,6 +40,7 @@ def _some_of(*names: str) -> Check:
             isinstance(value, list)
             and 0 < len(value) == len({*names} & {*map(str, value)})
         ),
+        f"pass for example --{{key}} '[{names[-1]}]'",
     )
 
 

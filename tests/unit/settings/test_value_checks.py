@@ -5,6 +5,9 @@ import pytest
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings.checks import check_values
 
+SPLITS = "a list of some of valid, test, each once"
+SYSTEMS = "a list of some of noisy, teacher, student, each once"
+
 
 @pytest.mark.parametrize(
     ("key", "value", "constraint"),
@@ -24,10 +27,10 @@ from speechbrain_dfkd.settings.checks import check_values
         ("num_workers", 0.5, "an integer at least 0"),
         ("skip_prep", "no", "True or False"),
         ("teacher_overrides", 3, "a mapping of keys to values"),
-        ("score_splits", [], "a list of some of valid, test, each once"),
-        ("score_splits", ["test", "train"], "a list of some of valid"),
-        ("score_systems", "student", "a list of some of noisy"),
-        ("score_systems", ["noisy", "noisy"], "a list of some of noisy"),
+        ("score_splits", [], SPLITS),
+        ("score_splits", ["test", "train"], SPLITS),
+        ("score_systems", "student", SYSTEMS),
+        ("score_systems", ["noisy", "noisy"], SYSTEMS),
     ],
 )
 def test_number_out_of_range_is_named(key, value, constraint):
