@@ -151,11 +151,8 @@ def get_ready(command: Command) -> None:
     """
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
-    check_objects(hparams)
-    check_objective(hparams)
+    check_leaf(hparams)
     teaches = bool(teacher_roles(hparams))
-    check_cache(hparams)
-    start_from_teacher(hparams)
     if teaches and hparams["teacher_ckpt"]:
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
@@ -172,6 +169,14 @@ def get_ready(command: Command) -> None:
         with hold_run(teacher, run_opts, hold_if_writable):
             weights = _find_or_teach(teacher, run_opts)
         command.configuration = configuration.replace(teacher_ckpt=str(weights))
+
+
+def check_leaf(hparams: dict) -> None:
+    """Refuse objects of a dfkd leaf that do not fit together."""
+    check_objects(hparams)
+    check_objective(hparams)
+    check_cache(hparams)
+    start_from_teacher(hparams)
 
 
 def _refuse_folder_of_others(configuration):

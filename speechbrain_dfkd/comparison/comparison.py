@@ -34,13 +34,13 @@ from speechbrain_dfkd.comparison.results import (
 )
 from speechbrain_dfkd.comparison.tuning import known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.experiment import check_leaf
 from speechbrain_dfkd.folder_lock import hold_folder
 from speechbrain_dfkd.run_folder import (
     RESULTS_FILE,
     decisive_settings,
     differing,
 )
-from speechbrain_dfkd.settings.checks import check_objects
 from speechbrain_dfkd.settings.command_line import (
     command_text,
     exit_code,
@@ -60,9 +60,7 @@ from speechbrain_dfkd.settings.words import (
     help_text,
     split_command_line,
 )
-from speechbrain_dfkd.teacher.cache import check_cache
-from speechbrain_dfkd.teacher.frozen import check_objective, teacher_roles
-from speechbrain_dfkd.training.student_start import start_from_teacher
+from speechbrain_dfkd.teacher.frozen import teacher_roles
 
 # SpeechBrain's options for a look at a run, which leave no results.
 _UNFIT = ("debug", "test_only")
@@ -70,27 +68,16 @@ _UNFIT = ("debug", "test_only")
 
 @dataclass(frozen=True)
 class BaseCommand:
-    """A command line of ``train_dfkd.py``, to which an arm adds its own.
-
-    ``options`` are words for SpeechBrain's own options, ``overrides`` keys of
-    the leaf and their values as YAML nodes.
-    """
+    """A command line of ``train_dfkd.py``, to which an arm adds its own."""
 
     leaf: str
-    options: list
-    overrides: Mapping
+    options: list  # words for SpeechBrain's own options
+    overrides: Mapping  # keys of the leaf and their values as YAML nodes
 
     def argv(self, *changes: Mapping) -> list:
-        """Return the words after the script's name.
+        """Return the words after the script's name; later changes win.
 
-        Of changes to keys of the leaf later ones win, and a mapping changes a
-        mapping key by key.
-
-        Example
-        -------
-        >>> base = BaseCommand("a.yaml", ["--device", "cpu"], {"lr": 1})
-        >>> " ".join(base.argv({"seed": 2}, {"lr": 3}))
-        'a.yaml --device cpu --lr 3 --seed 2'
+        A mapping changes a mapping key by key.
         """
         values, folder = self.overrides, Path(self.leaf).parent
         for change in changes:
@@ -102,11 +89,7 @@ class BaseCommand:
 
 
 def read_base_command(argv: list, recipe_folder) -> BaseCommand:
-    """Read the words after the comparison file: a leaf and what follows it.
-
-    What cannot hold for all arms is refused. The leaf is also looked for near
-    the recipe's folder.
-    """
+    """Read a leaf and what follows it; refuse what cannot hold for all arms."""
     leaf, run_opts, overrides = split_command_line(argv)
     leaf = find_settings_file(leaf, recipe_folder)
     overrides = parse_tree(overrides, "the command line")
@@ -140,10 +123,9 @@ _OF_A_JOB = ("seed", "__set_seed")
 
 
 def check_arms(plan: Plan, base: BaseCommand, recipe_folder: Path) -> dict:
-    """Compose the settings of every arm and make its objects once.
+    """Return each arm's settings but its seed; make its objects once.
 
-    Returns ``{arm: settings}``, all that can change its scores but seed and
-    what is tuned. An arm that cannot be used is named, or two that are the same.
+    An arm that cannot be used is named, or two that are the same.
     """
     settings = {}
     for arm, overrides in plan.arms.items():
@@ -176,7 +158,7 @@ def _settings_of(base, overrides, recipe_folder):
 
 def _refuse_misfits(hparams):
     """Refuse now what a job of the arm would be refused for hours later."""
-    check_objects(hparams)
+    check_leaf(hparams)
     # No weight gives its gradient, which is zero, a ratio to another.
     if hparams["kd_weight"] > 0 and hparams["kd"]["loss"] is None:
         raise UserError(
@@ -185,16 +167,10 @@ def _refuse_misfits(hparams):
             f"{hparams['kd']['name']}; let the arm set kd_weight: 0 in place "
             f"of kd"
         )
-    check_objective(hparams)
-    check_cache(hparams)
-    start_from_teacher(hparams)
 
 
 def held_settings(settings: dict, plan: Plan) -> dict:
-    """Return what is the same in all arms' settings, in brief.
-
-    Nested values, and what the plan tunes, are not among them.
-    """
+    """Return what is the same in all arms' settings and not tuned, in brief."""
     tuned = TUNABLE if plan.learning_rates else ()
     # A checkpoint says in place of the setting which network the teacher is,
     # but an arm that needs no teacher does not look at it.
@@ -211,11 +187,7 @@ def held_settings(settings: dict, plan: Plan) -> dict:
 
 
 def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
-    """Keep jobs of other settings out of a comparison that goes on.
-
-    ``before`` and ``now`` are ``{arm: settings}`` of the last run and of this
-    one, ``finished`` the arms that have results already.
-    """
+    """Refuse arms that have results of other settings; ``{arm: settings}``."""
     changes = [
         f"{arm}: {line}"
         for arm in sorted(finished & before.keys() & now.keys())
@@ -313,10 +285,7 @@ class Comparison:
         return [self.recipe_folder / "train_dfkd.py", *words]
 
     def train(self) -> None:
-        """Run every job that has no result, several at a time.
-
-        If one fails, the others can go on later.
-        """
+        """Run every job that has no result, several at a time."""
         total = number_of_jobs(self.plan)
         n_processes = self.plan.side_by_side
         progress = Progress(total, len(self.results), n_processes)

@@ -57,13 +57,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Return hours, minutes and seconds.
-
-    Example
-    -------
-    >>> duration(3725.4)
-    '1:02:05'
-    """
+    """Return hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))
 
 
@@ -147,19 +141,9 @@ def run_side_by_side(
 ) -> None:
     """Run jobs until no other is known; a ``UserError`` if one fails.
 
-    If one fails, or this is interrupted, the others are stopped.
-
-    Arguments
-    ---------
-    known : callable
-        Returns ``{name: job}`` of all jobs that are known and not finished, in
-        the order in which to start them.
-    start : callable
-        Takes a job and returns its ``JobProcess``.
-    finish : callable
-        Takes a job that ended well; then ``known`` no longer returns it.
-    side_by_side : int
-        The most processes at a time.
+    If one fails, or this is interrupted, the others are stopped. ``known()``
+    returns ``{name: job}`` of the jobs that are not finished, in the order in
+    which to start them; ``start(job)`` returns its ``JobProcess``.
     """
     running = {}
     try:

@@ -31,13 +31,7 @@ TEMPLATE = Path(__file__).with_name("report.md.j2")
 
 
 def number(metric: str, value: float | None, sign: bool = False) -> str:
-    """Return a value rounded as the results table rounds the metric.
-
-    Example
-    -------
-    >>> number("pesq_wb", 0.12345, sign=True), number("si_sdr", -1.0)
-    ('+0.123', '-1.00')
-    """
+    """Return a value rounded as the results table rounds the metric."""
     if pd.isna(value):
         return NOTHING
     text = COLUMNS[metric][1](value) if metric in COLUMNS else f"{value:.4g}"
@@ -68,15 +62,7 @@ def p_value(p: float) -> str:
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence]) -> str:
-    """Return a table of GitHub's Markdown.
-
-    Example
-    -------
-    >>> print(markdown_table(["arm", "p"], [["dfkd", 0.5]]))
-    | arm | p |
-    |---|---|
-    | dfkd | 0.5 |
-    """
+    """Return a table of GitHub's Markdown."""
     rows = ["| " + " | ".join(map(str, cells)) + " |" for cells in lines]
     rule = "|" + "---|" * len(header)
     return "\n".join(["| " + " | ".join(header) + " |", rule, *rows])

@@ -44,18 +44,12 @@ def load_json(path):
 
 @dataclass
 class Job:
-    """One training of one arm; ``setting`` is what is tuned of the leaf.
-
-    Example
-    -------
-    >>> Job("dfkd", 1, "report", {"kd_gradient_ratio": 0.3, "lr": 0.001}).name
-    'dfkd-kd_gradient_ratio_0.3-lr_0.001-seed_1'
-    """
+    """One training of one arm."""
 
     arm: str
     seed: int
     purpose: str
-    setting: dict
+    setting: dict  # what is tuned of the leaf
 
     @property
     def name(self) -> str:
@@ -73,20 +67,15 @@ class Job:
 
 @dataclass
 class JobResult(Job):
-    """What one training left: the scores of its student.
+    """What one training left: the scores of its student."""
 
-    ``valid`` and ``test`` are ``{utterance: {metric: value}}``, a value None
-    where the metric is undefined; ``test`` is empty where ``purpose`` is
-    "tuning" and not "report". ``seconds_per_step`` is a median, ``kd_weight``
-    the one measured for a ratio of gradients.
-    """
-
+    # Scores by utterance and metric, None where it is undefined.
     valid: dict
-    test: dict
+    test: dict  # empty where the purpose is tuning
     steps: int
     seconds_per_step: float
     command: str
-    kd_weight: float | None
+    kd_weight: float | None  # measured for a ratio of gradients
 
     def __post_init__(self):
         if self.purpose not in (REPORT, TUNING):
@@ -128,27 +117,13 @@ def load_jobs(folder) -> list:
 
 @dataclass
 class ComparisonResults:
-    """All that a comparison has found so far; refuses what is not its own.
+    """All that a comparison has found so far; refuses what is not its own."""
 
-    Arguments
-    ---------
-    comparison : dict
-        The keys of the comparison file with their values; ``settings``, the
-        leaf's that hold for all arms; ``command``.
-    jobs : list of JobResult
-        The finished ones.
-    systems : dict
-        ``{"noisy" or "teacher": {"valid" or "test": {utterance: {metric:
-        value}}}}``; empty until the teacher is tested.
-    against : str, optional
-        The arm that the report's differences are to, in place of the
-        comparison's baseline.
-    """
-
-    comparison: dict
-    jobs: list
+    comparison: dict  # of comparison.json, at least KEYS
+    jobs: list[JobResult]  # the finished ones
+    # Scores of noisy input and teacher by system, split, utterance, metric.
     systems: dict = field(default_factory=dict)
-    against: str | None = None
+    against: str | None = None  # an arm in the baseline's place
 
     def __post_init__(self):
         missing = sorted(KEYS - set(self.comparison))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from speechbrain_dfkd.comparison.comparison import (
+    BaseCommand,
     check_arms,
     held_settings,
     read_base_command,
@@ -29,6 +30,13 @@ SHIPPED = [
     for path in sorted((ROOT / "hparams/comparisons").glob("*.yaml"))
 ]
 SMALL = "!include:models/dccrn_eighth.yaml"
+
+
+def test_later_changes_of_a_command_win():
+    base = BaseCommand("a.yaml", ["--device", "cpu"], {"lr": 1})
+    words = base.argv({"seed": 2, "score_splits": ["valid"]}, {"lr": 3})
+    assert words[:5] == ["a.yaml", "--device", "cpu", "--lr", "3"]
+    assert words[5:] == ["--seed", "2", "--score_splits", "[valid]"]
 
 
 @pytest.fixture(autouse=True)

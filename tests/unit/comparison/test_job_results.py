@@ -6,11 +6,19 @@ import pytest
 
 from speechbrain_dfkd.comparison.results import (
     ComparisonResults,
+    Job,
     JobResult,
     load_jobs,
     save_json,
 )
 from speechbrain_dfkd.errors import UserError
+
+
+def test_the_name_of_a_job_is_its_alone():
+    setting = {"lr": 0.001, "kd_gradient_ratio": 0.3}
+    assert Job("dfkd", 1, "report", setting).name == (
+        "dfkd-kd_gradient_ratio_0.3-lr_0.001-seed_1"
+    )
 
 
 @pytest.mark.parametrize("purpose", ["report", "tuning"])
