@@ -50,6 +50,7 @@ from speechbrain_dfkd.settings.configuration import spelled_out
 from speechbrain_dfkd.settings.keys import (
     DFKD_KEYS,
     FIXED_IN_COMPARISON,
+    OWN_OF_A_TRAINING,
     TOLERATED,
     TUNABLE,
 )
@@ -95,9 +96,7 @@ def read_base_command(argv: list, recipe_folder) -> BaseCommand:
     overrides = parse_tree(overrides, "the command line")
     overrides = spelled_out(overrides, leaf.parent)
     unfit = [f"--{key}" for key in _UNFIT if getattr(run_opts, key)]
-    unfit += [
-        f"--{key}" for key in ("seed", "output_folder") if key in overrides
-    ]
+    unfit += [f"--{key}" for key in sorted(OWN_OF_A_TRAINING & set(overrides))]
     if unfit:
         raise UserError(
             f"the command line must hold for all trainings of a comparison, "
@@ -211,13 +210,9 @@ class Comparison:
         self, plan: Plan, base: BaseCommand, recipe_folder: Path, argv: list
     ):
         self.plan, self.base, self.recipe_folder = plan, base, recipe_folder
-        self.argv = argv
-        command = read_command(
-            base.argv(),
-            recipe_folder,
-            DFKD_KEYS,
-            script=f"compare.py {argv[0]}",
-        )
+        self.command = command_text(recipe_folder / "compare.py", argv)
+        script = f"compare.py {argv[0]}"
+        command = read_command(base.argv(), recipe_folder, DFKD_KEYS, script)
         results_folder = command.configuration.settings()["results_folder"]
         self.folder = Path(results_folder, f"comparison-{plan.name}")
         self.results = []  # of the finished jobs
@@ -235,9 +230,7 @@ class Comparison:
             "teacher": before.get("teacher"),
             "settings": held_settings(settings, self.plan),
             "arm_settings": settings,
-            "command": command_text(
-                self.recipe_folder / "compare.py", self.argv
-            ),
+            "command": self.command,
         }
         ComparisonResults(now, self.results)  # refuses those of other arms
         known_jobs(self.plan, self.results)  # refuses those of other settings

@@ -103,8 +103,7 @@ def table_with_differences(
 ) -> str:
     """Return means, and in parentheses the differences to the first arm.
 
-    Of ``columns``, ``{heading: (metric, condition)}``; ``kind`` is "snr" or
-    "valid", with which the quantities begin.
+    The quantities begin with ``kind``; of ``{heading: (metric, condition)}``.
     """
     cells = [
         map(
@@ -196,10 +195,7 @@ def time_table(numbers: pd.DataFrame, arms: list, steps: list) -> str:
 def write_comparison_report(folder, against: str | None = None) -> str:
     """Write report.md, report.csv and report.png; return the first.
 
-    Everything is computed from the files of the comparison's folder. What is
-    not finished is named, and the report of the rest is marked as incomplete.
-    Where the teacher misses the margin of the gate, it begins with VOID. With
-    differences ``against`` an arm in place of the baseline, the files are
+    With differences ``against`` an arm in place of the baseline, they are
     report-vs-ARM.md, .csv and .png; the gate stays as it is.
     """
     results = ComparisonResults.load(folder, against)

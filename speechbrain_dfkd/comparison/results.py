@@ -81,7 +81,7 @@ class JobResult(Job):
         if self.purpose not in (REPORT, TUNING):
             raise UserError(
                 f"purpose must be {REPORT} or {TUNING}, got {self.purpose!r} "
-                f"for {self.label}; correct the job's file"
+                f"for {self.label}; correct its {JOB_FILE}"
             )
 
     @classmethod
@@ -219,14 +219,14 @@ class ComparisonResults:
             raise UserError(
                 "the jobs must be of the comparison's arms and seeds, got "
                 "others; name them in the comparison file again, or remove "
-                f"their files:\n{listing(surplus)}"
+                f"their folders in {RUNS_FOLDER}/:\n{listing(surplus)}"
             )
         reported = [job.label for job in self.jobs if job.purpose == REPORT]
         twice = sorted({name for name in reported if reported.count(name) > 1})
         if twice:
             raise UserError(
                 "a reported job must have one result, got several with "
-                "different settings; remove the files of all but one:\n"
+                "different settings; remove the folders of all but one:\n"
                 + listing(twice)
             )
 

@@ -129,7 +129,14 @@ def test_an_arm_adds_arguments_to_the_class_of_the_command_line():
 
 
 @pytest.mark.parametrize(
-    "words", [["--seed", "3"], ["--debug"], ["--output_folder", "x"]]
+    "words",
+    [
+        ["--seed", "3"],
+        ["--debug"],
+        ["--output_folder", "x"],
+        ["--save_folder", "x"],
+        ["--score_splits", "[valid]"],
+    ],
 )
 def test_what_cannot_hold_for_all_is_refused(words):
     with pytest.raises(UserError, match=f"got {words[0]}; drop it"):
