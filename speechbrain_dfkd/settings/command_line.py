@@ -105,6 +105,21 @@ def command_text(script: Path, words: Sequence) -> str:
     return shlex.join(["python", *map(str, (script, *words))])
 
 
+# Set for a script that is to end with the process at its standard input.
+ENDS_WITH_PARENT = "DFKD_ENDS_WITH_PARENT"
+
+
+def _end_with_input() -> None:
+    """Kill this process and its workers once standard input is closed.
+
+    Its other end is closed when the process that holds it ends, even by a
+    kill; this one leads a group of its own.
+    """
+    while os.read(0, 1):
+        pass
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
 def _kind(keys: set[str]) -> str:
     return "teacher" if keys == TEACHER_KEYS else "dfkd"
 
@@ -206,10 +221,6 @@ def _print_start(
     )
 
 
-# Set for a script that is to end with the process at its standard input.
-ENDS_WITH_PARENT = "DFKD_ENDS_WITH_PARENT"
-
-
 def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
     """Run a script's work; show what its user can put right, no traceback.
 
@@ -228,17 +239,6 @@ def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
         print("\nInterrupted; the same command goes on.", file=sys.stderr)
         return 130
     return 0
-
-
-def _end_with_input() -> None:
-    """Kill this process and its workers once standard input is closed.
-
-    Its other end is closed when the process that holds it ends, even by a
-    kill; this one leads a group of its own.
-    """
-    while os.read(0, 1):
-        pass
-    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _message(error: UserError) -> str:

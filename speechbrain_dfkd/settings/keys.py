@@ -16,6 +16,17 @@ class Check:
     advice: str = "pass --{key} with another value"
 
 
+def _some_of(*names: str) -> Check:
+    return Check(
+        f"a list of some of {', '.join(names)}, each once",
+        lambda value: (
+            isinstance(value, list)
+            and 0 < len(value) == len({*names} & {*map(str, value)})
+        ),
+        f"pass for example --{{key}} '[{names[-1]}]'",
+    )
+
+
 def _number(constraint: str, accepts: Callable) -> Check:
     return Check(constraint, lambda value: is_number(value) and accepts(value))
 
@@ -30,17 +41,6 @@ def _integer(least: int) -> Check:
 def _having(method: str) -> Check:
     return Check(
         f"an object with {method}()", lambda value: hasattr(value, method)
-    )
-
-
-def _some_of(*names: str) -> Check:
-    return Check(
-        f"a list of some of {', '.join(names)}, each once",
-        lambda value: (
-            isinstance(value, list)
-            and 0 < len(value) == len({*names} & {*map(str, value)})
-        ),
-        f"pass for example --{{key}} '[{names[-1]}]'",
     )
 
 

@@ -24,8 +24,7 @@ def teacher_roles(settings: Mapping) -> set[str]:
     Returns
     -------
     set of str
-        Any of ``"follow"``, its outputs, ``"start"``, from its weights, and
-        ``"score"``, where no student is asked for.
+        Any of ``"follow"``, its outputs, and ``"start"``, from its weights.
 
     Example
     -------
@@ -39,6 +38,7 @@ def teacher_roles(settings: Mapping) -> set[str]:
     roles = {
         "follow": distils and not settings.get("clean_as_teacher"),
         "start": settings.get("init_from_teacher"),
+        # Where no student is asked for.
         "score": "student" not in settings.get("score_systems", ["student"]),
     }
     return {role for role, is_needed in roles.items() if is_needed}

@@ -73,16 +73,9 @@ def read_network(path) -> TrainedNetwork:
 def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
     """Return the network that ``teacher_ckpt`` says is the teacher.
 
-    It takes the place of the setting ``teacher``. None: that one stays, for
-    no teacher is needed, the checkpoint does not tell, or tells the same.
-
-    Arguments
-    ---------
-    settings : dict
-        Plain values of a dfkd leaf; of another, nothing happens.
-    is_chosen : bool
-        Whether the command line names a ``teacher``: a folder that was
-        trained with another one is refused then.
+    It takes the place of the setting ``teacher``; where the command line chose
+    that one, a folder that was trained with another is refused. None: it stays,
+    for no teacher is needed, the checkpoint does not tell, or tells the same.
     """
     if not (teacher_roles(settings) and settings["teacher_ckpt"]):
         return None
