@@ -63,13 +63,8 @@ def read_command(
     keys: set[str],
     script: str | None = None,
 ) -> Command:
-    """Read the words after a script's name, check the settings, announce a run.
-
-    The script's leaves must have ``keys``, ``TEACHER_KEYS`` or ``DFKD_KEYS``;
-    ``script`` is what stands before the leaf where it is another than theirs.
-    """
-    own_script = f"train_{_kind(keys)}.py"
-    script = script or own_script
+    """Read and check a command line, whose leaf must have ``keys``; announce."""
+    script = script or f"train_{_kind(keys)}.py"
     if asks_for_help(argv):
         print(help_text(argv, recipe_folder, _kind(keys), script))
         raise SystemExit(0)
@@ -93,7 +88,7 @@ def read_command(
         configuration = configuration.replace(teacher=network)
     configuration = _with_run_name(configuration)
     configuration = _with_debug_folder(configuration, run_opts)
-    text = command_text(recipe_folder / own_script, argv)
+    text = command_text(recipe_folder / f"train_{_kind(keys)}.py", argv)
     return Command(configuration, run_opts, layers, text)
 
 
