@@ -215,13 +215,10 @@ def collect(folder: Path, names: dict) -> Path:
     Path
         The file that holds them.
     """
+    teacher = load_json(folder / TEACHER_FOLDER / RESULTS_FILE)
     records = [
         {"comparison": load_json(folder / COMPARISON_FILE)},
-        {
-            "systems": load_json(folder / TEACHER_FOLDER / RESULTS_FILE)[
-                "scores"
-            ]
-        },
+        {"systems": teacher["scores"]},
     ]
     records += [{"job": asdict(job)} for job in load_jobs(folder)]
     text = "".join(f"{json.dumps(_rounded(record))}\n" for record in records)

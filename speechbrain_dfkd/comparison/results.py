@@ -101,11 +101,11 @@ class JobResult(Job):
 
 
 def _require_keys(path, content, known, exactly=False):
-    if set(content) != known if exactly else not known <= set(content):
+    found = set(content) if isinstance(content, dict) else set()
+    if found != known if exactly else not known <= found:
         raise UserError(
-            f"{path} must have the keys {sorted(known)}, got "
-            f"{sorted(content)}; remove its folder, and the comparison's "
-            "command repeats the job"
+            f"{path} must have the keys {sorted(known)}, got {sorted(found)}; "
+            "remove its folder, and the comparison's command repeats the job"
         )
 
 

@@ -5,10 +5,11 @@
     python tests/integration/unchanged.py after.json --against before.json
 
 A record holds, for each run, the SHA-256 of the weights that were exported,
-and of results.json the table and the scores of every clip. Results are the same to the bit only on one
-machine with one version of PyTorch, so a record is not kept: it is made at
-the start of a change. It takes two to six minutes on one core; the run with a
-checkpoint of Asteroid's is left out where Asteroid is not installed.
+and of results.json the table and the scores of every clip. Results are the
+same to the bit only on one machine with one version of PyTorch, so a record is
+not kept: it is made at the start of a change. It takes two to six minutes on
+one core; the run with a checkpoint of Asteroid's is left out where Asteroid is
+not installed.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def main():
 
 
 def make_record(folder: Path) -> dict:
-    """Return ``{run: {"weights": …, "scores": …, "clips": …}}``."""
+    """Return ``{run: what read_run returns}``."""
     corpora = {"VoiceBank": folder / "vb", "DNS": folder / "dns"}
     seconds = {"min_seconds": 1.0, "max_seconds": 1.5}
     make_demo_corpus(
@@ -154,7 +155,7 @@ def write_asteroid_checkpoint(folder: Path) -> Path | None:
 
 
 def read_run(results: Path) -> dict:
-    """Return the hashes of all exported weights, the rows, every score."""
+    """Return the hashes of exported weights, the tables, every clip's scores."""
     weights = {
         str(path.parent.relative_to(results)): hash_of(path)
         for path in sorted(results.rglob(WEIGHTS))

@@ -49,6 +49,7 @@ def test_a_score_that_is_not_a_number_is_not_written(tmp_path):
         ("{", "must be a JSON file"),
         ("{}", "must have the keys"),
         ("[]", "must have the keys"),
+        ("3", "must have the keys"),
         ('{"kd_weight": 1}', "must have the keys"),
     ],
 )
