@@ -21,6 +21,7 @@ example the path of a data folder, becomes NEW.
 import argparse
 import json
 import re
+from dataclasses import asdict, fields
 from pathlib import Path
 from statistics import fmean
 
@@ -38,16 +39,21 @@ from speechbrain_dfkd.comparison.report import (
 )
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
-    JOBS_FOLDER,
+    JOB_FILE,
+    RUNS_FOLDER,
+    SPLITS,
     SYSTEMS,
-    SYSTEMS_FILE,
+    TEACHER_FOLDER,
     ComparisonResults,
+    Job,
     JobResult,
+    load_jobs,
     load_json,
     save_json,
 )
 from speechbrain_dfkd.comparison.tuning import choose_setting
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.run_folder import RESULTS_FILE
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs/evidence.md")
@@ -177,11 +183,21 @@ def unpack(folder: Path) -> None:
     for path in EVIDENCE.glob("*.jsonl"):
         target = folder / path.stem
         lines = read_lines(path.stem)
-        (target / JOBS_FOLDER).mkdir(parents=True, exist_ok=True)
         save_json(target / COMPARISON_FILE, lines["comparison"])
-        save_json(target / SYSTEMS_FILE, lines["systems"])
-        for job in lines["job"]:
-            JobResult(**job).save(target)
+        teacher = {"scores": lines["systems"]}
+        save_json(target / TEACHER_FOLDER / RESULTS_FILE, teacher)
+        for content in lines["job"]:
+            write_run(target, JobResult(**content))
+
+
+def write_run(folder: Path, result: JobResult) -> None:
+    """Write a training into a comparison's folder as it was read from there."""
+    content = asdict(result)
+    job = {entry.name: content.pop(entry.name) for entry in fields(Job)}
+    scores = {split: content.pop(split) for split in SPLITS}
+    run = folder / RUNS_FOLDER / result.name
+    save_json(run / JOB_FILE, job)
+    save_json(run / RESULTS_FILE, {"scores": {"student": scores}, **content})
 
 
 def collect(folder: Path, names: dict) -> Path:
@@ -190,7 +206,7 @@ def collect(folder: Path, names: dict) -> Path:
     Arguments
     ---------
     folder : Path
-        Holds comparison.json, systems.json and jobs/.
+        Holds comparison.json, teacher/ and runs/.
     names : dict
         ``{old: new}``, what is replaced in all texts.
 
@@ -199,12 +215,12 @@ def collect(folder: Path, names: dict) -> Path:
     Path
         The file that holds them.
     """
+    teacher = load_json(folder / TEACHER_FOLDER / RESULTS_FILE)
     records = [
         {"comparison": load_json(folder / COMPARISON_FILE)},
-        {"systems": load_json(folder / SYSTEMS_FILE)},
+        {"systems": teacher["scores"]},
     ]
-    paths = sorted((folder / JOBS_FOLDER).glob("*.json"))
-    records += [{"job": load_json(path)} for path in paths]
+    records += [{"job": asdict(job)} for job in load_jobs(folder)]
     compact = json.JSONEncoder(separators=(",", ":"))
     text = "".join(f"{compact.encode(_rounded(r))}\n" for r in records)
     for old, new in names.items():

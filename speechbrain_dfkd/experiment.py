@@ -1,5 +1,6 @@
 """What the recipe scripts run, from the command line to the results table."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,7 @@ from speechbrain_dfkd.teacher.frozen import (
     CleanTeacher,
     FrozenTeacher,
     check_objective,
+    fingerprint,
     teacher_roles,
 )
 from speechbrain_dfkd.teacher.loading import load_teacher
@@ -110,12 +112,21 @@ def _train_dfkd(argv, recipe_folder):
     configuration, run_opts = command.configuration, command.run_opts
     with hold_run(configuration, run_opts):
         get_ready(command)
-        hparams, datasets, brain = distil(command)
-        teacher = getattr(brain.teacher, "model", None)
-        systems = {} if teacher is None else {"teacher": teacher}
-        systems["student"] = hparams["student"]["model"]
-        # It names the teacher now.
-        _finish(command.configuration, hparams, run_opts, datasets, systems)
+        configuration = command.configuration  # it names the teacher now
+        if "student" in configuration.settings()["score_systems"]:
+            hparams, datasets, brain = distil(command)
+            teacher = getattr(brain.teacher, "model", None)
+            systems = {} if teacher is None else {"teacher": teacher}
+            systems["student"] = hparams["student"]["model"]
+        else:
+            hparams, brain = configuration.build(), None
+            datasets = open_splits(hparams)
+            teacher = load_teacher(hparams, configuration.settings())
+            systems = {"teacher": teacher}
+        _finish(
+            configuration, hparams, run_opts, datasets, systems, brain,
+            command.text,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -132,7 +143,7 @@ def hold_run(
         yield
 
 
-def get_ready(command: Command, teaches: bool | None = None) -> None:
+def get_ready(command: Command) -> None:
     """Check a dfkd leaf, prepare its data, and train the teacher it needs.
 
     The command receives its weights as ``teacher_ckpt``. What cannot be used
@@ -140,11 +151,8 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
     """
     configuration, run_opts = command.configuration, command.run_opts
     hparams = configuration.build()
-    check_objects(hparams)
-    check_objective(hparams)
-    teaches = bool(teacher_roles(hparams)) if teaches is None else teaches
-    check_cache(hparams)
-    start_from_teacher(hparams)
+    check_leaf(hparams)
+    teaches = bool(teacher_roles(hparams))
     if teaches and hparams["teacher_ckpt"]:
         load_teacher(hparams, configuration.settings())
     _refuse_folder_of_others(configuration)
@@ -161,6 +169,14 @@ def get_ready(command: Command, teaches: bool | None = None) -> None:
         with hold_run(teacher, run_opts, hold_if_writable):
             weights = _find_or_teach(teacher, run_opts)
         command.configuration = configuration.replace(teacher_ckpt=str(weights))
+
+
+def check_leaf(hparams: dict) -> None:
+    """Refuse objects of a dfkd leaf that do not fit together."""
+    check_objects(hparams)
+    check_objective(hparams)
+    check_cache(hparams)
+    start_from_teacher(hparams)
 
 
 def _refuse_folder_of_others(configuration):
@@ -269,7 +285,7 @@ def _teach(configuration, run_opts):
     brain.align_polarity(datasets["train"])
     _fit(brain, hparams, datasets)
     systems = {"teacher": hparams["teacher"]["model"]}
-    _finish(configuration, hparams, run_opts, datasets, systems)
+    _finish(configuration, hparams, run_opts, datasets, systems, brain)
 
 
 def choose_teacher(
@@ -303,12 +319,9 @@ def choose_teacher(
     return CachedTeacher(model)
 
 
-def distil(
-    command: Command, brain_class: type = DFKDBrain
-) -> tuple[dict, dict, DFKDBrain]:
+def distil(command: Command) -> tuple[dict, dict, DFKDBrain]:
     """Train a student, or go on, up to its best checkpoint; after get_ready.
 
-    ``brain_class`` is ``DFKDBrain`` or one that also watches the training.
     Returned are the leaf's objects, the data sets and the Brain.
     """
     run_opts, settings = command.run_opts, command.configuration.settings()
@@ -318,7 +331,7 @@ def distil(
     train_set = datasets["train"]
     teacher = choose_teacher(model, hparams, settings, train_set, run_opts)
     start_from_teacher(hparams)  # a resume then loads its checkpoint
-    brain = brain_class(*_of_brain(hparams, run_opts), teacher)
+    brain = DFKDBrain(*_of_brain(hparams, run_opts), teacher)
     brain.scale_teacher(train_set)
     brain.align_polarity(train_set)
     brain.measure_kd_weight(train_set)
@@ -326,22 +339,38 @@ def distil(
     return hparams, datasets, brain
 
 
-def _finish(configuration, hparams, run_opts, datasets, systems):
-    """Test all systems, export the last one, and report."""
+def _finish(
+    configuration, hparams, run_opts, datasets, systems, brain, command=None
+):
+    """Score the systems, export what the Brain trained, if any, and report."""
     if if_main_process():
         folder = Path(hparams["output_folder"])
-        tester = SystemTester(hparams, run_opts, datasets["test"])
-        rows = tester.rows("noisy", Unprocessed(), hparams["prepared_folder"])
-        for system, model in systems.items():
-            rows += tester.rows(system, model, folder)
-        trained, model = list(systems.items())[-1]
-        text, rate = configuration.text(), hparams["sample_rate"]
-        export_enhancer(folder / EXPORT, text, trained, model, rate)
-        keep_epochs(folder, configuration)
-        print(f"\n{write_report(folder, rows)}\n")
-        print(
-            f"Results:  {folder}/results.csv, results.json\n"
-            f"{trained.capitalize()} to deploy: {folder / EXPORT}",
-            flush=True,
-        )
+        trained = brain and list(systems)[-1]
+        systems = {"noisy": Unprocessed(), **systems}
+        rows, scores = [], {}
+        for split in hparams.get("score_splits", ["test"]):
+            tester = SystemTester(hparams, run_opts, datasets[split], split)
+            for name in systems:
+                if name not in hparams.get("score_systems", systems):
+                    continue
+                kept = hparams["prepared_folder"] if name == "noisy" else folder
+                found = tester.scores(name, systems[name], kept)
+                scores.setdefault(name, {})[split] = found.rows
+                if split == "test":
+                    rows += tester.rows(name, systems[name], found)
+        if trained:
+            text, rate = configuration.text(), hparams["sample_rate"]
+            model = systems[trained]
+            export_enhancer(folder / EXPORT, text, trained, model, rate)
+            keep_epochs(folder, configuration)
+        record = {"scores": scores, "command": command}
+        if "teacher" in systems:
+            record["teacher_fingerprint"] = fingerprint(systems["teacher"])
+        if brain:
+            record |= brain.record()
+        print(f"\n{write_report(folder, rows, **record)}\n")
+        print(f"Results:  {folder}/results.csv, results.json")
+        if trained:
+            print(f"{trained.capitalize()} to deploy: {folder / EXPORT}")
+        sys.stdout.flush()
     ddp_barrier()

@@ -186,6 +186,8 @@ def _finished_epochs(save_folder: str | Path) -> int:
     return max(epochs)
 
 
+RESULTS_FILE = "results.json"
+MEASURED_WITH = ("pesq", "pystoi", "numpy", "torch", "speechbrain")
 DEFINITIONS = {
     "test_set": "the test set, where the data have several",
     **{name: metric.definition for name, metric in METRICS.items()},
@@ -198,16 +200,24 @@ DEFINITIONS = {
 }
 
 
-def write_report(folder, rows: Iterable[Mapping]) -> str:
-    """Write results.csv and results.json, and return them as a table.
+def write_report(folder, rows: Iterable[Mapping], **record) -> str:
+    """Write results.csv and results.json, and return the rows as a table.
 
     A row has the key ``system`` and any of ``DEFINITIONS``. The files hold full
-    precision, and results.json also the definition of each column. What does
-    not apply to a system is None: a dash in the table.
+    precision, and results.json also the definition of each column, and what
+    else is on ``record``. What does not apply to a system is None: a dash in
+    the table.
     """
     rows = [_checked(row) for row in rows]
     folder = Path(folder)
-    files = {"results.csv": _as_csv(rows), "results.json": _as_json(rows)}
+    content = {
+        "rows": rows,
+        "definitions": DEFINITIONS,
+        "versions": {name: version(name) for name in MEASURED_WITH},
+        **record,
+    }
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    files = {"results.csv": _as_csv(rows), RESULTS_FILE: text}
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     return _as_table(rows)
@@ -265,15 +275,6 @@ def _as_csv(rows):
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _as_json(rows):
-    content = {
-        "rows": rows,
-        "definitions": DEFINITIONS,
-        "versions": {name: version(name) for name in ("pesq", "pystoi")},
-    }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _as_table(rows):

@@ -13,7 +13,7 @@ from speechbrain_dfkd.errors import UserError
 def main(argv: list) -> int:
     """Write and print the report; return 0, or 2 after a user's error."""
     parser = argparse.ArgumentParser("python -m speechbrain_dfkd.comparison")
-    parser.add_argument("folder", help="holds comparison.json and jobs/")
+    parser.add_argument("folder", help="holds comparison.json and runs/")
     parser.add_argument(
         "--baseline",
         metavar="ARM",

@@ -205,13 +205,7 @@ def _tested_rows(results, table):
 
 
 def snr_classes(edges: list) -> list:
-    """Return the names of the classes that ascending edges in dB make.
-
-    Example
-    -------
-    >>> snr_classes([0, 5])
-    ['below 0 dB', '0 to 5 dB', 'from 5 dB']
-    """
+    """Return the names of the classes that ascending edges in dB make."""
     inner = [f"{low} to {high} dB" for low, high in pairwise(edges)]
     return [f"below {edges[0]} dB", *inner, f"from {edges[-1]} dB"]
 

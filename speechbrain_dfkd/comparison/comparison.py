@@ -1,19 +1,15 @@
 """A comparison: its command, its arms, its jobs, its report."""
 
 import os
-import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from speechbrain_dfkd.comparison.jobs import (
-    DISTIL,
-    DISTIL_AND_TEST,
-    OUTCOME_FILE,
-    TEACH,
     JobProcess,
     Progress,
     run_side_by_side,
@@ -23,8 +19,12 @@ from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
+    JOB_FILE,
     REPORT,
-    SYSTEMS_FILE,
+    RUNS_FOLDER,
+    SPLITS,
+    SYSTEMS,
+    TEACHER_FOLDER,
     ComparisonResults,
     Job,
     JobResult,
@@ -34,14 +34,23 @@ from speechbrain_dfkd.comparison.results import (
 )
 from speechbrain_dfkd.comparison.tuning import known_jobs, number_of_jobs
 from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.experiment import check_leaf
 from speechbrain_dfkd.folder_lock import hold_folder
-from speechbrain_dfkd.run_folder import decisive_settings, differing
-from speechbrain_dfkd.settings.checks import check_objects
-from speechbrain_dfkd.settings.command_line import exit_code, read_command
+from speechbrain_dfkd.run_folder import (
+    RESULTS_FILE,
+    decisive_settings,
+    differing,
+)
+from speechbrain_dfkd.settings.command_line import (
+    command_text,
+    exit_code,
+    read_command,
+)
 from speechbrain_dfkd.settings.configuration import spelled_out
 from speechbrain_dfkd.settings.keys import (
     DFKD_KEYS,
     FIXED_IN_COMPARISON,
+    OWN_OF_A_TRAINING,
     TOLERATED,
     TUNABLE,
 )
@@ -52,9 +61,7 @@ from speechbrain_dfkd.settings.words import (
     help_text,
     split_command_line,
 )
-from speechbrain_dfkd.teacher.cache import check_cache
-from speechbrain_dfkd.teacher.frozen import check_objective, teacher_roles
-from speechbrain_dfkd.training.student_start import start_from_teacher
+from speechbrain_dfkd.teacher.frozen import teacher_roles
 
 # SpeechBrain's options for a look at a run, which leave no results.
 _UNFIT = ("debug", "test_only")
@@ -62,27 +69,16 @@ _UNFIT = ("debug", "test_only")
 
 @dataclass(frozen=True)
 class BaseCommand:
-    """A command line of ``train_dfkd.py``, to which an arm adds its own.
-
-    ``options`` are words for SpeechBrain's own options, ``overrides`` keys of
-    the leaf and their values as YAML nodes.
-    """
+    """A command line of ``train_dfkd.py``, to which an arm adds its own."""
 
     leaf: str
-    options: list
-    overrides: Mapping
+    options: list  # words for SpeechBrain's own options
+    overrides: Mapping  # keys of the leaf and their values as YAML nodes
 
     def argv(self, *changes: Mapping) -> list:
-        """Return the words after the script's name.
+        """Return the words after the script's name; later changes win.
 
-        Of changes to keys of the leaf later ones win, and a mapping changes a
-        mapping key by key.
-
-        Example
-        -------
-        >>> base = BaseCommand("a.yaml", ["--device", "cpu"], {"lr": 1})
-        >>> " ".join(base.argv({"seed": 2}, {"lr": 3}))
-        'a.yaml --device cpu --lr 3 --seed 2'
+        A mapping changes a mapping key by key.
         """
         values, folder = self.overrides, Path(self.leaf).parent
         for change in changes:
@@ -94,19 +90,13 @@ class BaseCommand:
 
 
 def read_base_command(argv: list, recipe_folder) -> BaseCommand:
-    """Read the words after the comparison file: a leaf and what follows it.
-
-    What cannot hold for all arms is refused. The leaf is also looked for near
-    the recipe's folder.
-    """
+    """Read a leaf and what follows it; refuse what cannot hold for all arms."""
     leaf, run_opts, overrides = split_command_line(argv)
     leaf = find_settings_file(leaf, recipe_folder)
     overrides = parse_tree(overrides, "the command line")
     overrides = spelled_out(overrides, leaf.parent)
     unfit = [f"--{key}" for key in _UNFIT if getattr(run_opts, key)]
-    unfit += [
-        f"--{key}" for key in ("seed", "output_folder") if key in overrides
-    ]
+    unfit += [f"--{key}" for key in sorted(OWN_OF_A_TRAINING & set(overrides))]
     if unfit:
         raise UserError(
             f"the command line must hold for all trainings of a comparison, "
@@ -132,10 +122,9 @@ _OF_A_JOB = ("seed", "__set_seed")
 
 
 def check_arms(plan: Plan, base: BaseCommand, recipe_folder: Path) -> dict:
-    """Compose the settings of every arm and make its objects once.
+    """Return each arm's settings but its seed; make its objects once.
 
-    Returns ``{arm: settings}``, all that can change its scores but seed and
-    what is tuned. An arm that cannot be used is named, or two that are the same.
+    An arm that cannot be used is named, or two that are the same.
     """
     settings = {}
     for arm, overrides in plan.arms.items():
@@ -156,7 +145,8 @@ def _settings_of(base, overrides, recipe_folder):
     # Making the objects makes the folders that they write to.
     with tempfile.TemporaryDirectory() as folder:
         argv = base.argv(overrides, {"output_folder": folder})
-        command = read_command(argv, recipe_folder, DFKD_KEYS, announce=False)
+        with redirect_stdout(None):  # what arms share was announced
+            command = read_command(argv, recipe_folder, DFKD_KEYS)
         _refuse_misfits(command.configuration.build())
     configuration = command.configuration
     plain = configuration.settings()
@@ -167,7 +157,7 @@ def _settings_of(base, overrides, recipe_folder):
 
 def _refuse_misfits(hparams):
     """Refuse now what a job of the arm would be refused for hours later."""
-    check_objects(hparams)
+    check_leaf(hparams)
     # No weight gives its gradient, which is zero, a ratio to another.
     if hparams["kd_weight"] > 0 and hparams["kd"]["loss"] is None:
         raise UserError(
@@ -176,16 +166,10 @@ def _refuse_misfits(hparams):
             f"{hparams['kd']['name']}; let the arm set kd_weight: 0 in place "
             f"of kd"
         )
-    check_objective(hparams)
-    check_cache(hparams)
-    start_from_teacher(hparams)
 
 
 def held_settings(settings: dict, plan: Plan) -> dict:
-    """Return what is the same in all arms' settings, in brief.
-
-    Nested values, and what the plan tunes, are not among them.
-    """
+    """Return what is the same in all arms' settings and not tuned, in brief."""
     tuned = TUNABLE if plan.learning_rates else ()
     # A checkpoint says in place of the setting which network the teacher is,
     # but an arm that needs no teacher does not look at it.
@@ -202,11 +186,7 @@ def held_settings(settings: dict, plan: Plan) -> dict:
 
 
 def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
-    """Keep jobs of other settings out of a comparison that goes on.
-
-    ``before`` and ``now`` are ``{arm: settings}`` of the last run and of this
-    one, ``finished`` the arms that have results already.
-    """
+    """Refuse arms that have results of other settings; ``{arm: settings}``."""
     changes = [
         f"{arm}: {line}"
         for arm in sorted(finished & before.keys() & now.keys())
@@ -220,7 +200,6 @@ def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
         )
 
 
-RUNS_FOLDER = "runs"
 LOG_FILE = "job.log"
 
 
@@ -231,13 +210,9 @@ class Comparison:
         self, plan: Plan, base: BaseCommand, recipe_folder: Path, argv: list
     ):
         self.plan, self.base, self.recipe_folder = plan, base, recipe_folder
-        self.argv = argv
-        command = read_command(
-            base.argv(),
-            recipe_folder,
-            DFKD_KEYS,
-            script=f"compare.py {argv[0]}",
-        )
+        self.command = command_text(recipe_folder / "compare.py", argv)
+        script = f"compare.py {argv[0]}"
+        command = read_command(base.argv(), recipe_folder, DFKD_KEYS, script)
         results_folder = command.configuration.settings()["results_folder"]
         self.folder = Path(results_folder, f"comparison-{plan.name}")
         self.results = []  # of the finished jobs
@@ -255,7 +230,7 @@ class Comparison:
             "teacher": before.get("teacher"),
             "settings": held_settings(settings, self.plan),
             "arm_settings": settings,
-            "command": self._as_text("compare.py", self.argv),
+            "command": self.command,
         }
         ComparisonResults(now, self.results)  # refuses those of other arms
         known_jobs(self.plan, self.results)  # refuses those of other settings
@@ -264,33 +239,46 @@ class Comparison:
 
     def is_finished(self) -> bool:
         """Tell whether all results are there."""
-        return not self._unfinished() and (self.folder / SYSTEMS_FILE).exists()
+        return not self._unfinished() and self._teacher_results.exists()
+
+    @property
+    def _teacher_results(self):
+        return self.folder / TEACHER_FOLDER / RESULTS_FILE
 
     def teach(self) -> None:
         """Prepare the data, train the teacher unless it was, and test it."""
-        folder = self.folder / "teacher"
-        # Neither a weight of 0 nor an objective without teacher counts here.
-        changes = {"output_folder": str(folder), "kd_weight": 1.0}
+        folder = self.folder / TEACHER_FOLDER
         log = folder / LOG_FILE
         print(f"Preparing data and teacher; log: {log}", flush=True)
-        words = [TEACH, self.recipe_folder, *self.base.argv(changes)]
+        words = self._words(folder, SYSTEMS, SPLITS)
         JobProcess("the teacher", words, log).wait()
-        outcome = load_json(folder / OUTCOME_FILE)
-        self._keep_teacher(outcome["fingerprint"])
-        save_json(self.folder / SYSTEMS_FILE, outcome["systems"])
+        self._keep_teacher(load_json(self._teacher_results))
 
-    def _keep_teacher(self, own):
+    def _keep_teacher(self, results):
+        """Refuse another teacher than that of the finished jobs."""
         path = self.folder / COMPARISON_FILE
         comparison = load_json(path)
-        if self.results:  # of one teacher, told by its fingerprint
-            _refuse_other_teacher(self.folder, comparison["teacher"], own)
+        before, own = comparison["teacher"], results["teacher_fingerprint"]
+        if self.results and before != own:
+            self._teacher_results.unlink()
+            # None is on record where comparison.json was lost.
+            found = before[:12] if before else "an unknown one"
+            raise UserError(
+                f"the teacher must stay the same within a comparison, got "
+                f"{own[:12]} where {self.folder} has results, those of "
+                f"{found}; give back that teacher, call the comparison by "
+                f"another name, or move its {RUNS_FOLDER}/ away"
+            )
         save_json(path, {**comparison, "teacher": own})
 
-    def train(self) -> None:
-        """Run every job that has no result, several at a time.
+    def _words(self, folder, systems, splits, *changes):
+        """Return the command that fills a run's folder."""
+        scored = {"score_systems": [*systems], "score_splits": [*splits]}
+        words = self.base.argv(*changes, {"output_folder": str(folder)}, scored)
+        return [self.recipe_folder / "train_dfkd.py", *words]
 
-        If one fails, the others can go on later.
-        """
+    def train(self) -> None:
+        """Run every job that has no result, several at a time."""
         total = number_of_jobs(self.plan)
         n_processes = self.plan.side_by_side
         progress = Progress(total, len(self.results), n_processes)
@@ -313,29 +301,18 @@ class Comparison:
     def _run_folder(self, job):
         return self.folder / RUNS_FOLDER / job.name
 
-    def _argv(self, job):
-        own = {"seed": job.seed, "output_folder": str(self._run_folder(job))}
-        return self.base.argv(self.plan.arms[job.arm], job.setting, own)
-
     def _start(self, job: Job):
-        what = DISTIL_AND_TEST if job.purpose == REPORT else DISTIL
-        return JobProcess(
-            job.name,
-            [what, self.recipe_folder, *self._argv(job)],
-            self._run_folder(job) / LOG_FILE,
-            self.plan.side_by_side,
-        )
+        folder = self._run_folder(job)
+        save_json(folder / JOB_FILE, vars(job))
+        splits = SPLITS if job.purpose == REPORT else ["valid"]
+        changes = (self.plan.arms[job.arm], job.setting, {"seed": job.seed})
+        words = self._words(folder, ["student"], splits, *changes)
+        log, side_by_side = folder / LOG_FILE, self.plan.side_by_side
+        return JobProcess(job.name, words, log, side_by_side)
 
     def _finish(self, job: Job):
         """Keep a job's result and its student, but no checkpoints."""
-        folder = self._run_folder(job)
-        result = JobResult(
-            **vars(job),
-            **load_json(folder / OUTCOME_FILE),
-            command=self._as_text("train_dfkd.py", self._argv(job)),
-        )
-        result.save(self.folder)
-        self.results.append(result)
+        self.results.append(JobResult.load(self._run_folder(job)))
         self._drop_checkpoints()
 
     def _drop_checkpoints(self):
@@ -344,24 +321,6 @@ class Comparison:
             save = self._run_folder(result) / "save"
             if save.exists():
                 shutil.rmtree(save)
-
-    def _as_text(self, script, words):
-        path = (self.recipe_folder / script).resolve()
-        if path.is_relative_to(Path.cwd()):
-            path = path.relative_to(Path.cwd())
-        return shlex.join(["python", str(path), *words])
-
-
-def _refuse_other_teacher(folder, before, own):
-    if before == own:
-        return
-    # No teacher is on record where comparison.json was lost.
-    found = f"those of {before[:12]}" if before else "those of an unknown one"
-    raise UserError(
-        f"the teacher must stay the same within a comparison, got {own[:12]} "
-        f"where {folder} has results, {found}; give back that teacher, call "
-        f"the comparison by another name, or move its jobs/*.json away"
-    )
 
 
 def compare(argv: list, recipe_folder) -> int:

@@ -179,13 +179,12 @@ class Plan:
 
     def _require_arm_seeds(self):
         # The baseline needs all seeds: the others are paired with it by seed.
-        others = [arm for arm in self.arms if arm != self.baseline]
         for arm, own in self.arm_seeds.items():
             require(
                 "arm_seeds",
                 "name arms other than the baseline, which has all seeds: "
-                f"{', '.join(others)}",
-                arm, others.__contains__,
+                f"{', '.join(self.others)}",
+                arm, self.others.__contains__,
             )  # fmt: skip
             require(
                 f"arm_seeds of {arm}",
@@ -193,6 +192,11 @@ class Plan:
                 own,
                 _all(lambda seed: _is_integer(seed) and seed in self.seeds),
             )
+
+    @property
+    def others(self) -> list:
+        """The names of all arms but the baseline."""
+        return [arm for arm in self.arms if arm != self.baseline]
 
     def seeds_of(self, arm: str) -> list:
         """Return the seeds from which an arm is trained to be reported."""

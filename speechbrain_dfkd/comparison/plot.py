@@ -23,12 +23,7 @@ def require_matplotlib():
 
 
 def difference_figure(results: ComparisonResults, numbers: pd.DataFrame):
-    """Return matplotlib's figure of each arm's difference to the first.
-
-    A panel for each of two metrics. A dot is the mean over seeds, small circles
-    are the seeds, the dark bar is the interval of other seeds, the pale one of
-    other seeds and clips.
-    """
+    """Return matplotlib's figure of each arm's difference to the first."""
     require_matplotlib()
     # Not pyplot, which would look for a screen and keep the figure.
     from matplotlib.figure import Figure

@@ -31,13 +31,7 @@ TEMPLATE = Path(__file__).with_name("report.md.j2")
 
 
 def number(metric: str, value: float | None, sign: bool = False) -> str:
-    """Return a value rounded as the results table rounds the metric.
-
-    Example
-    -------
-    >>> number("pesq_wb", 0.12345, sign=True), number("si_sdr", -1.0)
-    ('+0.123', '-1.00')
-    """
+    """Return a value rounded as the results table rounds the metric."""
     if pd.isna(value):
         return NOTHING
     text = COLUMNS[metric][1](value) if metric in COLUMNS else f"{value:.4g}"
@@ -68,15 +62,7 @@ def p_value(p: float) -> str:
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence]) -> str:
-    """Return a table of GitHub's Markdown.
-
-    Example
-    -------
-    >>> print(markdown_table(["arm", "p"], [["dfkd", 0.5]]))
-    | arm | p |
-    |---|---|
-    | dfkd | 0.5 |
-    """
+    """Return a table of GitHub's Markdown."""
     rows = ["| " + " | ".join(map(str, cells)) + " |" for cells in lines]
     rule = "|" + "---|" * len(header)
     return "\n".join(["| " + " | ".join(header) + " |", rule, *rows])
@@ -117,8 +103,7 @@ def table_with_differences(
 ) -> str:
     """Return means, and in parentheses the differences to the first arm.
 
-    Of ``columns``, ``{heading: (metric, condition)}``; ``kind`` is "snr" or
-    "valid", with which the quantities begin.
+    The quantities begin with ``kind``; of ``{heading: (metric, condition)}``.
     """
     cells = [
         map(
@@ -210,10 +195,7 @@ def time_table(numbers: pd.DataFrame, arms: list, steps: list) -> str:
 def write_comparison_report(folder, against: str | None = None) -> str:
     """Write report.md, report.csv and report.png; return the first.
 
-    Everything is computed from the files of the comparison's folder. What is
-    not finished is named, and the report of the rest is marked as incomplete.
-    Where the teacher misses the margin of the gate, it begins with VOID. With
-    differences ``against`` an arm in place of the baseline, the files are
+    With differences ``against`` an arm in place of the baseline, they are
     report-vs-ARM.md, .csv and .png; the gate stays as it is.
     """
     results = ComparisonResults.load(folder, against)

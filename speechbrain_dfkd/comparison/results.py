@@ -1,16 +1,19 @@
-"""What the jobs of a comparison left, and that it belongs together."""
+"""What the runs of a comparison left, and that it belongs together."""
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.run_folder import RESULTS_FILE
 
 COMPARISON_FILE = "comparison.json"
-SYSTEMS_FILE = "systems.json"
-JOBS_FOLDER = "jobs"
+# Folders of runs: of the trainings, and of the teacher's.
+RUNS_FOLDER, TEACHER_FOLDER = "runs", "teacher"
+# Beside a training's results: the job that it does.
+JOB_FILE = "job.json"
 REPORT, TUNING = "report", "tuning"
 SPLITS = ("valid", "test")
 SYSTEMS = ("noisy", "teacher")
@@ -41,18 +44,12 @@ def load_json(path):
 
 @dataclass
 class Job:
-    """One training of one arm; ``setting`` is what is tuned of the leaf.
-
-    Example
-    -------
-    >>> Job("dfkd", 1, "report", {"kd_gradient_ratio": 0.3, "lr": 0.001}).name
-    'dfkd-kd_gradient_ratio_0.3-lr_0.001-seed_1'
-    """
+    """One training of one arm."""
 
     arm: str
     seed: int
     purpose: str
-    setting: dict
+    setting: dict  # what is tuned of the leaf
 
     @property
     def name(self) -> str:
@@ -70,77 +67,63 @@ class Job:
 
 @dataclass
 class JobResult(Job):
-    """What one training left: the scores of its student.
+    """What one training left: the scores of its student."""
 
-    ``valid`` and ``test`` are ``{utterance: {metric: value}}``, a value None
-    where the metric is undefined; ``test`` is empty where ``purpose`` is
-    "tuning" and not "report". ``seconds_per_step`` is a median, ``kd_weight``
-    the one measured for a ratio of gradients.
-    """
-
+    # Scores by utterance and metric, None where it is undefined.
     valid: dict
-    test: dict
+    test: dict  # empty where the purpose is tuning
     steps: int
     seconds_per_step: float
     command: str
-    kd_weight: float | None
+    kd_weight: float | None  # measured for a ratio of gradients
 
     def __post_init__(self):
         if self.purpose not in (REPORT, TUNING):
             raise UserError(
                 f"purpose must be {REPORT} or {TUNING}, got {self.purpose!r} "
-                f"for {self.label}; correct the job's file"
+                f"for {self.label}; correct its {JOB_FILE}"
             )
-
-    def save(self, folder) -> Path:
-        """Write the result into a comparison's folder; return its file."""
-        path = Path(folder, JOBS_FOLDER, f"{self.name}.json")
-        save_json(path, asdict(self))
-        return path
 
     @classmethod
-    def load(cls, path) -> "JobResult":
-        """Read what ``save`` wrote; another file raises a ``UserError``."""
-        content = load_json(path)
-        known = {entry.name for entry in fields(cls)}
-        if not (isinstance(content, dict) and set(content) == known):
-            raise UserError(
-                f"{path} must have the keys {sorted(known)}, got "
-                f"{sorted(content)}; remove it, and the comparison's command "
-                "repeats the job"
-            )
-        return cls(**content)
+    def load(cls, folder: Path) -> "JobResult":
+        """Read a finished training's folder."""
+        path, results_path = folder / JOB_FILE, folder / RESULTS_FILE
+        job, results = load_json(path), load_json(results_path)
+        known = {entry.name for entry in fields(Job)}
+        _require_keys(path, job, known, exactly=True)
+        measured = {"steps", "seconds_per_step", "command", "kd_weight"}
+        _require_keys(results_path, results, measured | {"scores"})
+        scores = results["scores"].get("student", {})
+        splits = SPLITS if job["purpose"] == REPORT else SPLITS[:1]
+        _require_keys(results_path, scores, set(splits))
+        scores = {split: scores.get(split, {}) for split in SPLITS}
+        return cls(**job, **scores, **{k: results[k] for k in measured})
+
+
+def _require_keys(path, content, known, exactly=False):
+    found = set(content) if isinstance(content, dict) else set()
+    if found != known if exactly else not known <= found:
+        raise UserError(
+            f"{path} must have the keys {sorted(known)}, got {sorted(found)}; "
+            "remove its folder, and the comparison's command repeats the job"
+        )
 
 
 def load_jobs(folder) -> list:
     """Return the results of the finished jobs in a comparison's folder."""
-    paths = sorted(Path(folder, JOBS_FOLDER).glob("*.json"))
-    return [JobResult.load(path) for path in paths]
+    paths = Path(folder, RUNS_FOLDER).glob(f"*/{RESULTS_FILE}")
+    return [JobResult.load(path.parent) for path in sorted(paths)]
 
 
 @dataclass
 class ComparisonResults:
-    """All that a comparison has found so far; refuses what is not its own.
+    """All that a comparison has found so far; refuses what is not its own."""
 
-    Arguments
-    ---------
-    comparison : dict
-        The keys of the comparison file with their values; ``settings``, the
-        leaf's that hold for all arms; ``command``.
-    jobs : list of JobResult
-        The finished ones.
-    systems : dict
-        ``{"noisy" or "teacher": {"valid" or "test": {utterance: {metric:
-        value}}}}``; empty until the teacher is tested.
-    against : str, optional
-        The arm that the report's differences are to, in place of the
-        comparison's baseline.
-    """
-
-    comparison: dict
-    jobs: list
+    comparison: dict  # of comparison.json, at least KEYS
+    jobs: list[JobResult]  # the finished ones
+    # Scores of noisy input and teacher by system, split, utterance, metric.
     systems: dict = field(default_factory=dict)
-    against: str | None = None
+    against: str | None = None  # an arm in the baseline's place
 
     def __post_init__(self):
         missing = sorted(KEYS - set(self.comparison))
@@ -163,9 +146,9 @@ class ComparisonResults:
     def load(cls, folder, against: str | None = None) -> "ComparisonResults":
         """Read a comparison's folder; jobs and systems may be missing yet."""
         comparison = load_json(Path(folder, COMPARISON_FILE))
-        systems = Path(folder, SYSTEMS_FILE)
-        found = load_json(systems) if systems.exists() else {}
-        return cls(comparison, load_jobs(folder), found, against)
+        teacher = Path(folder, TEACHER_FOLDER, RESULTS_FILE)
+        systems = load_json(teacher)["scores"] if teacher.exists() else {}
+        return cls(comparison, load_jobs(folder), systems, against)
 
     @property
     def all_arms(self) -> list:
@@ -236,14 +219,14 @@ class ComparisonResults:
             raise UserError(
                 "the jobs must be of the comparison's arms and seeds, got "
                 "others; name them in the comparison file again, or remove "
-                f"their files:\n{listing(surplus)}"
+                f"their folders in {RUNS_FOLDER}/:\n{listing(surplus)}"
             )
         reported = [job.label for job in self.jobs if job.purpose == REPORT]
         twice = sorted({name for name in reported if reported.count(name) > 1})
         if twice:
             raise UserError(
                 "a reported job must have one result, got several with "
-                "different settings; remove the files of all but one:\n"
+                "different settings; remove the folders of all but one:\n"
                 + listing(twice)
             )
 

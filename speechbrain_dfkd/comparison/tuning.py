@@ -15,16 +15,14 @@ def known_jobs(plan: Plan, results: Iterable[JobResult]) -> list:
 
     First the baseline chooses its learning rate; with that each other arm
     chooses its gradient ratio; an arm that has chosen is trained from each
-    of its seeds, all arms from the first seed before any from the second. Each
-    finished job can make more jobs known. An arm that was reported with another
-    setting than it chooses is refused.
+    of its seeds, all arms from the first seed before any from the second.
     """
     results = list(results)
     tried = baseline_settings(plan)
     jobs, chosen = _jobs_of(plan, plan.baseline, tried, results)
     if chosen is None:
         return jobs
-    for arm in other_arms(plan):
+    for arm in plan.others:
         jobs += _jobs_of(plan, arm, arm_settings(plan, arm, chosen), results)[0]
     order = [plan.tuning_seed, *plan.seeds]
     return sorted(jobs, key=lambda job: order.index(job.seed))
@@ -34,7 +32,7 @@ def number_of_jobs(plan: Plan) -> int:
     """Return how many jobs a comparison has, once all are known."""
     first = baseline_settings(plan)
     trials = {plan.baseline: first} | {
-        arm: arm_settings(plan, arm, first[0]) for arm in other_arms(plan)
+        arm: arm_settings(plan, arm, first[0]) for arm in plan.others
     }
     tuning = sum(
         len(tried)
@@ -42,11 +40,6 @@ def number_of_jobs(plan: Plan) -> int:
         if _needs_trials(plan, arm, tried)
     )
     return tuning + sum(len(plan.seeds_of(arm)) for arm in plan.arms)
-
-
-def other_arms(plan: Plan) -> list:
-    """Return the names of all arms but the baseline."""
-    return [arm for arm in plan.arms if arm != plan.baseline]
 
 
 def baseline_settings(plan: Plan) -> list:
@@ -73,9 +66,15 @@ def _jobs_of(plan, arm, tried, results):
     if _needs_trials(plan, arm, tried):
         seed = plan.tuning_seed
         jobs = [Job(arm, seed, TUNING, setting) for setting in tried]
-        chosen = _choice(plan, tried, finished)
-    if chosen is None:
-        return jobs, None
+        found = [
+            result
+            for setting in tried
+            for result in finished
+            if (result.purpose, result.setting) == (TUNING, setting)
+        ]
+        if len(found) < len(tried):
+            return jobs, None
+        chosen = choose_setting(found, plan.tune_on)
     for result in finished:
         if result.purpose == REPORT and result.setting != chosen:
             raise UserError(
@@ -91,14 +90,6 @@ def _jobs_of(plan, arm, tried, results):
 def _needs_trials(plan, arm, tried):
     # An arm that is never reported has its one setting tried as well.
     return len(tried) > 1 or not plan.seeds_of(arm)
-
-
-def _choice(plan, tried, finished):
-    tuned = [result for result in finished if result.purpose == TUNING]
-    found = [r for setting in tried for r in tuned if r.setting == setting]
-    if len(found) < len(tried):
-        return None
-    return choose_setting(found, plan.tune_on)
 
 
 def setting_means(jobs: Iterable[JobResult], metric: str) -> list:

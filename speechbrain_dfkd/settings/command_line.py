@@ -1,7 +1,11 @@
 """From a recipe's command line to the settings of its experiments."""
 
+import os
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +44,7 @@ class Command:
     configuration: Configuration
     run_opts: RunOptions
     layers: list[Path]  # files of settings between leaf and command line
+    text: str  # for a shell
 
     def teacher(self) -> Configuration:
         """Return the settings of the teacher that a dfkd leaf asks for."""
@@ -56,14 +61,9 @@ def read_command(
     argv: list[str],
     recipe_folder: Path,
     keys: set[str],
-    announce: bool = True,
     script: str | None = None,
 ) -> Command:
-    """Read the words after a script's name, check the settings, announce a run.
-
-    The script's leaves must have ``keys``, ``TEACHER_KEYS`` or ``DFKD_KEYS``;
-    ``script`` is what stands before the leaf where it is another than theirs.
-    """
+    """Read and check a command line, whose leaf must have ``keys``; announce."""
     script = script or f"train_{_kind(keys)}.py"
     if asks_for_help(argv):
         print(help_text(argv, recipe_folder, _kind(keys), script))
@@ -78,18 +78,41 @@ def read_command(
         layers.append(recipe_folder / "demo.yaml")
         configuration = _compose(leaf, layers, overrides, keys)
     configuration, run_opts = _with_run_options(configuration, run_opts)
-    announce = announce and if_main_process()
-    if announce:
+    if if_main_process():
         command = f"python {recipe_folder / script} {name} --data_folder DIR"
         _print_start(configuration, command if is_demo else None)
     given = parse_tree(overrides, "the command line")
     is_chosen = any(str(key).split(".")[0] == "teacher" for key in given)
-    network = described_teacher(configuration.settings(), is_chosen, announce)
+    network = described_teacher(configuration.settings(), is_chosen)
     if network is not None:
         configuration = configuration.replace(teacher=network)
     configuration = _with_run_name(configuration)
     configuration = _with_debug_folder(configuration, run_opts)
-    return Command(configuration, run_opts, layers)
+    text = command_text(recipe_folder / f"train_{_kind(keys)}.py", argv)
+    return Command(configuration, run_opts, layers, text)
+
+
+def command_text(script: Path, words: Sequence) -> str:
+    """Return a command line for a shell in the current folder."""
+    script = script.resolve()
+    if script.is_relative_to(Path.cwd()):
+        script = script.relative_to(Path.cwd())
+    return shlex.join(["python", *map(str, (script, *words))])
+
+
+# Set for a script that is to end with the process at its standard input.
+ENDS_WITH_PARENT = "DFKD_ENDS_WITH_PARENT"
+
+
+def _end_with_input() -> None:
+    """Kill this process and its workers once standard input is closed.
+
+    Its other end is closed when the process that holds it ends, even by a
+    kill; this one leads a group of its own.
+    """
+    while os.read(0, 1):
+        pass
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _kind(keys: set[str]) -> str:
@@ -199,6 +222,8 @@ def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
     Returns 0, 2 after an error of the user's, or 130 after an interruption.
     """
     hide_figure_warning()
+    if os.environ.pop(ENDS_WITH_PARENT, None):
+        threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         with unwritable_is_user_error():
             run(argv, Path(recipe_folder))

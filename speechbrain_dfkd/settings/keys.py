@@ -16,6 +16,17 @@ class Check:
     advice: str = "pass --{key} with another value"
 
 
+def _some_of(*names: str) -> Check:
+    return Check(
+        f"a list of some of {', '.join(names)}, each once",
+        lambda value: (
+            isinstance(value, list)
+            and 0 < len(value) == len({*names} & {*map(str, value)})
+        ),
+        f"pass for example --{{key}} '[{names[-1]}]'",
+    )
+
+
 def _number(constraint: str, accepts: Callable) -> Check:
     return Check(constraint, lambda value: is_number(value) and accepts(value))
 
@@ -164,6 +175,12 @@ KEYS = {
         FLAG, read=False, resume=ANY),
     "save_enhanced": Key("True: the enhanced test files are kept",
         FLAG, resume=ANY),
+    "score_splits": Key("the data that are scored at the end",
+        _some_of("valid", "test"), leaf=DFKD, resume=ANY, arms=OWN),
+    "score_systems": Key("whose scores; without student nothing is distilled, "
+        "and the teacher is trained unless it was",
+        _some_of("noisy", "teacher", "student"), leaf=DFKD, resume=ANY,
+        arms=OWN),
     "number_of_epochs": Key("passes over the training data",
         COUNT_FROM_1, resume=RUN),
     "batch_size": Key("crops in each step", COUNT_FROM_1),

@@ -38,6 +38,8 @@ def teacher_roles(settings: Mapping) -> set[str]:
     roles = {
         "follow": distils and not settings.get("clean_as_teacher"),
         "start": settings.get("init_from_teacher"),
+        # Where no student is asked for.
+        "score": "student" not in settings.get("score_systems", ["student"]),
     }
     return {role for role, is_needed in roles.items() if is_needed}
 

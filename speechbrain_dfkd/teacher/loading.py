@@ -70,23 +70,12 @@ def read_network(path) -> TrainedNetwork:
     return TrainedNetwork(path, network, content, False)
 
 
-def described_teacher(
-    settings: dict, is_chosen: bool, announce: bool = True
-) -> Mapping | None:
+def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
     """Return the network that ``teacher_ckpt`` says is the teacher.
 
-    It takes the place of the setting ``teacher``. None: that one stays, for
-    no teacher is needed, the checkpoint does not tell, or tells the same.
-
-    Arguments
-    ---------
-    settings : dict
-        Plain values of a dfkd leaf; of another, nothing happens.
-    is_chosen : bool
-        Whether the command line names a ``teacher``: a folder that was
-        trained with another one is refused then.
-    announce : bool
-        Whether to print what the checkpoint decides.
+    It takes the place of the setting ``teacher``; where the command line chose
+    that one, a folder that was trained with another is refused. None: it stays,
+    for no teacher is needed, the checkpoint does not tell, or tells the same.
     """
     if not (teacher_roles(settings) and settings["teacher_ckpt"]):
         return None
@@ -99,7 +88,7 @@ def described_teacher(
         if is_chosen:
             _refuse_other(found, settings["teacher"])
         _refuse_code(found)
-    if announce:
+    if if_main_process():
         print(
             f"Teacher: {found.network.get('name')}, as {found.path} describes "
             f"it, in place of the setting teacher "

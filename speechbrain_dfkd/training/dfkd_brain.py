@@ -218,6 +218,12 @@ class DFKDBrain(EnhancementBrain):
         self.terms.append({"l_kd": kd_loss, **terms})
         return loss + weight * kd_loss
 
+    def record(self) -> dict:
+        """Return also the kd_weight, where it was measured."""
+        schedule = self.schedule
+        weight = schedule.weight if schedule.is_measured else None
+        return {**super().record(), "kd_weight": weight}
+
     def _remedy(self, batch):
         noisy_is_finite = torch.isfinite(batch.noisy_sig.data).all()
         if self._follows_network() and noisy_is_finite:

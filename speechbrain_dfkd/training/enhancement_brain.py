@@ -2,7 +2,11 @@
 
 import csv
 import io
+import json
+import statistics
+import time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import speechbrain as sb
@@ -25,6 +29,8 @@ from speechbrain_dfkd.training.student_start import (
     trial_copies,
 )
 from speechbrain_dfkd.training.training_terms import histogram_quantiles
+
+TIMING_FILE = "timing.json"
 
 
 class EnhancementBrain(GuardedBrain):
@@ -138,9 +144,15 @@ class EnhancementBrain(GuardedBrain):
             self._kept.append((utterance, pair[0], pair[1]))
 
     def on_stage_start(self, stage, epoch=None):
-        """Forget the waveforms of the last stage."""
+        """Forget the waveforms of the last stage; start the clock of steps."""
         super().on_stage_start(stage, epoch)
         self._kept = []
+        self._step_ends = [time.perf_counter()]
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """Stop the clock of a step and start that of the next."""
+        super().on_fit_batch_end(batch, outputs, loss, should_step)
+        self._step_ends.append(time.perf_counter())
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Score, log, and keep the last and the best checkpoint."""
@@ -171,9 +183,42 @@ class EnhancementBrain(GuardedBrain):
             for quantile, value in quantiles.items():
                 self.train_stats[f"{name}_{quantile}"] = value
             self._write_histogram(name, counts, epoch)
+        if if_main_process() and len(self._step_ends) > 1:
+            self._write_timing(epoch)
         # A run killed during validation need not train this epoch again.
         if self.checkpointer is not None:
             self._save_intra_epoch_ckpt()
+
+    def _write_timing(self, epoch):
+        """Note the median time of the steps of an epoch.
+
+        A step lasts from the end of the one before to its own end, so that
+        waiting for data counts; checkpoints within an epoch hardly move a
+        median. In a checkpoint the times would go back with the weights to
+        the best epoch.
+        """
+        seconds = self._read_timing()["seconds"]
+        seconds[str(epoch)] = statistics.median(
+            end - start for start, end in pairwise(self._step_ends)
+        )
+        timing = {"seconds": seconds, "steps": self.optimizer_step}
+        path = Path(self.hparams.output_folder, TIMING_FILE)
+        write_atomically(path, json.dumps(timing, indent=1).encode())
+
+    def _read_timing(self):
+        path = Path(self.hparams.output_folder, TIMING_FILE)
+        if not path.exists():  # nothing was trained, or before it was noted
+            return {"seconds": {}, "steps": None}
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def record(self) -> dict:
+        """Return the steps made, and the median of the epochs' medians."""
+        timing = self._read_timing()
+        seconds = timing["seconds"].values()
+        return {
+            "steps": timing["steps"],
+            "seconds_per_step": statistics.median(seconds) if seconds else None,
+        }
 
     def _finish_valid(self, stats, stage_loss, epoch):
         if not self.finite_losses:

@@ -60,12 +60,8 @@ class SystemTester:
             for name, entry in read_manifest(manifest).items()
         }
 
-    def rows(self, system: str, model: nn.Module, folder) -> list:
-        """Return a system's rows of the results table, one a test set.
-
-        The folder keeps the scores of each utterance, as JSON.
-        """
-        scores = self.scores(system, model, folder)
+    def rows(self, system: str, model: nn.Module, scores: Scores) -> list:
+        """Return a system's rows of the results table, one a test set."""
         size = self._size(model)
         return [
             {"system": system, "test_set": name, **part.summary(), **size}
@@ -73,7 +69,7 @@ class SystemTester:
         ]
 
     def scores(self, system: str, model: nn.Module, folder) -> Scores:
-        """Return a system's scores of each utterance; arguments as ``rows``."""
+        """Return a system's scores of each utterance; the folder keeps them."""
         key = f"{fingerprint(model)[:12]}-{self.test_hash[:12]}"
         if self.run_opts.debug:  # few utterances: no scores of the test set
             key += "-debug"

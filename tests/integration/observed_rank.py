@@ -35,9 +35,9 @@ def observe(dies, bad, notes):
         is_bad = bad and self.step == 2 and self.modules.training
         return loss * math.nan if is_bad else loss
 
-    def note_weights(configuration, hparams, run_opts, datasets, systems):
+    def note_weights(configuration, hparams, run_opts, datasets, systems, *own):
         notes["weights"] += [fingerprint(net) for net in systems.values()]
-        finish(configuration, hparams, run_opts, datasets, systems)
+        finish(configuration, hparams, run_opts, datasets, systems, *own)
 
     EnhancementBrain.on_fit_batch_start = on_fit_batch_start
     DFKDBrain.compute_objectives = compute_objectives

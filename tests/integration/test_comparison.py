@@ -77,33 +77,36 @@ def test_comparison_goes_on_after_a_kill_and_is_made_once(toy, succeed):
     folder, arguments = toy
     with open(folder.parent.parent / "first.txt", "w") as errors:
         process = start(COMPARE, arguments, stderr=errors)
-        jobs = folder / "jobs"
+        runs = folder / "runs"
 
         def several():
             assert process.poll() is None, "it ended before"
-            return len(list(jobs.glob("*.json"))) >= 3
+            return len(list(runs.glob("*/results.json"))) >= 3
 
         wait_until(several, 900)
         process.send_signal(signal.SIGKILL)
         first, _ = process.communicate()
-    runs = str(folder / "runs")
-    wait_until(lambda: not processes_with(runs), 60)
-    kept = {path: path.stat().st_mtime_ns for path in jobs.glob("*.json")}
+    wait_until(lambda: not processes_with(str(runs)), 60)
+    finished = "*/results.json"
+    kept = {path: path.stat().st_mtime_ns for path in runs.glob(finished)}
     assert len(kept) < 7, "it ended before"
 
     second = finish(COMPARE, arguments)
     assert f"Jobs: 7, {len(kept)} of them done before" in second
-    names = sorted(path.stem for path in jobs.glob("*.json"))
+    names = sorted(path.parent.name for path in runs.glob(finished))
     assert len(names) == 7
     assert sum("-seed_100" in name for name in names) == 4
     assert all(path.stat().st_mtime_ns == kept[path] for path in kept)
-    for path in jobs.glob("*.json"):
-        job = json.loads(path.read_text())
-        assert job["steps"] == 7 and job["seconds_per_step"] > 0
-        clips = len(job["valid"]), len(job["test"])
+    for path in runs.glob(finished):
+        job = json.loads((path.parent / "job.json").read_text())
+        result = json.loads(path.read_text())
+        assert result["steps"] == 7 and result["seconds_per_step"] > 0
+        assert list(result["scores"]) == ["student"]
+        scores = result["scores"]["student"]
+        clips = len(scores["valid"]), len(scores.get("test", ()))
         assert clips == (2, 0 if job["seed"] == 100 else 3)
-        log = (folder / "runs" / path.stem / "job.log").read_text()
-        weight = job["kd_weight"]
+        log = (path.parent / "job.log").read_text()
+        weight = result["kd_weight"]
         assert (weight is None) == (job["arm"] == "none")
         assert weight is None or f"kd_weight: {weight:.6g} = " in log
     report = (folder / "report.md").read_text()

@@ -4,11 +4,12 @@
     ... change what is not to change any result ...
     python tests/integration/unchanged.py after.json --against before.json
 
-A record holds, for each run, the SHA-256 of the weights that were exported
-and the scores of results.json. Results are the same to the bit only on one
-machine with one version of PyTorch, so a record is not kept: it is made at
-the start of a change. It takes two to six minutes on one core; the run with a
-checkpoint of Asteroid's is left out where Asteroid is not installed.
+A record holds, for each run, the SHA-256 of the weights that were exported,
+and of results.json the table and the scores of every clip. Results are the
+same to the bit only on one machine with one version of PyTorch, so a record is
+not kept: it is made at the start of a change. It takes two to six minutes on
+one core; the run with a checkpoint of Asteroid's is left out where Asteroid is
+not installed.
 """
 
 import argparse
@@ -49,6 +50,7 @@ NETWORKS = {
     "convtasnet": ("conv_tasnet_tiny", "conv_tasnet_tiny"),
     "dptnet": ("dptnet_tiny", "dptnet_tiny"),
 }
+SCORED_BY = ("pesq", "pystoi")
 PLAN = """
 name: unchanged
 baseline: none
@@ -85,7 +87,7 @@ def main():
 
 
 def make_record(folder: Path) -> dict:
-    """Return ``{run: {"weights": {file: SHA-256}, "scores": rows}}``."""
+    """Return ``{run: what read_run returns}``."""
     corpora = {"VoiceBank": folder / "vb", "DNS": folder / "dns"}
     seconds = {"min_seconds": 1.0, "max_seconds": 1.5}
     make_demo_corpus(
@@ -153,16 +155,31 @@ def write_asteroid_checkpoint(folder: Path) -> Path | None:
 
 
 def read_run(results: Path) -> dict:
-    """Return the hashes of all exported weights, and the scores."""
+    """Return the hashes of exported weights, the tables, every clip's scores."""
     weights = {
         str(path.parent.relative_to(results)): hash_of(path)
         for path in sorted(results.rglob(WEIGHTS))
     }
-    scores = {
+    found = {
         str(path.parent.relative_to(results)): json.loads(path.read_text())
         for path in sorted(results.rglob("results.json"))
     }
-    return {"weights": weights, "scores": scores}
+    return {
+        "weights": weights,
+        # The table of a comparison's runs shows the test set's means alone.
+        "scores": {
+            folder: {
+                "rows": content["rows"],
+                "definitions": content["definitions"],
+                "versions": {
+                    name: content["versions"][name] for name in SCORED_BY
+                },
+            }
+            for folder, content in found.items()
+            if not folder.startswith("comparison-")
+        },
+        "clips": {folder: of["scores"] for folder, of in found.items()},
+    }
 
 
 def hash_of(path: Path) -> str:
@@ -176,11 +193,14 @@ def hash_of(path: Path) -> str:
 
 
 def compare(before: dict, after: dict) -> int:
-    """Print which runs end otherwise; return 1 where one does."""
+    """Print which runs end otherwise; return 1 where one does.
+
+    Only what the earlier record holds is compared.
+    """
     changed = [
         f"{name}: {part}"
         for name in sorted(before.keys() | after.keys())
-        for part in ("weights", "scores")
+        for part in before.get(name, after.get(name))
         if before.get(name, {}).get(part) != after.get(name, {}).get(part)
     ]
     print("\n".join(changed) or "nothing changed", file=sys.stderr)

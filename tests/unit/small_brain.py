@@ -106,6 +106,7 @@ def make_brain(
         steps = 0
 
         def on_fit_batch_end(self, batch, outputs, loss, should_step):
+            super().on_fit_batch_end(batch, outputs, loss, should_step)
             Mortal.steps += 1
             if Mortal.steps == kill_at:
                 raise KeyboardInterrupt

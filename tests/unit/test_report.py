@@ -75,10 +75,20 @@ def test_files_hold_full_precision_and_definitions(tmp_path):
     nothing = {"test_set": None, "pesq_nb": None}
     assert results["rows"][1] == {**nothing, **STUDENT}
     assert results["versions"] == {
-        name: version(name) for name in ("pesq", "pystoi")
+        name: version(name)
+        for name in ("pesq", "pystoi", "numpy", "torch", "speechbrain")
     }
     assert results["definitions"] == DEFINITIONS
     assert b"\r" not in (tmp_path / "results.csv").read_bytes()
+
+
+def test_what_else_is_known_of_a_run_is_in_the_json_alone(tmp_path):
+    scores = {"student": {"valid": {"a": {"pesq_wb": None}}}}
+    table = write_report(tmp_path, [NOISY], scores=scores, steps=7)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["scores"], results["steps"]) == (scores, 7)
+    assert table == write_report(tmp_path, [NOISY])
+    assert "steps" not in (tmp_path / "results.csv").read_text()
 
 
 def test_json_has_a_line_for_each_value(tmp_path):

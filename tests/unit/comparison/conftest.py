@@ -1,13 +1,15 @@
 """Comparisons with made-up scores."""
 
+from dataclasses import asdict, fields
+
 import pandas as pd
 import pytest
 
 from speechbrain_dfkd.comparison.analysis import Row, all_rows
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
-    SYSTEMS_FILE,
     ComparisonResults,
+    Job,
     JobResult,
     save_json,
 )
@@ -121,15 +123,35 @@ def results():
 
 
 @pytest.fixture
-def written(tmp_path):
+def written_run(tmp_path):
+    """Return ``written_run(result)``: the folder of that training."""
+
+    def write(result):
+        content = asdict(result)
+        job = {entry.name: content.pop(entry.name) for entry in fields(Job)}
+        scores = {split: content.pop(split) for split in ("valid", "test")}
+        if result.purpose == "tuning":
+            del scores["test"]
+        folder = tmp_path / "runs" / result.name
+        save_json(folder / "job.json", job)
+        content = {"rows": [], "scores": {"student": scores}, **content}
+        save_json(folder / "results.json", content)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def written(tmp_path, written_run):
     """Return ``written(results)``: the folder that holds them."""
 
     def write(results):
         save_json(tmp_path / COMPARISON_FILE, results.comparison)
         if results.systems:
-            save_json(tmp_path / SYSTEMS_FILE, results.systems)
+            teacher = {"scores": results.systems}
+            save_json(tmp_path / "teacher/results.json", teacher)
         for job in results.jobs:
-            job.save(tmp_path)
+            written_run(job)
         return tmp_path
 
     return write

@@ -190,6 +190,11 @@ def test_a_clip_without_input_sdr_is_in_no_class(results, jobs, index_of):
     assert index.get("snr_mean", "none", "pesq_wb", "from 10 dB") is None
 
 
+def test_classes_are_named_by_their_edges():
+    names = ["below 0 dB", "0 to 5 dB", "from 5 dB"]
+    assert snr_classes([0, 5]) == names
+
+
 @pytest.mark.parametrize("lacks", [{"snr_edges_db": []}, {"noisy": None}])
 def test_without_edges_or_noisy_scores_there_are_no_classes(
     results, jobs, lacks, index_of

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from speechbrain_dfkd.comparison.comparison import (
+    BaseCommand,
     check_arms,
     held_settings,
     read_base_command,
@@ -29,6 +30,13 @@ SHIPPED = [
     for path in sorted((ROOT / "hparams/comparisons").glob("*.yaml"))
 ]
 SMALL = "!include:models/dccrn_eighth.yaml"
+
+
+def test_later_changes_of_a_command_win():
+    base = BaseCommand("a.yaml", ["--device", "cpu"], {"lr": 1})
+    words = base.argv({"seed": 2, "score_splits": ["valid"]}, {"lr": 3})
+    assert words[:5] == ["a.yaml", "--device", "cpu", "--lr", "3"]
+    assert words[5:] == ["--seed", "2", "--score_splits", "[valid]"]
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +129,14 @@ def test_an_arm_adds_arguments_to_the_class_of_the_command_line():
 
 
 @pytest.mark.parametrize(
-    "words", [["--seed", "3"], ["--debug"], ["--output_folder", "x"]]
+    "words",
+    [
+        ["--seed", "3"],
+        ["--debug"],
+        ["--output_folder", "x"],
+        ["--save_folder", "x"],
+        ["--score_splits", "[valid]"],
+    ],
 )
 def test_what_cannot_hold_for_all_is_refused(words):
     with pytest.raises(UserError, match=f"got {words[0]}; drop it"):

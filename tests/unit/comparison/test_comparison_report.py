@@ -6,7 +6,11 @@ import csv
 import pytest
 
 from speechbrain_dfkd.comparison.__main__ import main
-from speechbrain_dfkd.comparison.report import write_comparison_report
+from speechbrain_dfkd.comparison.report import (
+    markdown_table,
+    number,
+    write_comparison_report,
+)
 from speechbrain_dfkd.errors import UserError
 
 ENDS = ("md", "csv", "png")
@@ -25,6 +29,16 @@ def jobs(job):
 
 def section(report, name):
     return report.split(f"## {name}\n")[1].split("\n## ")[0]
+
+
+def test_a_table_is_of_githubs_markdown():
+    table = markdown_table(["arm", "p"], [["dfkd", 0.5]])
+    assert table == "| arm | p |\n|---|---|\n| dfkd | 0.5 |"
+
+
+def test_a_number_is_rounded_as_in_the_results_table():
+    assert number("pesq_wb", 0.12345, sign=True) == "+0.123"
+    assert number("si_sdr", -1.0) == "-1.00"
 
 
 def test_a_whole_comparison_needs_no_excuse(results, jobs, written):
@@ -140,9 +154,9 @@ def test_an_arm_that_is_only_tuned_has_no_scores(results, job, written):
 def test_validation_is_shown_beside_the_test_set(results, job, written):
     jobs = [job("none", seed, [1, 1, 1]) for seed in (1, 2, 3)]
     jobs += [job("dfkd", seed, [1, 1, 1]) for seed in (1, 2, 3)]
-    for number, found in enumerate(jobs[3:]):
+    for index, found in enumerate(jobs[3:]):
         found.valid = copy.deepcopy(found.test)
-        found.valid["a"]["pesq_wb"] += 3 * (0.1 + 0.1 * number)
+        found.valid["a"]["pesq_wb"] += 3 * (0.1 + 0.1 * index)
     report = write_comparison_report(written(results(jobs)))
     assert "| dfkd | 1.000 [1.000, 1.000] |" in section(report, "Test set")
     line = "| dfkd | 1.200 (+0.200 [-0.048, +0.448]) | "

@@ -4,20 +4,42 @@ import json
 
 import pytest
 
-from speechbrain_dfkd.comparison.results import ComparisonResults, JobResult
+from speechbrain_dfkd.comparison.results import (
+    ComparisonResults,
+    Job,
+    JobResult,
+    load_jobs,
+    save_json,
+)
 from speechbrain_dfkd.errors import UserError
 
 
-def test_a_job_is_read_as_it_was_written(job, tmp_path):
-    result = job("dfkd", 1, [1.5, None], setting={"lr": 0.001}, kd_weight=0.25)
-    path = result.save(tmp_path)
-    assert path == tmp_path / "jobs/dfkd-lr_0.001-seed_1.json"
-    assert JobResult.load(path) == result
+def test_the_name_of_a_job_is_its_alone():
+    setting = {"lr": 0.001, "kd_gradient_ratio": 0.3}
+    assert Job("dfkd", 1, "report", setting).name == (
+        "dfkd-kd_gradient_ratio_0.3-lr_0.001-seed_1"
+    )
 
 
-def test_a_score_that_is_not_a_number_is_not_written(job, tmp_path):
+@pytest.mark.parametrize("purpose", ["report", "tuning"])
+def test_a_job_is_read_as_it_was_written(job, written_run, purpose):
+    setting = {"lr": 0.001}
+    result = job("dfkd", 1, [1.5, None], purpose, setting, kd_weight=0.25)
+    folder = written_run(result)
+    assert folder.name == "dfkd-lr_0.001-seed_1"
+    assert JobResult.load(folder) == result
+    assert load_jobs(folder.parents[1]) == [result]
+
+
+def test_a_training_without_results_is_not_finished(job, written_run):
+    folder = written_run(job("dfkd", 1, [1.5]))
+    (folder / "results.json").unlink()
+    assert load_jobs(folder.parents[1]) == []
+
+
+def test_a_score_that_is_not_a_number_is_not_written(tmp_path):
     with pytest.raises(ValueError):
-        job("dfkd", 1, [float("nan")]).save(tmp_path)
+        save_json(tmp_path / "results.json", {"pesq_wb": float("nan")})
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -26,21 +48,36 @@ def test_a_score_that_is_not_a_number_is_not_written(job, tmp_path):
     [
         ("{", "must be a JSON file"),
         ("{}", "must have the keys"),
+        ("[]", "must have the keys"),
+        ("3", "must have the keys"),
         ('{"kd_weight": 1}', "must have the keys"),
     ],
 )
-def test_a_damaged_file_is_named(job, tmp_path, text, message):
-    path = job("dfkd", 1, [1.0]).save(tmp_path)
-    path.write_text(text)
-    with pytest.raises(UserError, match=f"dfkd-seed_1.json {message}"):
-        JobResult.load(path)
+@pytest.mark.parametrize("name", ["job.json", "results.json"])
+def test_a_damaged_file_is_named(job, written_run, name, text, message):
+    folder = written_run(job("dfkd", 1, [1.0]))
+    (folder / name).write_text(text)
+    with pytest.raises(UserError, match=f"dfkd-seed_1/{name} {message}"):
+        JobResult.load(folder)
 
 
-def test_a_file_with_a_key_too_many_is_named(job, tmp_path):
-    path = job("dfkd", 1, [1.0]).save(tmp_path)
+def test_a_job_with_a_key_too_many_is_named(job, written_run):
+    folder = written_run(job("dfkd", 1, [1.0]))
+    path = folder / "job.json"
     path.write_text(path.read_text().replace("{", '{"pace": 1,', 1))
     with pytest.raises(UserError, match="got .*'pace'"):
-        JobResult.load(path)
+        JobResult.load(folder)
+
+
+@pytest.mark.parametrize("lacks", ["valid", "test"])
+def test_a_training_without_all_scores_is_named(job, written_run, lacks):
+    folder = written_run(job("dfkd", 1, [1.0]))
+    path = folder / "results.json"
+    content = json.loads(path.read_text())
+    del content["scores"]["student"][lacks]
+    save_json(path, content)
+    with pytest.raises(UserError, match="dfkd-seed_1/results.json must have"):
+        JobResult.load(folder)
 
 
 def test_a_folder_is_read_with_what_it_lacks(job, results, written):

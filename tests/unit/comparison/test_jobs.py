@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from speechbrain_dfkd.comparison import jobs
-from speechbrain_dfkd.comparison.jobs import JobProcess, run_side_by_side
+from speechbrain_dfkd.comparison.jobs import (
+    JobProcess,
+    duration,
+    run_side_by_side,
+)
 from speechbrain_dfkd.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -65,6 +69,10 @@ def test_new_jobs_are_started_as_they_become_known():
     assert sorted(finished) == started
     assert max(most) == 2
     assert Stub.running == []
+
+
+def test_a_duration_is_in_hours_minutes_and_seconds():
+    assert duration(3725.4) == "1:02:05"
 
 
 def test_failure_stops_the_others():
@@ -130,11 +138,12 @@ time.sleep(900)
 """
 CHILD = """
     import os, subprocess, time
-    from speechbrain_dfkd.comparison.jobs import end_with_parent
-    end_with_parent()
-    worker = subprocess.Popen(["sleep", "900"], stdin=subprocess.DEVNULL)
-    print(os.getpid(), worker.pid, flush=True)
-    time.sleep(900)
+    from speechbrain_dfkd.settings.command_line import exit_code
+    def run(argv, recipe_folder):
+        worker = subprocess.Popen(["sleep", "900"], stdin=subprocess.DEVNULL)
+        print(os.getpid(), worker.pid, flush=True)
+        time.sleep(900)
+    exit_code(run, [], "")
 """
 
 

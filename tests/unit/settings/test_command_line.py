@@ -83,6 +83,15 @@ def test_option_of_speechbrain_is_a_key_of_the_leaf():
     assert "max_grad_norm" not in command.run_opts.overridden_args
 
 
+def test_the_command_is_kept_for_a_shell_in_this_folder(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    argv = ["hparams/dccrn_dfkd.yaml", "--kd", "dfkd", "--experiment", "my own"]
+    text = read_command(argv, Path("recipes/VoiceBank"), DFKD_KEYS).text
+    script = "python recipes/VoiceBank/train_dfkd.py"
+    assert text.startswith(f"{script} hparams/dccrn_dfkd.yaml --kd dfkd ")
+    assert text.endswith(" --experiment 'my own'")
+
+
 def test_an_abbreviation_of_an_option_is_refused():
     for word in ("--prec", "--precisio"):
         with pytest.raises(UserError, match=f"'{word[2:]}'.*'precision'"):

@@ -5,6 +5,9 @@ import pytest
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.settings.checks import check_values
 
+SPLITS = "a list of some of valid, test, each once"
+SYSTEMS = "a list of some of noisy, teacher, student, each once"
+
 
 @pytest.mark.parametrize(
     ("key", "value", "constraint"),
@@ -24,6 +27,10 @@ from speechbrain_dfkd.settings.checks import check_values
         ("num_workers", 0.5, "an integer at least 0"),
         ("skip_prep", "no", "True or False"),
         ("teacher_overrides", 3, "a mapping of keys to values"),
+        ("score_splits", [], SPLITS),
+        ("score_splits", ["test", "train"], SPLITS),
+        ("score_systems", "student", SYSTEMS),
+        ("score_systems", ["noisy", "noisy"], SYSTEMS),
     ],
 )
 def test_number_out_of_range_is_named(key, value, constraint):
@@ -34,6 +41,7 @@ def test_number_out_of_range_is_named(key, value, constraint):
 def test_numbers_at_the_ends_of_their_ranges_are_taken():
     ends = {"kd_weight": 0, "kd_ramp": 1, "kd_stop": 1.0, "num_workers": 0}
     check_values({"sample_rate": 16000, "kd_gradient_ratio": None, **ends})
+    check_values({"score_splits": ["valid"], "score_systems": ["student"]})
 
 
 def test_ramp_ends_before_the_distillation():

@@ -37,6 +37,13 @@ def test_a_teacher_is_needed_by_the_objective_and_its_weight(loss):
         assert teacher_roles(started) == {"start"}
 
 
+def test_a_teacher_is_needed_where_no_student_is_scored():
+    asked = hparams_of(None, score_systems=["noisy", "teacher"])
+    assert teacher_roles(asked) == {"score"}
+    asked["score_systems"] = ["student"]
+    assert teacher_roles(asked) == set()
+
+
 def test_settings_of_a_teacher_need_none():
     assert teacher_roles({"teacher": {}, "sample_rate": 16000}) == set()
 

@@ -1,5 +1,7 @@
 """The Brains: what is trained, and what is kept."""
 
+import json
+
 import numpy as np
 import pytest
 import soundfile
@@ -52,6 +54,26 @@ def test_loss_is_supervised_plus_weighted_kd(tmp_path, teacher):
     log = (tmp_path / "log.txt").read_text()
     for name in ("l_se", "l_kd", "crossover_histogram_p50_hz", "pesq_wb"):
         assert name in log
+
+
+def test_the_time_of_steps_is_kept_apart_from_checkpoints(tmp_path, teacher):
+    brain = make_brain(tmp_path, teacher, epochs=2)
+    nothing = {"steps": None, "seconds_per_step": None, "kd_weight": None}
+    assert brain.record() == nothing
+    fit(brain)
+    timing = json.loads((tmp_path / "timing.json").read_text())
+    assert list(timing["seconds"]) == ["1", "2"]
+    assert timing["steps"] == brain.optimizer_step > 0
+    assert all(seconds > 0 for seconds in timing["seconds"].values())
+    # Another process that goes on with the best epoch.
+    assert make_brain(tmp_path, teacher).record() == brain.record()
+
+
+def test_the_time_of_a_step_is_the_median_of_the_epochs(tmp_path, teacher):
+    timing = {"steps": 21, "seconds": {"1": 9.0, "2": 2.0, "3": 3.0}}
+    (tmp_path / "timing.json").write_text(json.dumps(timing))
+    record = make_brain(tmp_path, teacher).record()
+    assert (record["steps"], record["seconds_per_step"]) == (21, 3.0)
 
 
 def test_histogram_is_written_in_hz(tmp_path, teacher):
