@@ -12,7 +12,7 @@ import pydoc
 import re
 import sysconfig
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
@@ -36,9 +36,7 @@ from speechbrain_dfkd.settings.tree import (
     parse_tree,
     plain_settings,
     read_tree,
-    replaces,
     tag_of,
-    with_tag_of,
     write_names_as_text,
 )
 
@@ -95,8 +93,10 @@ class Configuration:
 
     @cached_property
     def _text(self) -> str:
+        tree = copy.deepcopy(self.tree.copy())
+        tree = _with_includes(tree, self.leaf.parent)
         try:
-            text = _resolve(self.tree.copy(), self.leaf)
+            text = _resolve(tree, self.leaf)
         except (ValueError, OSError) as error:
             raise _as_user_error(self.leaf, error) from error
         if "~" not in text:
@@ -137,22 +137,22 @@ def compose(
     known = set(read_keys) | set(RunOptions().as_dict()) | _referred(tree)
     sources = [str(leaf)]
 
-    def merge(values, source):
-        _merge(tree, spelled_out(values, leaf.parent), source)
+    def with_values(tree, values, source):
+        values = spelled_out(values, leaf.parent)
+        return merged(tree, values, _known_keys(source))
 
     for layer in layers:
         for pattern, values in read_tree(layer).items():
             if fnmatch(leaf.stem, pattern):
-                merge(values, str(layer))
+                tree = with_values(tree, values, str(layer))
         sources.append(str(layer))
     tree.update(copy.deepcopy(replaced or {}))
     if isinstance(overrides, str):
         overrides = parse_tree(overrides, "the command line")
     if overrides:
-        merge(overrides, "the command line")
+        tree = with_values(tree, overrides, "the command line")
         sources.append("the command line")
     _check_used(tree, known, leaf)
-    _settle_includes(tree, leaf.parent)
     write_names_as_text(tree)
     return Configuration(leaf, tree, sources)
 
@@ -194,23 +194,17 @@ def _include_of(key: str, name: str, folder: Path, below: str):
     )
 
 
-def _merge(tree: Mapping, values: Mapping, source: str, path: str = "") -> None:
-    """Put ``values`` into ``tree``; every key must be there already.
+def _known_keys(source: str) -> Callable:
+    """Return the check that what ``source`` says is there to be changed.
 
     An object may also get an argument that it is not given in the leaf.
     """
-    for key, value in values.items():
+
+    def check(tree, key, path):
         if key not in tree and key not in _parameters(tree):
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old = tree.get(key)
-        if replaces(value, old):
-            tree[key] = copy.deepcopy(value)
-        elif not (isinstance(old, Mapping) and len(old)):
-            tree[key] = with_tag_of(old, value)
-        elif tag_of(old).startswith(INCLUDE):
-            tree[key] = merged(old, value)
-        else:
-            _merge(old, value, source, f"{path}{key}.")
+
+    return check
 
 
 def _parameters(node) -> list[str]:
@@ -223,11 +217,6 @@ def _parameters(node) -> list[str]:
         return list(inspect.signature(callable_).parameters)
     except ValueError:  # some of C's tell nothing
         return []
-
-
-def _resolved(tree: Mapping, file: Path) -> Mapping:
-    # Its own references are relative to itself.
-    return parse_tree(_resolve(tree, file), str(file))
 
 
 def _unknown(key, source, known: Collection) -> UserError:
@@ -244,30 +233,24 @@ def _unknown(key, source, known: Collection) -> UserError:
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _settle_includes(node, folder: Path, path: str = ""):
-    """Check the keys of included files, and those given beside an include.
+def _with_includes(node, folder: Path, path: str = ""):
+    """Put checked content of files in the place of their includes.
 
-    Returns the node, or what it stands for where HyperPyYAML would not get it
-    right: it gives the arguments of an object beside an include to the class
-    in the file, and replaces an include that gets values.
+    HyperPyYAML would give the arguments of an object beside an include to the
+    class in the file, and replace an include that gets values.
     """
     if not tag_of(node).startswith(INCLUDE):
         for key, child in children_of(node):
-            node[key] = _settle_includes(child, folder, f"{path}{key}.")
+            node[key] = _with_includes(child, folder, f"{path}{key}.")
         return node
     file = folder / tag_of(node)[len(INCLUDE) :]
     tree = read_tree(file)
     _check_used(tree, _INCLUDED_KEYS, file)
     if isinstance(node, Mapping):
-        _merge(tree, node, f"an include of {file}", path)
-    is_deep = any(
-        isinstance(value, Mapping) for _, value in children_of(node)
-    ) or any(
-        isinstance(below, Mapping) and tag_of(below).startswith(INCLUDE)
-        for below in nodes_of(tree)
-    )
-    tree = _settle_includes(tree, file.parent, path)
-    return _resolved(tree, file) if is_deep else node
+        tree = merged(tree, node, _known_keys(f"an include of {file}"), path)
+    # Its own references are relative to itself.
+    resolved = _resolve(_with_includes(tree, file.parent, path), file)
+    return parse_tree(resolved, str(file))
 
 
 def _referred(tree: Mapping) -> set[str]:
