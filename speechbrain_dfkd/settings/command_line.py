@@ -59,11 +59,7 @@ def read_command(
     announce: bool = True,
     script: str | None = None,
 ) -> Command:
-    """Read the words after a script's name, check the settings, announce a run.
-
-    The script's leaves must have ``keys``, ``TEACHER_KEYS`` or ``DFKD_KEYS``;
-    ``script`` is what stands before the leaf where it is another than theirs.
-    """
+    """Read and check a command line, whose leaf must have ``keys``; announce."""
     script = script or f"train_{_kind(keys)}.py"
     if asks_for_help(argv):
         print(help_text(argv, recipe_folder, _kind(keys), script))
@@ -120,12 +116,10 @@ def _compose(
 def _with_run_options(
     configuration: Configuration, run_opts: RunOptions
 ) -> tuple[Configuration, RunOptions]:
-    """Make settings of those options of SpeechBrain that decide on results.
+    """Make settings of SpeechBrain's options that decide on results.
 
-    The command line's ``--precision`` is to be recorded like any key of the
-    leaf, and to be refused where a run goes on without it. One that is a key
-    of the leaf, such as ``--max_grad_norm``, also holds for the student alone:
-    it is no longer among the options.
+    They are to be recorded, and refused where a run goes on without them. A
+    key of the leaf, such as ``--max_grad_norm``, holds for the student alone.
     """
     given, tree = run_opts.overridden_args, configuration.tree
     moved = given & set(tree)
@@ -169,7 +163,7 @@ def _with_debug_folder(
 def _print_start(
     configuration: Configuration, demo_command: str | None
 ) -> None:
-    """Print the demo's banner and where the settings come from.
+    """Print where the settings come from, and a demo's banner.
 
     ``demo_command`` runs on the real data set; None: this is no demo.
     """
@@ -187,31 +181,23 @@ def _print_start(
         rule = "=" * (width + 4)
         body = "\n".join(f"| {line.ljust(width)} |" for line in lines)
         print(f"{rule}\n{body}\n{rule}", flush=True)
-    print(
-        "Settings, later ones win: " + " < ".join(configuration.sources),
-        flush=True,
-    )
+    sources = " < ".join(configuration.sources)
+    print(f"Settings, later ones win: {sources}", flush=True)
 
 
 def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
-    """Run a script's work; show what its user can put right, no traceback.
-
-    Returns 0, 2 after an error of the user's, or 130 after an interruption.
-    """
+    """Run a script's work; return 2 after a user's error, 130 after Ctrl-C."""
     hide_figure_warning()
     try:
         with unwritable_is_user_error():
             run(argv, Path(recipe_folder))
     except UserError as error:
-        print(f"\nerror: {_message(error)}", file=sys.stderr)
+        # A DataLoader puts a traceback before the error of its worker.
+        name = f"{UserError.__module__}.{UserError.__qualname__}: "
+        message = str(error).rpartition(name)[2]
+        print(f"\nerror: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on.", file=sys.stderr)
         return 130
     return 0
-
-
-def _message(error: UserError) -> str:
-    # A DataLoader hands on the error of its worker with a traceback in front.
-    name = f"{UserError.__module__}.{UserError.__qualname__}: "
-    return str(error).rpartition(name)[2]

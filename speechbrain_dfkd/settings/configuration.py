@@ -1,8 +1,4 @@
-"""Composes an experiment from a leaf, a data set's settings and overrides.
-
-HyperPyYAML itself silently ignores a misspelt key in an included file or in a
-nested override; here each is an error.
-"""
+"""Composes an experiment's settings; each misspelt key is an error."""
 
 import copy
 import difflib
@@ -30,14 +26,13 @@ from speechbrain_dfkd.settings.tree import (
     OBJECTS,
     children_of,
     dump_tree,
-    expand_home,
     merged,
     nodes_of,
     parse_tree,
     plain_settings,
     read_tree,
+    settled_texts,
     tag_of,
-    write_names_as_text,
 )
 
 _MOST_LISTED = 12
@@ -50,8 +45,7 @@ _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
 class Configuration:
     """An experiment's settings before any object is made from them.
 
-    Resolving them takes a good part of a second, and a run asks ten times:
-    they are resolved once, and other settings are another ``Configuration``.
+    They are resolved once, which takes a good part of a second.
     """
 
     leaf: Path  # included files are relative to its folder
@@ -76,11 +70,7 @@ class Configuration:
         return replace(self, tree=tree)
 
     def build(self) -> dict:
-        """Make the objects that the settings describe.
-
-        Returns what ``hyperpyyaml.load_hyperpyyaml`` does, or raises a
-        ``UserError`` for a value that does not fit.
-        """
+        """Make the objects that the settings describe."""
         try:
             return load_hyperpyyaml(self.text())
         except UserError:
@@ -94,16 +84,11 @@ class Configuration:
     @cached_property
     def _text(self) -> str:
         tree = copy.deepcopy(self.tree.copy())
-        tree = _with_includes(tree, self.leaf.parent)
+        tree = settled_texts(_with_includes(tree, self.leaf.parent))
         try:
-            text = _resolve(tree, self.leaf)
+            return _resolve(tree, self.leaf)
         except (ValueError, OSError) as error:
             raise _as_user_error(self.leaf, error) from error
-        if "~" not in text:
-            return text
-        tree = parse_tree(text, str(self.leaf))
-        expand_home(tree)
-        return dump_tree(tree)
 
     @cached_property
     def _plain(self) -> dict:
@@ -125,11 +110,10 @@ def compose(
 ) -> Configuration:
     """Merge a leaf with layers of settings and check every key.
 
-    A layer is a file that maps patterns of leaf names (``"*"``,
-    ``"*_teacher"``) to values; ``overrides`` are those of the command line,
-    ``replaced`` take the whole place of what both files say. A key that is not
-    among ``read_keys``, is no run option of SpeechBrain and is referred to by
-    no other key is taken for a misspelling.
+    A layer is a file that maps patterns of leaf names (``"*_teacher"``) to
+    values; ``overrides`` are those of the command line, ``replaced`` take the
+    whole place of what both files say. A misspelling is a key that is neither
+    in ``read_keys`` nor SpeechBrain's nor referred to by another key.
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)
@@ -153,15 +137,14 @@ def compose(
         tree = with_values(tree, overrides, "the command line")
         sources.append("the command line")
     _check_used(tree, known, leaf)
-    write_names_as_text(tree)
     return Configuration(leaf, tree, sources)
 
 
 def spelled_out(values: Mapping, folder: Path) -> Mapping:
-    """Return overrides without short forms, of a leaf in ``folder``.
+    """Return overrides of a leaf in ``folder`` without short forms.
 
-    ``student.lstm_units: 16`` stands for ``student: {lstm_units: 16}``, and
-    ``student: dccrn_eighth`` or the path of its file for an include of it.
+    These are ``student.lstm_units: 16``, and ``student: dccrn_eighth``, or the
+    path of its file, for an include of it.
     """
     result = CommentedMap()
     # A key of a network's comes after the network that it belongs to.
@@ -195,10 +178,7 @@ def _include_of(key: str, name: str, folder: Path, below: str):
 
 
 def _known_keys(source: str) -> Callable:
-    """Return the check that what ``source`` says is there to be changed.
-
-    An object may also get an argument that it is not given in the leaf.
-    """
+    """Return the check that a key of ``source`` or an argument is known."""
 
     def check(tree, key, path):
         if key not in tree and key not in _parameters(tree):

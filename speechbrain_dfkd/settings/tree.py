@@ -60,7 +60,7 @@ def tag_of(node) -> str:
 
 
 def children_of(node) -> list[tuple]:
-    """Return the pairs of key (or index) and node right below a node."""
+    """Return pairs of key (or index) and node, of those below a node."""
     if isinstance(node, Mapping):
         return list(node.items())
     return list(enumerate(node)) if isinstance(node, list) else []
@@ -81,10 +81,9 @@ def merged(
 ) -> Mapping:
     """Return ``values`` changed as an override changes them.
 
-    A mapping changes another key by key, unless its tag says that it is
-    something else: another class, another function, another file. Each key is
-    given to ``check`` with its path, but those beside an include and those of
-    an empty mapping, where any key goes.
+    A mapping changes another key by key, unless its tag names another class,
+    function or file. ``check`` gets values, key and path of each key, but of
+    those beside an include or in an empty mapping, where any goes.
     """
     result = values.copy()  # with its tag
     for key, value in changes.items():
@@ -105,30 +104,18 @@ def merged(
     return result
 
 
-def write_names_as_text(tree) -> None:
-    """Keep YAML from reading the name of a folder or speaker as a number."""
-    for key, node in children_of(tree):
-        if key in TEXT_KEYS or key == "valid_speakers":
-            tree[key] = _as_written(node)
-        else:
-            write_names_as_text(node)
-
-
-def _as_written(node):
-    if isinstance(node, list):
-        return [_as_written(child) for child in node]
-    if node is None or isinstance(node, str | Mapping) or tag_of(node):
-        return node
-    return one_line(node)
-
-
-def expand_home(tree) -> None:
-    """Put the home folder into texts that begin with ``~``."""
-    for key, node in children_of(tree):
-        if isinstance(node, str) and re.match(r"~(/|$)", node):
-            tree[key] = os.path.expanduser(node)
-        else:
-            expand_home(node)
+def settled_texts(node, is_text: bool = False):
+    """Write out ``~``, and names of folders and speakers that are numbers."""
+    is_list = isinstance(node, list)
+    is_scalar = not (is_list or isinstance(node, str | Mapping | None))
+    if is_text and is_scalar and not tag_of(node):
+        return one_line(node)
+    if isinstance(node, str) and re.match(r"~(/|$)", node):
+        return os.path.expanduser(node)
+    for key, child in children_of(node):
+        is_name = key in TEXT_KEYS or key == "valid_speakers"
+        node[key] = settled_texts(child, is_name or is_list and is_text)
+    return node
 
 
 def one_line(node) -> str:
