@@ -3,7 +3,6 @@
 import copy
 import difflib
 import inspect
-import io
 import pydoc
 import re
 import sysconfig
@@ -43,10 +42,7 @@ _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """An experiment's settings before any object is made from them.
-
-    They are resolved once, which takes a good part of a second.
-    """
+    """An experiment's settings before any object is made from them."""
 
     leaf: Path  # included files are relative to its folder
     tree: Mapping  # merged, with HyperPyYAML's tags still in place; read-only
@@ -81,24 +77,19 @@ class Configuration:
                 raise
             raise _as_user_error(self.leaf, error) from error
 
+    # Cached: it takes a good part of a second, and a run asks ten times.
     @cached_property
     def _text(self) -> str:
         tree = copy.deepcopy(self.tree.copy())
         tree = settled_texts(_with_includes(tree, self.leaf.parent))
         try:
-            return _resolve(tree, self.leaf)
+            return resolve_references(dump_tree(tree)).getvalue()
         except (ValueError, OSError) as error:
             raise _as_user_error(self.leaf, error) from error
 
     @cached_property
     def _plain(self) -> dict:
         return plain_settings(self._text)
-
-
-def _resolve(tree: Mapping, file: Path) -> str:
-    stream = io.StringIO(dump_tree(tree))
-    stream.name = str(file)  # HyperPyYAML looks for includes beside it
-    return resolve_references(stream).getvalue()
 
 
 def compose(
@@ -228,9 +219,10 @@ def _with_includes(node, folder: Path, path: str = ""):
     _check_used(tree, _INCLUDED_KEYS, file)
     if isinstance(node, Mapping):
         tree = merged(tree, node, _known_keys(f"an include of {file}"), path)
-    # Its own references are relative to itself.
-    resolved = _resolve(_with_includes(tree, file.parent, path), file)
-    return parse_tree(resolved, str(file))
+    tree = _with_includes(tree, file.parent, path)
+    # Its references are to its own keys.
+    text = resolve_references(dump_tree(tree)).getvalue()
+    return parse_tree(text, str(file))
 
 
 def _referred(tree: Mapping) -> set[str]:

@@ -17,49 +17,41 @@ class Check:
 
 
 def _number(constraint: str, accepts: Callable) -> Check:
-    return Check(constraint, lambda value: is_number(value) and accepts(value))
+    return Check(constraint, lambda v: is_number(v) and accepts(v))
 
 
 def _integer(least: int) -> Check:
-    return _number(
-        f"an integer at least {least}",
-        lambda value: isinstance(value, int) and value >= least,
-    )
+    constraint = f"an integer at least {least}"
+    return _number(constraint, lambda v: isinstance(v, int) and v >= least)
 
 
 def _having(method: str) -> Check:
-    return Check(
-        f"an object with {method}()", lambda value: hasattr(value, method)
-    )
+    return Check(f"an object with {method}()", lambda v: hasattr(v, method))
 
 
-ABOVE_0 = _number("a number above 0", lambda value: value > 0)
+ABOVE_0 = _number("a number above 0", lambda v: v > 0)
 NULL_OR_ABOVE_0 = Check(
-    "null or a number above 0",
-    lambda value: value is None or ABOVE_0.accepts(value),
+    "null or a number above 0", lambda v: v is None or ABOVE_0.accepts(v)
 )
-AT_LEAST_0 = _number("a number at least 0", lambda value: value >= 0)
-SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
-SHARE_ABOVE_0 = _number(
-    "a number above 0 up to 1", lambda value: 0 < value <= 1
-)
+AT_LEAST_0 = _number("a number at least 0", lambda v: v >= 0)
+SHARE = _number("a number from 0 to 1", lambda v: 0 <= v <= 1)
+SHARE_ABOVE_0 = _number("a number above 0 up to 1", lambda v: 0 < v <= 1)
 COUNT, COUNT_FROM_1 = _integer(0), _integer(1)
 # YAML reads "no" and "off" as text, which would count as True.
-FLAG = Check("True or False", lambda value: isinstance(value, bool))
+FLAG = Check("True or False", lambda v: isinstance(v, bool))
 # Text whatever else YAML would read: a folder 007.
 PATH, TEXT = Check("a path"), Check("text")
 MAPPING = Check(
     "a mapping of keys to values",
-    lambda value: isinstance(value, Mapping),
+    lambda v: isinstance(v, Mapping),
     "pass for example --{key} '{{lr: 0.0005}}'",
 )
 BEST_METRIC = Check(
-    f"one of {', '.join(best_metrics())}",
-    lambda value: value in best_metrics(),
+    f"one of {', '.join(best_metrics())}", lambda v: v in best_metrics()
 )
 SAMPLE_RATE = Check(
     "16000 Hz, for which the networks and wide-band PESQ are defined",
-    lambda value: value == 16000,
+    lambda v: v == 16000,
     "data of higher rates are resampled by the preparation",
 )
 
@@ -221,9 +213,7 @@ TOLERATED = {key for key, row in KEYS.items() if row.resume == ANY}
 FIXED_IN_COMPARISON = [key for key, row in KEYS.items() if row.resume == RUN]
 MAY_CHANGE = TOLERATED | set(FIXED_IN_COMPARISON)
 MAY_CHANGE |= {"lr_annealing.epoch_counter.limit"}  # is number_of_epochs
-ALIKE_IN_ARMS = {
-    k for k, row in KEYS.items() if row.shared or row.arms == ALIKE
-}
+ALIKE_IN_ARMS = {k for k, r in KEYS.items() if r.shared or r.arms == ALIKE}
 OWN_OF_A_TRAINING = {key for key, row in KEYS.items() if row.arms == OWN}
 TUNABLE = [key for key, row in KEYS.items() if row.arms == TUNED]
 
