@@ -40,11 +40,7 @@ class TrainedNetwork(NamedTuple):
 
 
 def find_teacher_checkpoint(path) -> Path:
-    """Return the file of weights that ``teacher_ckpt`` means.
-
-    It is a file, the output folder of ``train_teacher.py``, or the exported
-    folder in it.
-    """
+    """Return a file of weights, given as itself, a run's or exported folder."""
     path = Path(path)
     for candidate in (path, path / WEIGHTS, path / EXPORT / WEIGHTS):
         if candidate.is_file():
@@ -58,16 +54,12 @@ def find_teacher_checkpoint(path) -> Path:
 
 
 def read_network(path) -> TrainedNetwork:
-    """Read a run's or an exported folder, Asteroid's file, or a state_dict.
-
-    The first two say which network they are.
-    """
+    """Read what ``teacher_ckpt`` means; a bare state_dict has no settings."""
     path = find_teacher_checkpoint(path)
     content = read_checkpoint(path)
     if is_asteroid(content):
         return TrainedNetwork(path, *read_asteroid(content, path), True)
-    network = exported_network(path.parent)
-    return TrainedNetwork(path, network, content, False)
+    return TrainedNetwork(path, exported_network(path.parent), content, False)
 
 
 def described_teacher(
@@ -75,18 +67,9 @@ def described_teacher(
 ) -> Mapping | None:
     """Return the network that ``teacher_ckpt`` says is the teacher.
 
-    It takes the place of the setting ``teacher``. None: that one stays, for
-    no teacher is needed, the checkpoint does not tell, or tells the same.
-
-    Arguments
-    ---------
-    settings : dict
-        Plain values of a dfkd leaf; of another, nothing happens.
-    is_chosen : bool
-        Whether the command line names a ``teacher``: a folder that was
-        trained with another one is refused then.
-    announce : bool
-        Whether to print what the checkpoint decides.
+    It takes the place of the setting ``teacher``; where the command line chose
+    that one, a folder that was trained with another is refused. None: it stays,
+    for no teacher is needed, the checkpoint does not tell, or tells the same.
     """
     if not (teacher_roles(settings) and settings["teacher_ckpt"]):
         return None
@@ -133,24 +116,22 @@ def _other_settings(found, network: dict) -> list[str]:
     Weights alone do not show a network's hop length or mask.
     """
     there = plain_settings(dump_tree(found.network))
-    lines = [
-        f"{key}: {there.get(key)} there, {network[key]} here"
-        for key in network
-        if key not in _NO_SIZES and there.get(key) != network[key]
+    sizes = [key for key in network if key not in _NO_SIZES]
+    pairs = {key: (there.get(key), network[key]) for key in sizes}
+    pairs["model"] = _class_of(there), _class_of(network)
+    return [
+        f"{key}: {old} there, {new} here"
+        for key, (old, new) in pairs.items()
+        if old != new
     ]
-    classes = [_class_of(values.get("model")) for values in (there, network)]
-    if classes[0] != classes[1]:
-        lines.append("model: {} there, {} here".format(*classes))
-    return lines
 
 
-def _class_of(model):
-    """Return the name of the class in a model's tag, a plain value."""
-    if isinstance(model, dict):
-        model = model["tag"]
-    elif isinstance(model, list):
-        model = model[0]
-    return str(model).split()[0].rpartition(".")[2]
+def _class_of(network):
+    """Return the name of the class in the tag of a model's plain value."""
+    tag = network.get("model")
+    if isinstance(tag, dict | list):
+        tag = tag["tag" if isinstance(tag, dict) else 0]
+    return str(tag).split()[0].rpartition(".")[2]
 
 
 def _refuse_other(found, network):
@@ -165,19 +146,9 @@ def _refuse_other(found, network):
 
 
 def load_teacher(hparams: dict, settings: dict) -> nn.Module:
-    """Return the teacher's network with the weights of ``teacher_ckpt``.
+    """Return the teacher with the weights of ``teacher_ckpt``.
 
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a dfkd leaf.
-    settings : dict
-        The same as plain values.
-
-    Raises
-    ------
-    UserError
-        Where the checkpoint is missing or is of another network.
+    ``hparams`` are the objects of a dfkd leaf, ``settings`` its plain values.
     """
     found = read_network(hparams["teacher_ckpt"])
     if found.network is not None and not found.is_asteroid:
