@@ -1,7 +1,7 @@
 """Which network ``teacher_ckpt`` means, and its weights."""
 
 import pydoc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,10 +21,8 @@ from speechbrain_dfkd.teacher.frozen import teacher_roles
 from speechbrain_dfkd.teacher.trained_network import (
     EXPORT,
     WEIGHTS,
-    closest_weights,
     differences,
     exported_network,
-    fitting_weights,
     non_finite,
     read_checkpoint,
 )
@@ -158,14 +156,13 @@ def load_teacher(hparams: dict, settings: dict) -> nn.Module:
     return model
 
 
-def load_strictly(model: nn.Module, path) -> None:
+def load_strictly(model: nn.Module, path: str | Path) -> None:
     """Load a checkpoint, of which finite weights must fit ``model`` exactly."""
     _load(model, read_network(path))
 
 
-def _load(model, found):
-    own = model.state_dict()
-    state = _weights_for(own, found)
+def _load(model: nn.Module, found: TrainedNetwork) -> None:
+    state = _weights_for(model.state_dict(), found)
     damaged = non_finite(state, model)
     if damaged:
         raise UserError(
@@ -176,11 +173,16 @@ def _load(model, found):
     model.load_state_dict(state)
 
 
-def _weights_for(own, found) -> dict[str, Tensor]:
+def _weights_for(own: Mapping, found: TrainedNetwork) -> dict[str, Tensor]:
     """Return the only weights of a file that fit; say where they were."""
-    fitting = fitting_weights(found.content, own)
+    candidates = list(_candidates(found.content, own))
+    fitting = {
+        (place, prefix): state
+        for place, prefix, state in candidates
+        if not differences(state, own)
+    }
     if not fitting:
-        raise _misfit(found.path, found.content, own)
+        raise _misfit(found, [state for *_, state in candidates], own)
     (place, prefix), *others = fitting
     if others:
         places = [f"{place}: {prefix}" for place, prefix in fitting]
@@ -196,6 +198,35 @@ def _weights_for(own, found) -> dict[str, Tensor]:
     return fitting[place, prefix]
 
 
+def _candidates(
+    content: dict, own: Mapping, place: str = "", depth: int = 2
+) -> Iterator[tuple[str, str, dict]]:
+    """Yield place, prefix and weights without it, of all dicts with some.
+
+    Trainings save a network's weights within a dict (``state_dict``,
+    ``model_state_dict`` ...), the place, and wrappers put their name before
+    those of the weights, the prefix: ``module.`` (DataParallel),
+    ``_orig_mod.`` (torch.compile), ``model.`` (Lightning).
+    """
+    tensors = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
+    first = next(iter(own), "")
+    # What stands before one of the network's names in a file's.
+    starts = [key.removesuffix(first) for key in tensors if key.endswith(first)]
+    prefixes = [""] * bool(tensors) + [one for one in starts if one[-1:] == "."]
+    for prefix in prefixes:
+        named = [key for key in tensors if key.startswith(prefix)]
+        state = {key.removeprefix(prefix): tensors[key] for key in named}
+        yield place, prefix, state
+    for key, value in content.items():
+        if isinstance(value, dict) and depth:
+            inner = f"{place}.{key}" if place else str(key)
+            yield from _candidates(value, own, inner, depth - 1)
+
+
 @cache
 def _announce(path, where):
     """Print a line once, though a checkpoint is read several times."""
@@ -206,24 +237,25 @@ def _announce(path, where):
         )
 
 
-def _misfit(path, content, own):
-    state = closest_weights(content, own)
-    if not state:
+def _misfit(found: TrainedNetwork, states: list, own: Mapping) -> UserError:
+    if not states:
+        content = ", ".join(map(str, found.content)) or "nothing"
         return UserError(
-            f"teacher_ckpt must hold a network's weights, got {path}, which "
-            f"holds {', '.join(map(str, content)) or 'nothing'}; save them with "
+            f"teacher_ckpt must hold a network's weights, got {found.path}, "
+            f"which holds {content}; save them with "
             f"torch.save(model.state_dict(), path)"
         )
+    closest = max(states, key=lambda state: len(state.keys() & own.keys()))
     advice = (
         "set teacher to the network that the checkpoint was trained with, "
         "e.g. --teacher '!include:models/dccrn_half.yaml'"
     )
-    if "state_dict" in content:
+    if "state_dict" in found.content:
         advice += (
             "; a network of Asteroid's, which a Lightning system has as its "
             "model, is saved with torch.save(system.model.serialize(), path)"
         )
     return UserError(
-        f"teacher_ckpt must fit the teacher's network, got {path}:\n"
-        f"{listing(differences(state, own), 5)}\n{advice}"
+        f"teacher_ckpt must fit the teacher's network, got {found.path}:\n"
+        f"{listing(differences(closest, own), 5)}\n{advice}"
     )
