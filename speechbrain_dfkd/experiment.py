@@ -62,27 +62,16 @@ from speechbrain_dfkd.training.student_start import start_from_teacher
 from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
 
 
-def train_teacher(argv: list, recipe_folder) -> int:
-    """Train a teacher, test it and print its results; return the exit code.
+def train_teacher(argv: list[str], recipe_folder: str | Path) -> int:
+    """Train and test a teacher as ``argv`` says; return the exit code.
 
-    Arguments
-    ---------
-    argv : list of str
-        The command line without the script's name: a teacher leaf, run
-        options of SpeechBrain, and ``--key value`` for keys of the leaf.
-    recipe_folder : str or Path
-        Holds ``<dataset>.yaml`` and ``demo.yaml``.
+    The recipe's folder has ``<dataset>.yaml`` and ``demo.yaml``.
     """
     return exit_code(_train_teacher, argv, recipe_folder)
 
 
-def train_dfkd(argv: list, recipe_folder) -> int:
-    """Distil a student, test it and print the results.
-
-    The teacher is loaded from ``teacher_ckpt``, or trained by
-    ``teacher_leaf`` unless that was done before. Arguments and result are
-    those of ``train_teacher``, with a dfkd leaf.
-    """
+def train_dfkd(argv: list[str], recipe_folder: str | Path) -> int:
+    """Distil and test a student; its teacher is trained first if need be."""
     return exit_code(_train_dfkd, argv, recipe_folder)
 
 
