@@ -77,7 +77,7 @@ def read_command(
     announce = announce and if_main_process()
     if announce:
         command = f"python {recipe_folder / script} {name} --data_folder DIR"
-        _print_start(configuration, command if is_demo else None)
+        _print_start(configuration, command * is_demo)
     given = parse_tree(overrides, "the command line")
     is_chosen = any(str(key).split(".")[0] == "teacher" for key in given)
     network = described_teacher(configuration.settings(), is_chosen, announce)
@@ -149,25 +149,16 @@ def _with_run_name(configuration: Configuration) -> Configuration:
 def _with_debug_folder(
     configuration: Configuration, run_opts: RunOptions
 ) -> Configuration:
-    """Let the few steps of SpeechBrain's --debug go to a folder of their own.
-
-    It keeps no checkpoints; nor must there be a teacher or results that look
-    like those of a training.
-    """
+    """Keep the few steps of --debug from looking like a training's results."""
     if not run_opts.debug:
         return configuration
     folder = Path(configuration.settings()["output_folder"], "debug")
     return configuration.replace(output_folder=str(folder))
 
 
-def _print_start(
-    configuration: Configuration, demo_command: str | None
-) -> None:
-    """Print where the settings come from, and a demo's banner.
-
-    ``demo_command`` runs on the real data set; None: this is no demo.
-    """
-    if demo_command is not None:
+def _print_start(configuration: Configuration, demo_command: str) -> None:
+    """Print where the settings come from; of a demo, what runs on real data."""
+    if demo_command:
         name = configuration.tree["dataset"]["name"]
         lines = [
             "DEMO: no --data_folder was given, so this runs on a small corpus",

@@ -160,8 +160,8 @@ def _include_of(key: str, name: str, folder: Path, below: str):
         if (folder / candidate).is_file():
             text = f"a: {INCLUDE}{candidate}"
             return parse_tree(text, "the command line")["a"]
-    files = sorted((folder / below).glob("*.yaml"))
-    known = ", ".join(file.stem for file in files)
+    files = (folder / below).glob("*.yaml")
+    known = ", ".join(sorted(file.stem for file in files))
     raise UserError(
         f"{key} must be a settings file of {folder} or its name, got {name!r}; "
         f"in {below}/ there are {known}"
@@ -196,20 +196,18 @@ def _unknown(key, source, known: Collection) -> UserError:
         known |= set(RunOptions().as_dict())
     whole = sorted(name for name in known if name.startswith(str(key)))
     close = whole or difflib.get_close_matches(str(key), sorted(known), n=1)
-    hint = f"did you mean {' or '.join(map(repr, close))}?"
-    if not close:
-        hint = f"known: {', '.join(sorted(known))}"
-    if not close and len(known) > _MOST_LISTED:
+    hint = f"known: {', '.join(sorted(known))}"
+    if close:
+        hint = f"did you mean {' or '.join(map(repr, close))}?"
+    elif len(known) > _MOST_LISTED:
         hint = "--help lists the keys"
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
 def _with_includes(node, folder: Path, path: str = ""):
-    """Put checked content of files in the place of their includes.
-
-    HyperPyYAML would give the arguments of an object beside an include to the
-    class in the file, and replace an include that gets values.
-    """
+    """Put checked content of files in the place of their includes."""
+    # HyperPyYAML would give the arguments of an object beside an include to
+    # the class in the file.
     if not tag_of(node).startswith(INCLUDE):
         for key, child in children_of(node):
             node[key] = _with_includes(child, folder, f"{path}{key}.")
@@ -237,17 +235,12 @@ def _referred(tree: Mapping) -> set[str]:
 
 def _check_used(tree: Mapping, read_keys: set, source) -> None:
     referred = _referred(tree)
+    absent = [f"<{name}>" for name in sorted(referred - set(tree))]
     for key in tree:
-        if key in referred | read_keys or key.startswith("__"):
-            continue
-        error = _unknown(key, source, referred | (read_keys - set(tree)))
-        absent = sorted(referred - set(tree))
-        if absent:
-            names = ", ".join(f"<{name}>" for name in absent)
-            error = UserError(
-                f"{error} ({names} is referred to, but not there)"
-            )
-        raise error
+        if key not in referred | read_keys and not key.startswith("__"):
+            error = _unknown(key, source, referred | (read_keys - set(tree)))
+            ending = f" ({', '.join(absent)} is referred to, but not there)"
+            raise UserError(f"{error}{ending * bool(absent)}")
 
 
 def _as_user_error(leaf: Path, error: Exception) -> UserError:

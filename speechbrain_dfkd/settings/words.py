@@ -94,11 +94,9 @@ def find_settings_file(name: str, recipe_folder: str | Path) -> Path:
     """Return a settings file, from any folder of the project; announce it."""
     path = Path(name).expanduser()
     recipe_folder = Path(recipe_folder).resolve()
-    if path.exists():
-        return path
     for folder in (recipe_folder, *recipe_folder.parents[:2]):
-        if (folder / path).is_file():
-            found = folder / path
+        found = folder / path
+        if found.is_file() and not path.exists():
             print(f"{name} is not in this folder; using {found}", flush=True)
             return found
     return path

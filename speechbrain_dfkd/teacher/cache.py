@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -73,9 +73,9 @@ def choose_teacher(
     crop, device = train_set.crop, run_opts.device or infer_device()
     progress = not run_opts.noprogressbar
     cache.fill(teacher, train_set.data, crop.sample_rate, device, progress)
-    item = "teacher_sig"
-    train_set.add_dynamic_item(cache.reader(crop), ["id", "length"], item)
-    train_set.set_output_keys([*OUTPUT_KEYS, item])
+    read = partial(cache.read_crop, crop)
+    train_set.add_dynamic_item(read, ["id", "length"], "teacher_sig")
+    train_set.set_output_keys([*OUTPUT_KEYS, "teacher_sig"])
     return CachedTeacher(model)
 
 
@@ -187,11 +187,10 @@ class TeacherCache:
         samples = np.frombuffer(content, "<f2").astype("f4")
         return torch.from_numpy(samples).mul_(*_SCALE.unpack(head))
 
-    def reader(self, crop: RandomCrop) -> Callable:
-        """Return what reads of (id, length) the segment that a crop takes."""
-        return partial(self._read_crop, crop)
-
-    def _read_crop(self, crop, utterance_id, length):
+    def read_crop(
+        self, crop: RandomCrop, utterance_id: str, length: float
+    ) -> Tensor:
+        """Return the segment that a crop takes, float32 [frames]."""
         return self.read(utterance_id, *crop.span(utterance_id, length))
 
     def fill(

@@ -90,7 +90,7 @@ def described_teacher(
     return found.network
 
 
-def _refuse_code(found):
+def _refuse_code(found: TrainedNetwork) -> None:
     """Keep a folder of others from running more than networks of ours."""
     for node in nodes_of(found.network):
         kind, _, name = tag_of(node).partition(":")
@@ -104,15 +104,12 @@ def _refuse_code(found):
             )
 
 
-# Of a network's settings, those that its size and its task do not show.
+# Settings that say nothing of what a network does.
 _NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
 
 
-def _other_settings(found, network: dict) -> list[str]:
-    """Return in what a checkpoint's network differs, a line a setting.
-
-    Weights alone do not show a network's hop length or mask.
-    """
+def _other_settings(found: TrainedNetwork, network: dict) -> list[str]:
+    """Return a line for each setting in which a checkpoint's network differs."""
     there = plain_settings(dump_tree(found.network))
     sizes = [key for key in network if key not in _NO_SIZES]
     pairs = {key: (there.get(key), network[key]) for key in sizes}
@@ -132,9 +129,8 @@ def _class_of(network):
     return str(tag).split()[0].rpartition(".")[2]
 
 
-def _refuse_other(found, network):
-    lines = _other_settings(found, network)
-    if lines:
+def _refuse_other(found: TrainedNetwork, network: dict) -> None:
+    if lines := _other_settings(found, network):
         raise UserError(
             f"teacher_ckpt must be of the teacher's network, got {found.path}, "
             f"which was trained with other settings:\n{listing(lines)}\n"
