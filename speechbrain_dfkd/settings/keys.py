@@ -114,8 +114,7 @@ KEYS = {
     "kd_weight": Key("lambda in L = L_SE + lambda * L_KD; 0: no distillation",
         AT_LEAST_0, leaf=DFKD),
     "clean_as_teacher": Key("True: the clean signal in the teacher's place, "
-        "as a control",
-        FLAG, leaf=DFKD, run_name=(False, "clean_as_teacher")),
+        "as a control", FLAG, leaf=DFKD, run_name=(False, "clean_as_teacher")),
     "teacher_cache": Key("True: the teacher's outputs are stored once, and "
         "not computed in each epoch",
         FLAG, leaf=DFKD, run_name=(False, "teacher_cache")),
@@ -130,14 +129,12 @@ KEYS = {
     "kd_ramp": Key("share of the training over which kd_weight rises from 0",
         SHARE, leaf=DFKD, run_name=(0, "ramp")),
     "kd_stop": Key("share of the training after which the student goes on "
-        "without distillation",
-        SHARE_ABOVE_0, leaf=DFKD, run_name=(1, "stop")),
+        "without distillation", SHARE_ABOVE_0, leaf=DFKD, run_name=(1, "stop")),
     "init_from_teacher": Key("True: the student starts from the teacher's "
         "channels of largest norm",
         FLAG, leaf=DFKD, run_name=(False, "initialised")),
     "teacher_ckpt": Key("a trained teacher: a file or a folder; null: it is "
-        "trained first",
-        PATH, leaf=DFKD, resume=RUN, arms=ALIKE),
+        "trained first", PATH, leaf=DFKD, resume=RUN, arms=ALIKE),
     "teacher_leaf": Key("the leaf that trains the teacher",
         PATH, leaf=DFKD, resume=ANY, arms=ALIKE),
     "teacher_overrides": Key("values for teacher_leaf alone",
@@ -146,8 +143,7 @@ KEYS = {
         TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
     "run": Key("names the folder of a run in that of experiment",
         TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
-    "output_folder": Key("the folder of this run",
-        PATH, resume=ANY, arms=OWN),
+    "output_folder": Key("the folder of this run", PATH, resume=ANY, arms=OWN),
     "save_folder": Key("checkpoints of this run",
         PATH, read=False, resume=ANY, arms=OWN),
     "train_log": Key("a text file with a line for each epoch",
@@ -169,15 +165,12 @@ KEYS = {
         "gradient that are skipped before the training ends",
         COUNT, read=False, resume=ANY),
     "lr_factor": Key("what the learning rate is multiplied by when the "
-        "validation loss stays high",
-        SHARE_ABOVE_0, read=False),
+        "validation loss stays high", SHARE_ABOVE_0, read=False),
     "lr_patience": Key("epochs without a better validation loss before that",
         COUNT, read=False),
     "lr_decay_share": Key("share of the epochs, at the end, over which the "
-        "learning rate falls to 0",
-        SHARE, read=False),
-    "best_metric": Key("of validation: its best epoch is tested",
-        BEST_METRIC),
+        "learning rate falls to 0", SHARE, read=False),
+    "best_metric": Key("of validation: its best epoch is tested", BEST_METRIC),
     "ckpt_interval_minutes": Key("between checkpoints in an epoch; 0: none",
         AT_LEAST_0, read=False, shared=True, resume=ANY),
     "num_workers": Key("processes that load audio",
@@ -185,8 +178,7 @@ KEYS = {
     "modules": Key("what is trained or put on the device"),
     "supervised_loss": Key("L_SE, of estimate, target and relative lengths"),
     "align_polarity": Key("True: a network whose output is the inverse of the "
-        "clean speech is negated",
-        FLAG, run_name=(True, "align_polarity")),
+        "clean speech is negated", FLAG, run_name=(True, "align_polarity")),
     "scale_teacher": Key("True: the teacher's output gets the sign and level "
         "of the clean speech",
         FLAG, leaf=DFKD, run_name=(True, "scale_teacher")),
