@@ -31,6 +31,9 @@ from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.teacher.trained_network import differences
 
 
+_MONO_16_KHZ = {"n_src": (1,), "sample_rate": (16000,)}
+
+
 @dataclass(frozen=True)
 class Family:
     """How one of Asteroid's networks becomes one of ours."""
@@ -51,8 +54,6 @@ class Family:
             if name not in self.defaults
         ]
         given = {**self.defaults, **model_args}
-        always = {"n_src": (1,), "sample_rate": (16000,)}
-        allowed = {**always, **self.allowed(given)}
         problems += [
             f"{name}: {given[name]!r}, not a positive integer"
             for name in self.sizes
@@ -60,7 +61,7 @@ class Family:
         ]
         problems = problems or [
             f"{name}: {given[name]!r}, not {' or '.join(map(repr, values))}"
-            for name, values in allowed.items()
+            for name, values in (_MONO_16_KHZ | self.allowed(given)).items()
             if given[name] not in values
         ]
         if problems:
