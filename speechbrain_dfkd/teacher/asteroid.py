@@ -30,7 +30,6 @@ from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
 from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.teacher.trained_network import differences
 
-
 _MONO_16_KHZ = {"n_src": (1,), "sample_rate": (16000,)}
 
 
