@@ -22,7 +22,7 @@ from speechbrain_dfkd.evaluation.metrics import (
     si_sdr,
 )
 from speechbrain_dfkd.evaluation.scoring import score
-from speechbrain_dfkd.settings.checks import check_values
+from speechbrain_dfkd.settings.keys import check_values
 
 RATE = 16000
 QUIET = {"progress": False}
