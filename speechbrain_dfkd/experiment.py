@@ -13,15 +13,11 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import (
     ddp_barrier,
     if_main_process,
-    infer_device,
     run_on_main,
 )
 from speechbrain.utils.run_opts import RunOptions
-from torch import nn
-from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.dataset import (
-    OUTPUT_KEYS,
     loader_options,
     lost_workers_are_user_errors,
     open_splits,
@@ -52,11 +48,8 @@ from speechbrain_dfkd.settings.command_line import (
 )
 from speechbrain_dfkd.settings.configuration import Configuration
 from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
-from speechbrain_dfkd.teacher.cache import TeacherCache, cache_name, check_cache
+from speechbrain_dfkd.teacher.cache import check_cache, choose_teacher
 from speechbrain_dfkd.teacher.frozen import (
-    CachedTeacher,
-    CleanTeacher,
-    FrozenTeacher,
     check_objective,
     fingerprint,
     teacher_roles,
@@ -74,27 +67,16 @@ from speechbrain_dfkd.training.student_start import start_from_teacher
 from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
 
 
-def train_teacher(argv: list, recipe_folder) -> int:
-    """Train a teacher, test it and print its results; return the exit code.
+def train_teacher(argv: list[str], recipe_folder: str | Path) -> int:
+    """Train and test a teacher as ``argv`` says; return the exit code.
 
-    Arguments
-    ---------
-    argv : list of str
-        The command line without the script's name: a teacher leaf, run
-        options of SpeechBrain, and ``--key value`` for keys of the leaf.
-    recipe_folder : str or Path
-        Holds ``<dataset>.yaml`` and ``demo.yaml``.
+    The recipe's folder has ``<dataset>.yaml`` and ``demo.yaml``.
     """
     return exit_code(_train_teacher, argv, recipe_folder)
 
 
-def train_dfkd(argv: list, recipe_folder) -> int:
-    """Distil a student, test it and print the results.
-
-    The teacher is loaded from ``teacher_ckpt``, or trained by
-    ``teacher_leaf`` unless that was done before. Arguments and result are
-    those of ``train_teacher``, with a dfkd leaf.
-    """
+def train_dfkd(argv: list[str], recipe_folder: str | Path) -> int:
+    """Distil and test a student; its teacher is trained first if need be."""
     return exit_code(_train_dfkd, argv, recipe_folder)
 
 
@@ -286,37 +268,6 @@ def _teach(configuration, run_opts):
     _fit(brain, hparams, datasets)
     systems = {"teacher": hparams["teacher"]["model"]}
     _finish(configuration, hparams, run_opts, datasets, systems, brain)
-
-
-def choose_teacher(
-    model: nn.Module | None,
-    hparams: dict,
-    settings: dict,
-    train_set: Dataset,
-    run_opts: RunOptions,
-) -> FrozenTeacher | CachedTeacher | CleanTeacher | None:
-    """Return whom the student follows, made of the trained network if any.
-
-    With ``teacher_cache`` the outputs that are missing from the cache are
-    made, and the training set gets an item ``teacher_sig``.
-    """
-    if hparams["clean_as_teacher"]:
-        return CleanTeacher(model)
-    if model is None:
-        return None
-    teacher = FrozenTeacher(model)
-    hardly_read = run_opts.test_only or run_opts.debug
-    if hardly_read or not check_cache(hparams, train_set):
-        return teacher
-    name = cache_name(model, settings, train_set.data)
-    cache = TeacherCache(Path(hparams["teacher_cache_folder"], name))
-    crop, device = train_set.crop, run_opts.device or infer_device()
-    progress = not run_opts.noprogressbar
-    cache.fill(teacher, train_set.data, crop.sample_rate, device, progress)
-    item = "teacher_sig"
-    train_set.add_dynamic_item(cache.reader(crop), ["id", "length"], item)
-    train_set.set_output_keys([*OUTPUT_KEYS, item])
-    return CachedTeacher(model)
 
 
 def distil(command: Command) -> tuple[dict, dict, DFKDBrain]:

@@ -4,14 +4,13 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Nobody's mistake but that of who chose the folder, where it is about that one.
 _UNWRITABLE = (
@@ -30,17 +29,6 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def require_room(folder: Path, needed: int) -> None:
-    """Raise a ``UserError`` unless ``folder``'s disk has ``needed`` bytes."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            f"The disk of {folder} must have room for {needed} more bytes, got "
-            f"{free} free; free some space or choose another folder, then start "
-            "again: what is finished is kept"
-        )
 
 
 @contextlib.contextmanager
@@ -64,7 +52,7 @@ def unwritable_is_user_error(folder: Path | None = None) -> Iterator[None]:
 
 
 def _is_users(error: OSError, folder: Path | None) -> bool:
-    if error.errno in FULL:
+    if error.errno in _FULL:
         return True
     if not error.filename:  # it may be anything
         return False
@@ -76,13 +64,7 @@ def _is_users(error: OSError, folder: Path | None) -> bool:
 
 
 def stable_hash(*key: int | str | Path) -> int:
-    """Return an integer of 64 bits that is a function of a key alone.
-
-    Example
-    -------
-    >>> stable_hash(1, "a") == stable_hash("1/a") != stable_hash(2, "a")
-    True
-    """
+    """Return an integer of 64 bits that is a function of a key alone."""
     # File names need not be UTF-8.
     text = os.fsencode("/".join(map(str, key)))
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

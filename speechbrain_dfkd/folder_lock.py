@@ -24,13 +24,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 @contextmanager
 def hold_folder(folder: Path, waits: bool = True) -> Iterator[None]:
-    """Hold a folder, made if needed, while the body of ``with`` runs.
+    """Hold a folder, made if needed, and say what keeps from writing there.
 
-    What keeps the body from writing there becomes a ``UserError``, and so does
-    a folder that this process holds or, without ``waits``, another command. The
-    lock is the operating system's, which releases it when its process ends,
-    even by a kill. Of the processes of one training the main one holds it. A
-    file system that has no locks is used without, after a line that says so.
+    The operating system releases the lock when its process ends, even by a
+    kill. Of the processes of one training the main one holds it.
     """
     folder = Path(folder)
     with unwritable_is_user_error(folder):
@@ -57,11 +54,9 @@ def hold_if_writable(folder: Path) -> AbstractContextManager:
 def empty_folder(folder: Path) -> None:
     """Remove all that is in a held folder, but what holds it."""
     for path in Path(folder).iterdir():
-        if path.name in (LOCK_FILE, _HOLDER_FILE):
-            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        else:
+        elif path.name not in (LOCK_FILE, _HOLDER_FILE):
             path.unlink()
 
 

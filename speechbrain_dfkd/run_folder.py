@@ -39,11 +39,7 @@ def decisive_settings(configuration: Configuration) -> dict:
 
 
 def keep_settings(folder: str | Path, configuration: Configuration) -> None:
-    """Write the settings that a resume must share to ``settings.json``.
-
-    Only a run whose settings and data were found good calls this, so that
-    what it was refused for can be put right in the same folder.
-    """
+    """Note the settings that a resume must share, once they are found good."""
     _keep(folder, SETTINGS_FILE, decisive_settings(configuration))
 
 
@@ -65,14 +61,7 @@ def refuse_other_settings(
 
 
 def differing(before: dict, now: dict, may_change: set[str]) -> list[str]:
-    """Return a line for each setting that differs.
-
-    Example
-    -------
-    >>> before = {"kd": {"share": 0.1}, "seed": 1}
-    >>> differing(before, {"kd": {}, "seed": 2}, may_change={"seed"})
-    ['kd.share: 0.1 there, None now']
-    """
+    """Return a line for each setting that differs, nested ones by "a.b"."""
     before, now = _DEFAULTS | _flat(before), _DEFAULTS | _flat(now)
     return [
         f"{key}: {before.get(key)} there, {now.get(key)} now"
@@ -82,7 +71,6 @@ def differing(before: dict, now: dict, may_change: set[str]) -> list[str]:
 
 
 def _flat(settings: dict, prefix: str = "") -> dict:
-    """Return {"a.b": value} of {"a": {"b": value}}."""
     flat = {}
     for key, value in settings.items():
         if isinstance(value, dict):
@@ -162,7 +150,7 @@ def keep_epochs(folder: str | Path, configuration: Configuration) -> None:
 
 
 def trained_epochs(folder: str | Path) -> int | None:
-    """Return for how many epochs a run's exported network was trained.
+    """Return for how many epochs an exported network was trained.
 
     0 where no network was exported, None where nothing tells.
     """

@@ -9,13 +9,7 @@ from importlib.metadata import version
 
 
 def require_torchaudio() -> None:
-    """Import torchaudio.
-
-    Raises
-    ------
-    ImportError
-        Where it does not fit torch, with both versions and what to install.
-    """
+    """Import torchaudio, or say which to install where it does not fit."""
     try:
         import_module("torchaudio")
     except (OSError, AttributeError) as error:

@@ -7,20 +7,13 @@ from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.run_opts import RunOptions
 from torch import nn
 
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import UserError, require
 from speechbrain_dfkd.settings.keys import KEYS
 
 _NAME_A_CLASS = (
     "name a class or a function by its tag, such as --opt_class "
     "'!name:torch.optim.AdamW {lr: 0.001}'"
 )
-
-
-def _require(
-    key: str, fulfilled: bool, constraint: str, value, advice: str
-) -> None:
-    if not fulfilled:
-        raise UserError(f"{key} must be {constraint}, got {value}; {advice}")
 
 
 def check_values(settings: Mapping) -> None:
@@ -30,9 +23,9 @@ def check_values(settings: Mapping) -> None:
             value, check = settings[key], row.check
             advice = check.advice.format(key=key)
             kept = check.accepts(value)
-            _require(key, kept, check.constraint, repr(value), advice)
+            require(key, kept, check.constraint, repr(value), advice)
     ramp, stop = settings.get("kd_ramp", 0), settings.get("kd_stop", 1)
-    _require(
+    require(
         "kd_ramp", ramp <= stop, "at most kd_stop", f"{ramp} above {stop}",
         "kd_weight is never reached so; pass --kd_ramp or --kd_stop with "
         "another share",
@@ -62,33 +55,14 @@ def check_run_options(run_opts: RunOptions, settings: Mapping) -> None:
         raise UserError(
             "data_parallel_backend must have a GPU, got none; drop it"
         )
-    steps, minutes = (
-        option(f"ckpt_interval_{unit}") for unit in ("steps", "minutes")
-    )
+    steps = option("ckpt_interval_steps")
+    minutes = option("ckpt_interval_minutes")
     if steps > 0 and minutes > 0:
         raise UserError(
             f"checkpoints must be saved by steps or by minutes, got "
             f"ckpt_interval_steps {steps} and ckpt_interval_minutes {minutes}; "
             f"pass --ckpt_interval_minutes 0 as well"
         )
-
-
-def _check_module_keys(option: Callable, modules: Mapping) -> None:
-    """Refuse modules that SpeechBrain would not find, or not look for."""
-    for flag in ("compile", "jit"):
-        key = f"{flag}_module_keys"
-        named = option(key) or []
-        unknown = [name for name in named if name not in modules]
-        _require(
-            key, not unknown, f"among {', '.join(modules)}", ", ".join(unknown),
-            "drop it (a teacher that is trained first has modules of its own: "
-            "give it as --teacher_ckpt)",
-        )  # fmt: skip
-        if named and not option(flag):
-            raise UserError(
-                f"{key} must go with {flag}, got {', '.join(named)} alone, "
-                f"which SpeechBrain ignores; pass --{flag} as well"
-            )
 
 
 def _check_device(device: str) -> None:
@@ -110,46 +84,63 @@ def _check_device(device: str) -> None:
         ) from error
 
 
+def _check_module_keys(option: Callable, modules: Mapping) -> None:
+    """Refuse modules that SpeechBrain would not find, or not look for."""
+    for flag in ("compile", "jit"):
+        key = f"{flag}_module_keys"
+        named = option(key) or []
+        unknown = [name for name in named if name not in modules]
+        require(
+            key, not unknown, f"among {', '.join(modules)}", ", ".join(unknown),
+            "drop it (a teacher that is trained first has modules of its own: "
+            "give it as --teacher_ckpt)",
+        )  # fmt: skip
+        if named and not option(flag):
+            raise UserError(
+                f"{key} must go with {flag}, got {', '.join(named)} alone, "
+                f"which SpeechBrain ignores; pass --{flag} as well"
+            )
+
+
 def check_objects(hparams: Mapping) -> None:
     """Refuse objects of a leaf that a training would stumble over."""
 
-    def require(key, fulfilled, constraint, value):
-        _require(key, fulfilled, constraint, repr(value), _NAME_A_CLASS)
+    def check(key, value, fulfilled, constraint):
+        require(key, fulfilled, constraint, repr(value), _NAME_A_CLASS)
 
     def entry(key, name):
         value = hparams[key]
         found = isinstance(value, Mapping) and name in value
-        require(key, found, f"settings with {name}", value)
+        check(key, value, found, f"settings with {name}")
         return value[name]
 
     for role in ("student", "teacher"):
         if role in hparams:
             model = entry(role, "model")
             is_network = isinstance(model, nn.Module)
-            require(f"{role}.model", is_network, "a network", model)
+            check(f"{role}.model", model, is_network, "a network")
     for name, module in hparams["modules"].items():
         is_module = isinstance(module, nn.Module) or module is None
-        require(f"modules.{name}", is_module, "a module", module)
+        check(f"modules.{name}", module, is_module, "a module")
     # Prepared data need no function that prepares them.
     for name in ("prepare", "make_train")[bool(hparams["skip_prep"]) :]:
         value = entry("dataset", name)
-        require(f"dataset.{name}", callable(value), "a function", value)
+        check(f"dataset.{name}", value, callable(value), "a function")
     for key, row in KEYS.items():
         if row.built:
-            value, check = hparams[key], row.built
-            require(key, check.accepts(value), check.constraint, value)
+            value, built = hparams[key], row.built
+            check(key, value, built.accepts(value), built.constraint)
     _check_optimizer(hparams["opt_class"])
     _check_supervised_loss(hparams["supervised_loss"])
 
 
-def _check_optimizer(opt_class) -> None:
+def _check_optimizer(opt_class: Callable) -> None:
+    optimizer, reason = None, ""
     try:
         optimizer = opt_class([nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError) as error:
-        optimizer, reason = None, f" ({error})"
-    else:
-        reason = ""
-    _require(
+        reason = f" ({error})"
+    require(
         "opt_class", isinstance(optimizer, torch.optim.Optimizer),
         "a class of optimizers with arguments that it takes",
         f"{opt_class!r}{reason}",
@@ -157,15 +148,14 @@ def _check_optimizer(opt_class) -> None:
     )  # fmt: skip
 
 
-def _check_supervised_loss(loss) -> None:
+def _check_supervised_loss(loss: Callable) -> None:
     """Call it as a training does: estimate, target, relative lengths."""
     signal = torch.linspace(-1, 1, 16000).sin().expand(2, -1)
     try:
         value = loss(0.5 * signal, signal, torch.ones(2))
     except (TypeError, ValueError, RuntimeError) as error:
         value = error
-    is_loss = isinstance(value, torch.Tensor) and value.ndim == 0
-    if not is_loss:
+    if not (isinstance(value, torch.Tensor) and value.ndim == 0):
         raise UserError(
             f"supervised_loss must give a scalar for estimate and target [B, "
             f"T] and relative lengths [B], got {loss!r}, which gives {value!r}; "

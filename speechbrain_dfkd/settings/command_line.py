@@ -80,7 +80,7 @@ def read_command(
     configuration, run_opts = _with_run_options(configuration, run_opts)
     if if_main_process():
         command = f"python {recipe_folder / script} {name} --data_folder DIR"
-        _print_start(configuration, command if is_demo else None)
+        _print_start(configuration, command * is_demo)
     given = parse_tree(overrides, "the command line")
     is_chosen = any(str(key).split(".")[0] == "teacher" for key in given)
     network = described_teacher(configuration.settings(), is_chosen)
@@ -143,12 +143,10 @@ def _compose(
 def _with_run_options(
     configuration: Configuration, run_opts: RunOptions
 ) -> tuple[Configuration, RunOptions]:
-    """Make settings of those options of SpeechBrain that decide on results.
+    """Make settings of SpeechBrain's options that decide on results.
 
-    The command line's ``--precision`` is to be recorded like any key of the
-    leaf, and to be refused where a run goes on without it. One that is a key
-    of the leaf, such as ``--max_grad_norm``, also holds for the student alone:
-    it is no longer among the options.
+    They are to be recorded, and refused where a run goes on without them. A
+    key of the leaf, such as ``--max_grad_norm``, holds for the student alone.
     """
     given, tree = run_opts.overridden_args, configuration.tree
     moved = given & set(tree)
@@ -178,25 +176,16 @@ def _with_run_name(configuration: Configuration) -> Configuration:
 def _with_debug_folder(
     configuration: Configuration, run_opts: RunOptions
 ) -> Configuration:
-    """Let the few steps of SpeechBrain's --debug go to a folder of their own.
-
-    It keeps no checkpoints; nor must there be a teacher or results that look
-    like those of a training.
-    """
+    """Keep the few steps of --debug from looking like a training's results."""
     if not run_opts.debug:
         return configuration
     folder = Path(configuration.settings()["output_folder"], "debug")
     return configuration.replace(output_folder=str(folder))
 
 
-def _print_start(
-    configuration: Configuration, demo_command: str | None
-) -> None:
-    """Print the demo's banner and where the settings come from.
-
-    ``demo_command`` runs on the real data set; None: this is no demo.
-    """
-    if demo_command is not None:
+def _print_start(configuration: Configuration, demo_command: str) -> None:
+    """Print where the settings come from; of a demo, what runs on real data."""
+    if demo_command:
         name = configuration.tree["dataset"]["name"]
         lines = [
             "DEMO: no --data_folder was given, so this runs on a small corpus",
@@ -210,17 +199,12 @@ def _print_start(
         rule = "=" * (width + 4)
         body = "\n".join(f"| {line.ljust(width)} |" for line in lines)
         print(f"{rule}\n{body}\n{rule}", flush=True)
-    print(
-        "Settings, later ones win: " + " < ".join(configuration.sources),
-        flush=True,
-    )
+    sources = " < ".join(configuration.sources)
+    print(f"Settings, later ones win: {sources}", flush=True)
 
 
 def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
-    """Run a script's work; show what its user can put right, no traceback.
-
-    Returns 0, 2 after an error of the user's, or 130 after an interruption.
-    """
+    """Run a script's work; return 2 after a user's error, 130 after Ctrl-C."""
     hide_figure_warning()
     if os.environ.pop(ENDS_WITH_PARENT, None):
         threading.Thread(target=_end_with_input, daemon=True).start()
@@ -228,15 +212,12 @@ def exit_code(run: Callable, argv: list[str], recipe_folder: str | Path) -> int:
         with unwritable_is_user_error():
             run(argv, Path(recipe_folder))
     except UserError as error:
-        print(f"\nerror: {_message(error)}", file=sys.stderr)
+        # A DataLoader puts a traceback before the error of its worker.
+        name = f"{UserError.__module__}.{UserError.__qualname__}: "
+        message = str(error).rpartition(name)[2]
+        print(f"\nerror: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on.", file=sys.stderr)
         return 130
     return 0
-
-
-def _message(error: UserError) -> str:
-    # A DataLoader hands on the error of its worker with a traceback in front.
-    name = f"{UserError.__module__}.{UserError.__qualname__}: "
-    return str(error).rpartition(name)[2]

@@ -1,18 +1,13 @@
-"""Composes an experiment from a leaf, a data set's settings and overrides.
-
-HyperPyYAML itself silently ignores a misspelt key in an included file or in a
-nested override; here each is an error.
-"""
+"""Composes an experiment's settings; each misspelt key is an error."""
 
 import copy
 import difflib
 import inspect
-import io
 import pydoc
 import re
 import sysconfig
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
@@ -30,16 +25,13 @@ from speechbrain_dfkd.settings.tree import (
     OBJECTS,
     children_of,
     dump_tree,
-    expand_home,
     merged,
     nodes_of,
     parse_tree,
     plain_settings,
     read_tree,
-    replaces,
+    settled_texts,
     tag_of,
-    with_tag_of,
-    write_names_as_text,
 )
 
 _MOST_LISTED = 12
@@ -50,11 +42,7 @@ _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """An experiment's settings before any object is made from them.
-
-    Resolving them takes a good part of a second, and a run asks ten times:
-    they are resolved once, and other settings are another ``Configuration``.
-    """
+    """An experiment's settings before any object is made from them."""
 
     leaf: Path  # included files are relative to its folder
     tree: Mapping  # merged, with HyperPyYAML's tags still in place; read-only
@@ -78,11 +66,7 @@ class Configuration:
         return replace(self, tree=tree)
 
     def build(self) -> dict:
-        """Make the objects that the settings describe.
-
-        Returns what ``hyperpyyaml.load_hyperpyyaml`` does, or raises a
-        ``UserError`` for a value that does not fit.
-        """
+        """Make the objects that the settings describe."""
         try:
             return load_hyperpyyaml(self.text())
         except UserError:
@@ -93,27 +77,19 @@ class Configuration:
                 raise
             raise _as_user_error(self.leaf, error) from error
 
+    # Cached: it takes a good part of a second, and a run asks ten times.
     @cached_property
     def _text(self) -> str:
+        tree = copy.deepcopy(self.tree.copy())
+        tree = settled_texts(_with_includes(tree, self.leaf.parent))
         try:
-            text = _resolve(self.tree.copy(), self.leaf)
+            return resolve_references(dump_tree(tree)).getvalue()
         except (ValueError, OSError) as error:
             raise _as_user_error(self.leaf, error) from error
-        if "~" not in text:
-            return text
-        tree = parse_tree(text, str(self.leaf))
-        expand_home(tree)
-        return dump_tree(tree)
 
     @cached_property
     def _plain(self) -> dict:
         return plain_settings(self._text)
-
-
-def _resolve(tree: Mapping, file: Path) -> str:
-    stream = io.StringIO(dump_tree(tree))
-    stream.name = str(file)  # HyperPyYAML looks for includes beside it
-    return resolve_references(stream).getvalue()
 
 
 def compose(
@@ -125,11 +101,10 @@ def compose(
 ) -> Configuration:
     """Merge a leaf with layers of settings and check every key.
 
-    A layer is a file that maps patterns of leaf names (``"*"``,
-    ``"*_teacher"``) to values; ``overrides`` are those of the command line,
-    ``replaced`` take the whole place of what both files say. A key that is not
-    among ``read_keys``, is no run option of SpeechBrain and is referred to by
-    no other key is taken for a misspelling.
+    A layer is a file that maps patterns of leaf names (``"*_teacher"``) to
+    values; ``overrides`` are those of the command line, ``replaced`` take the
+    whole place of what both files say. A misspelling is a key that is neither
+    in ``read_keys`` nor SpeechBrain's nor referred to by another key.
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)
@@ -137,31 +112,30 @@ def compose(
     known = set(read_keys) | set(RunOptions().as_dict()) | _referred(tree)
     sources = [str(leaf)]
 
-    def merge(values, source):
-        _merge(tree, spelled_out(values, leaf.parent), source)
+    def with_values(tree, values, source):
+        values = spelled_out(values, leaf.parent)
+        return merged(tree, values, _known_keys(source))
 
     for layer in layers:
         for pattern, values in read_tree(layer).items():
             if fnmatch(leaf.stem, pattern):
-                merge(values, str(layer))
+                tree = with_values(tree, values, str(layer))
         sources.append(str(layer))
     tree.update(copy.deepcopy(replaced or {}))
     if isinstance(overrides, str):
         overrides = parse_tree(overrides, "the command line")
     if overrides:
-        merge(overrides, "the command line")
+        tree = with_values(tree, overrides, "the command line")
         sources.append("the command line")
     _check_used(tree, known, leaf)
-    _settle_includes(tree, leaf.parent)
-    write_names_as_text(tree)
     return Configuration(leaf, tree, sources)
 
 
 def spelled_out(values: Mapping, folder: Path) -> Mapping:
-    """Return overrides without short forms, of a leaf in ``folder``.
+    """Return overrides of a leaf in ``folder`` without short forms.
 
-    ``student.lstm_units: 16`` stands for ``student: {lstm_units: 16}``, and
-    ``student: dccrn_eighth`` or the path of its file for an include of it.
+    These are ``student.lstm_units: 16``, and ``student: dccrn_eighth``, or the
+    path of its file, for an include of it.
     """
     result = CommentedMap()
     # A key of a network's comes after the network that it belongs to.
@@ -186,31 +160,22 @@ def _include_of(key: str, name: str, folder: Path, below: str):
         if (folder / candidate).is_file():
             text = f"a: {INCLUDE}{candidate}"
             return parse_tree(text, "the command line")["a"]
-    files = sorted((folder / below).glob("*.yaml"))
-    known = ", ".join(file.stem for file in files)
+    files = (folder / below).glob("*.yaml")
+    known = ", ".join(sorted(file.stem for file in files))
     raise UserError(
         f"{key} must be a settings file of {folder} or its name, got {name!r}; "
         f"in {below}/ there are {known}"
     )
 
 
-def _merge(tree: Mapping, values: Mapping, source: str, path: str = "") -> None:
-    """Put ``values`` into ``tree``; every key must be there already.
+def _known_keys(source: str) -> Callable:
+    """Return the check that a key of ``source`` or an argument is known."""
 
-    An object may also get an argument that it is not given in the leaf.
-    """
-    for key, value in values.items():
+    def check(tree, key, path):
         if key not in tree and key not in _parameters(tree):
             raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-        old = tree.get(key)
-        if replaces(value, old):
-            tree[key] = copy.deepcopy(value)
-        elif not (isinstance(old, Mapping) and len(old)):
-            tree[key] = with_tag_of(old, value)
-        elif tag_of(old).startswith(INCLUDE):
-            tree[key] = merged(old, value)
-        else:
-            _merge(old, value, source, f"{path}{key}.")
+
+    return check
 
 
 def _parameters(node) -> list[str]:
@@ -225,49 +190,37 @@ def _parameters(node) -> list[str]:
         return []
 
 
-def _resolved(tree: Mapping, file: Path) -> Mapping:
-    # Its own references are relative to itself.
-    return parse_tree(_resolve(tree, file), str(file))
-
-
 def _unknown(key, source, known: Collection) -> UserError:
     known = {str(name) for name in known}
     if "." not in str(key):
         known |= set(RunOptions().as_dict())
     whole = sorted(name for name in known if name.startswith(str(key)))
     close = whole or difflib.get_close_matches(str(key), sorted(known), n=1)
-    hint = f"did you mean {' or '.join(map(repr, close))}?"
-    if not close:
-        hint = f"known: {', '.join(sorted(known))}"
-    if not close and len(known) > _MOST_LISTED:
+    hint = f"known: {', '.join(sorted(known))}"
+    if close:
+        hint = f"did you mean {' or '.join(map(repr, close))}?"
+    elif len(known) > _MOST_LISTED:
         hint = "--help lists the keys"
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _settle_includes(node, folder: Path, path: str = ""):
-    """Check the keys of included files, and those given beside an include.
-
-    Returns the node, or what it stands for where HyperPyYAML would not get it
-    right: it gives the arguments of an object beside an include to the class
-    in the file, and replaces an include that gets values.
-    """
+def _with_includes(node, folder: Path, path: str = ""):
+    """Put checked content of files in the place of their includes."""
+    # HyperPyYAML would give the arguments of an object beside an include to
+    # the class in the file.
     if not tag_of(node).startswith(INCLUDE):
         for key, child in children_of(node):
-            node[key] = _settle_includes(child, folder, f"{path}{key}.")
+            node[key] = _with_includes(child, folder, f"{path}{key}.")
         return node
     file = folder / tag_of(node)[len(INCLUDE) :]
     tree = read_tree(file)
     _check_used(tree, _INCLUDED_KEYS, file)
     if isinstance(node, Mapping):
-        _merge(tree, node, f"an include of {file}", path)
-    is_deep = any(
-        isinstance(value, Mapping) for _, value in children_of(node)
-    ) or any(
-        isinstance(below, Mapping) and tag_of(below).startswith(INCLUDE)
-        for below in nodes_of(tree)
-    )
-    tree = _settle_includes(tree, file.parent, path)
-    return _resolved(tree, file) if is_deep else node
+        tree = merged(tree, node, _known_keys(f"an include of {file}"), path)
+    tree = _with_includes(tree, file.parent, path)
+    # Its references are to its own keys.
+    text = resolve_references(dump_tree(tree)).getvalue()
+    return parse_tree(text, str(file))
 
 
 def _referred(tree: Mapping) -> set[str]:
@@ -282,17 +235,12 @@ def _referred(tree: Mapping) -> set[str]:
 
 def _check_used(tree: Mapping, read_keys: set, source) -> None:
     referred = _referred(tree)
+    absent = [f"<{name}>" for name in sorted(referred - set(tree))]
     for key in tree:
-        if key in referred | read_keys or key.startswith("__"):
-            continue
-        error = _unknown(key, source, referred | (read_keys - set(tree)))
-        absent = sorted(referred - set(tree))
-        if absent:
-            names = ", ".join(f"<{name}>" for name in absent)
-            error = UserError(
-                f"{error} ({names} is referred to, but not there)"
-            )
-        raise error
+        if key not in referred | read_keys and not key.startswith("__"):
+            error = _unknown(key, source, referred | (read_keys - set(tree)))
+            ending = f" ({', '.join(absent)} is referred to, but not there)"
+            raise UserError(f"{error}{ending * bool(absent)}")
 
 
 def _as_user_error(leaf: Path, error: Exception) -> UserError:

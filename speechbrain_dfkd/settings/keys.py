@@ -28,49 +28,41 @@ def _some_of(*names: str) -> Check:
 
 
 def _number(constraint: str, accepts: Callable) -> Check:
-    return Check(constraint, lambda value: is_number(value) and accepts(value))
+    return Check(constraint, lambda v: is_number(v) and accepts(v))
 
 
 def _integer(least: int) -> Check:
-    return _number(
-        f"an integer at least {least}",
-        lambda value: isinstance(value, int) and value >= least,
-    )
+    constraint = f"an integer at least {least}"
+    return _number(constraint, lambda v: isinstance(v, int) and v >= least)
 
 
 def _having(method: str) -> Check:
-    return Check(
-        f"an object with {method}()", lambda value: hasattr(value, method)
-    )
+    return Check(f"an object with {method}()", lambda v: hasattr(v, method))
 
 
-ABOVE_0 = _number("a number above 0", lambda value: value > 0)
+ABOVE_0 = _number("a number above 0", lambda v: v > 0)
 NULL_OR_ABOVE_0 = Check(
-    "null or a number above 0",
-    lambda value: value is None or ABOVE_0.accepts(value),
+    "null or a number above 0", lambda v: v is None or ABOVE_0.accepts(v)
 )
-AT_LEAST_0 = _number("a number at least 0", lambda value: value >= 0)
-SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
-SHARE_ABOVE_0 = _number(
-    "a number above 0 up to 1", lambda value: 0 < value <= 1
-)
+AT_LEAST_0 = _number("a number at least 0", lambda v: v >= 0)
+SHARE = _number("a number from 0 to 1", lambda v: 0 <= v <= 1)
+SHARE_ABOVE_0 = _number("a number above 0 up to 1", lambda v: 0 < v <= 1)
 COUNT, COUNT_FROM_1 = _integer(0), _integer(1)
 # YAML reads "no" and "off" as text, which would count as True.
-FLAG = Check("True or False", lambda value: isinstance(value, bool))
+FLAG = Check("True or False", lambda v: isinstance(v, bool))
 # Text whatever else YAML would read: a folder 007.
 PATH, TEXT = Check("a path"), Check("text")
 MAPPING = Check(
     "a mapping of keys to values",
-    lambda value: isinstance(value, Mapping),
+    lambda v: isinstance(v, Mapping),
     "pass for example --{key} '{{lr: 0.0005}}'",
 )
 BEST_METRIC = Check(
-    f"one of {', '.join(best_metrics())}",
-    lambda value: value in best_metrics(),
+    f"one of {', '.join(best_metrics())}", lambda v: v in best_metrics()
 )
 SAMPLE_RATE = Check(
     "16000 Hz, for which the networks and wide-band PESQ are defined",
-    lambda value: value == 16000,
+    lambda v: v == 16000,
     "data of higher rates are resampled by the preparation",
 )
 
@@ -133,8 +125,7 @@ KEYS = {
     "kd_weight": Key("lambda in L = L_SE + lambda * L_KD; 0: no distillation",
         AT_LEAST_0, leaf=DFKD),
     "clean_as_teacher": Key("True: the clean signal in the teacher's place, "
-        "as a control",
-        FLAG, leaf=DFKD, run_name=(False, "clean_as_teacher")),
+        "as a control", FLAG, leaf=DFKD, run_name=(False, "clean_as_teacher")),
     "teacher_cache": Key("True: the teacher's outputs are stored once, and "
         "not computed in each epoch",
         FLAG, leaf=DFKD, run_name=(False, "teacher_cache")),
@@ -149,14 +140,12 @@ KEYS = {
     "kd_ramp": Key("share of the training over which kd_weight rises from 0",
         SHARE, leaf=DFKD, run_name=(0, "ramp")),
     "kd_stop": Key("share of the training after which the student goes on "
-        "without distillation",
-        SHARE_ABOVE_0, leaf=DFKD, run_name=(1, "stop")),
+        "without distillation", SHARE_ABOVE_0, leaf=DFKD, run_name=(1, "stop")),
     "init_from_teacher": Key("True: the student starts from the teacher's "
         "channels of largest norm",
         FLAG, leaf=DFKD, run_name=(False, "initialised")),
     "teacher_ckpt": Key("a trained teacher: a file or a folder; null: it is "
-        "trained first",
-        PATH, leaf=DFKD, resume=RUN, arms=ALIKE),
+        "trained first", PATH, leaf=DFKD, resume=RUN, arms=ALIKE),
     "teacher_leaf": Key("the leaf that trains the teacher",
         PATH, leaf=DFKD, resume=ANY, arms=ALIKE),
     "teacher_overrides": Key("values for teacher_leaf alone",
@@ -165,8 +154,7 @@ KEYS = {
         TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
     "run": Key("names the folder of a run in that of experiment",
         TEXT, leaf=DFKD, read=False, resume=ANY, arms=OWN),
-    "output_folder": Key("the folder of this run",
-        PATH, resume=ANY, arms=OWN),
+    "output_folder": Key("the folder of this run", PATH, resume=ANY, arms=OWN),
     "save_folder": Key("checkpoints of this run",
         PATH, read=False, resume=ANY, arms=OWN),
     "train_log": Key("a text file with a line for each epoch",
@@ -194,15 +182,12 @@ KEYS = {
         "gradient that are skipped before the training ends",
         COUNT, read=False, resume=ANY),
     "lr_factor": Key("what the learning rate is multiplied by when the "
-        "validation loss stays high",
-        SHARE_ABOVE_0, read=False),
+        "validation loss stays high", SHARE_ABOVE_0, read=False),
     "lr_patience": Key("epochs without a better validation loss before that",
         COUNT, read=False),
     "lr_decay_share": Key("share of the epochs, at the end, over which the "
-        "learning rate falls to 0",
-        SHARE, read=False),
-    "best_metric": Key("of validation: its best epoch is tested",
-        BEST_METRIC),
+        "learning rate falls to 0", SHARE, read=False),
+    "best_metric": Key("of validation: its best epoch is tested", BEST_METRIC),
     "ckpt_interval_minutes": Key("between checkpoints in an epoch; 0: none",
         AT_LEAST_0, read=False, shared=True, resume=ANY),
     "num_workers": Key("processes that load audio",
@@ -210,8 +195,7 @@ KEYS = {
     "modules": Key("what is trained or put on the device"),
     "supervised_loss": Key("L_SE, of estimate, target and relative lengths"),
     "align_polarity": Key("True: a network whose output is the inverse of the "
-        "clean speech is negated",
-        FLAG, run_name=(True, "align_polarity")),
+        "clean speech is negated", FLAG, run_name=(True, "align_polarity")),
     "scale_teacher": Key("True: the teacher's output gets the sign and level "
         "of the clean speech",
         FLAG, leaf=DFKD, run_name=(True, "scale_teacher")),
@@ -238,9 +222,7 @@ TOLERATED = {key for key, row in KEYS.items() if row.resume == ANY}
 FIXED_IN_COMPARISON = [key for key, row in KEYS.items() if row.resume == RUN]
 MAY_CHANGE = TOLERATED | set(FIXED_IN_COMPARISON)
 MAY_CHANGE |= {"lr_annealing.epoch_counter.limit"}  # is number_of_epochs
-ALIKE_IN_ARMS = {
-    k for k, row in KEYS.items() if row.shared or row.arms == ALIKE
-}
+ALIKE_IN_ARMS = {k for k, r in KEYS.items() if r.shared or r.arms == ALIKE}
 OWN_OF_A_TRAINING = {key for key, row in KEYS.items() if row.arms == OWN}
 TUNABLE = [key for key, row in KEYS.items() if row.arms == TUNED]
 

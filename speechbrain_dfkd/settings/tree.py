@@ -4,7 +4,7 @@ import copy
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import ruamel.yaml
@@ -59,32 +59,8 @@ def tag_of(node) -> str:
     return (tag.value if tag is not None else None) or ""
 
 
-def replaces(value, old) -> bool:
-    """Tell whether an override takes the whole place of an old node.
-
-    A mapping changes another key by key, unless its tag says that it is
-    something else: another class, another function, another file.
-    """
-    if not isinstance(value, Mapping):
-        return True
-    tag = tag_of(value)
-    return tag.startswith(INCLUDE) or bool(tag) and tag != tag_of(old)
-
-
-def with_tag_of(old, value: Mapping) -> Mapping:
-    """Return a copy of ``value``, whose keys go to the object ``old``.
-
-    An object without arguments is no mapping in YAML; it stays the object that
-    it is when it gets some.
-    """
-    value = copy.deepcopy(value)
-    if tag_of(old).startswith(OBJECTS) and not tag_of(value):
-        value.yaml_set_ctag(old.tag)
-    return value
-
-
 def children_of(node) -> list[tuple]:
-    """Return the pairs of key (or index) and node right below a node."""
+    """Return pairs of key (or index) and node, of those below a node."""
     if isinstance(node, Mapping):
         return list(node.items())
     return list(enumerate(node)) if isinstance(node, list) else []
@@ -97,44 +73,49 @@ def nodes_of(node) -> Iterator:
         yield from nodes_of(child)
 
 
-def merged(values: Mapping, changes: Mapping) -> Mapping:
-    """Return ``values`` changed as an override changes them; any key goes."""
+def merged(
+    values: Mapping,
+    changes: Mapping,
+    check: Callable | None = None,
+    path: str = "",
+) -> Mapping:
+    """Return ``values`` changed as an override changes them.
+
+    A mapping changes another key by key, unless its tag names another class,
+    function or file. ``check`` gets values, key and path of each key, but of
+    those beside an include or in an empty mapping, where any goes.
+    """
     result = values.copy()  # with its tag
     for key, value in changes.items():
-        old = values.get(key)
-        if old is None or replaces(value, old):
-            result[key] = value
-        elif isinstance(old, Mapping):
-            result[key] = merged(old, value)
-        else:
-            result[key] = with_tag_of(old, value)
+        if check is not None:
+            check(values, key, path)
+        old, value = values.get(key), copy.deepcopy(value)
+        tag, old_tag = tag_of(value), tag_of(old)
+        is_other = tag.startswith(INCLUDE) or tag and tag != old_tag
+        if isinstance(value, Mapping) and not is_other:
+            if isinstance(old, Mapping):
+                is_free = not old or old_tag.startswith(INCLUDE)
+                inner = None if is_free else check
+                value = merged(old, value, inner, f"{path}{key}.")
+            elif old_tag.startswith(OBJECTS) and not tag:
+                # No mapping in YAML before it gets its first arguments.
+                value.yaml_set_ctag(old.tag)
+        result[key] = value
     return result
 
 
-def write_names_as_text(tree) -> None:
-    """Keep YAML from reading the name of a folder or speaker as a number."""
-    for key, node in children_of(tree):
-        if key in TEXT_KEYS or key == "valid_speakers":
-            tree[key] = _as_written(node)
-        else:
-            write_names_as_text(node)
-
-
-def _as_written(node):
-    if isinstance(node, list):
-        return [_as_written(child) for child in node]
-    if node is None or isinstance(node, str | Mapping) or tag_of(node):
-        return node
-    return one_line(node)
-
-
-def expand_home(tree) -> None:
-    """Put the home folder into texts that begin with ``~``."""
-    for key, node in children_of(tree):
-        if isinstance(node, str) and re.match(r"~(/|$)", node):
-            tree[key] = os.path.expanduser(node)
-        else:
-            expand_home(node)
+def settled_texts(node, is_text: bool = False):
+    """Write out ``~``, and names of folders and speakers that are numbers."""
+    is_list = isinstance(node, list)
+    is_scalar = not (is_list or isinstance(node, str | Mapping | None))
+    if is_text and is_scalar and not tag_of(node):
+        return one_line(node)
+    if isinstance(node, str) and re.match(r"~(/|$)", node):
+        return os.path.expanduser(node)
+    for key, child in children_of(node):
+        is_name = key in TEXT_KEYS or key == "valid_speakers"
+        node[key] = settled_texts(child, is_name or is_list and is_text)
+    return node
 
 
 def one_line(node) -> str:

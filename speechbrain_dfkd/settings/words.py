@@ -14,7 +14,6 @@ from speechbrain_dfkd.settings.configuration import compose
 from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEXT_KEYS
 from speechbrain_dfkd.settings.tree import one_line
 
-_EXAMPLE = "for example hparams/dccrn_dfkd.yaml"
 # SpeechBrain gives these the type of their default.
 _TYPES = {"ckpt_interval_minutes": float, "optimizer_step_limit": int}
 
@@ -24,29 +23,19 @@ class _Options(RunOptions):
 
     @staticmethod
     def _create_parser():
+        def refuse(message):
+            raise UserError(f"the command line must be usable, got {message}")
+
         parser = RunOptions._create_parser()
         parser.allow_abbrev = False
-        parser.error = _refuse
+        parser.error = refuse
         for action in parser._actions:
             action.type = _TYPES.get(action.dest, action.type)
         return parser
 
 
-def _refuse(message: str) -> None:
-    raise UserError(f"the command line must be usable, got {message}")
-
-
 def split_command_line(argv: list[str]) -> tuple[str, RunOptions, str]:
-    """Return the file, SpeechBrain's options and the settings as YAML.
-
-    Example
-    -------
-    >>> leaf, options, settings = split_command_line(
-    ...     ["a.yaml", "--precision", "bf16", "--run=1e3", "--lr", "1e-3"]
-    ... )
-    >>> leaf, options.precision, settings
-    ('a.yaml', 'bf16', 'run: "1e3"\\nlr: 1e-3')
-    """
+    """Return the file, SpeechBrain's options and the settings as YAML."""
     actions = {
         name: action
         for action in _Options._create_parser()._actions
@@ -74,9 +63,19 @@ def split_command_line(argv: list[str]) -> tuple[str, RunOptions, str]:
         else:
             value = value if joined else "".join(take(1))
             settings.append(_setting(name, value))
-    leaf, run_opts, _ = _Options.from_command_line_args(
-        [_only(files), *options]
-    )
+    if not files:
+        raise UserError(
+            "the command line must name a settings file, got none; for example "
+            "hparams/dccrn_dfkd.yaml"
+        )
+    if len(files) > 1:
+        raise UserError(
+            f"the command line must be one settings file and --key value "
+            f"pairs, got the word {files[1]!r} besides {files[0]!r}; put a "
+            f"value with spaces into quotes, and none behind a flag such as "
+            f"--debug"
+        )
+    leaf, run_opts, _ = _Options.from_command_line_args([*files, *options])
     return leaf, run_opts, "\n".join(settings)
 
 
@@ -91,34 +90,13 @@ def _setting(name: str, value: str) -> str:
     return f"{key}: {json.dumps(value) if is_text else value}"
 
 
-def _only(files: list[str]) -> str:
-    if not files:
-        raise UserError(
-            f"the command line must name a settings file, got none; {_EXAMPLE}"
-        )
-    if len(files) > 1:
-        raise UserError(
-            f"the command line must be one settings file and --key value "
-            f"pairs, got the word {files[1]!r} besides {files[0]!r}; put a "
-            f"value with spaces into quotes, and none behind a flag such as "
-            f"--debug"
-        )
-    return files[0]
-
-
 def find_settings_file(name: str, recipe_folder: str | Path) -> Path:
-    """Return a settings file, from any working folder.
-
-    One that is not there is looked for in the recipe's folder and the two
-    above, up to the project's; what is found is announced.
-    """
+    """Return a settings file, from any folder of the project; announce it."""
     path = Path(name).expanduser()
     recipe_folder = Path(recipe_folder).resolve()
-    if path.exists():
-        return path
     for folder in (recipe_folder, *recipe_folder.parents[:2]):
-        if (folder / path).is_file():
-            found = folder / path
+        found = folder / path
+        if found.is_file() and not path.exists():
             print(f"{name} is not in this folder; using {found}", flush=True)
             return found
     return path
@@ -151,9 +129,8 @@ def help_text(
     leaf = find_settings_file(name, recipe_folder)
     layer = recipe_folder / f"{recipe_folder.name.lower()}.yaml"
     tree = compose(leaf, [layer], "", DFKD_KEYS).tree
-    lines = [
-        _HEAD.format(script=script, leaf=leaf.name, dataset=recipe_folder.name)
-    ]
+    dataset = recipe_folder.name
+    lines = [_HEAD.format(script=script, leaf=leaf.name, dataset=dataset)]
     for key, _, comment in _entries(leaf.read_text(encoding="utf-8")):
         if key is None:
             lines.append(f"{comment}:")

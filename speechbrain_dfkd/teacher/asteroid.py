@@ -1,22 +1,18 @@
 """Teachers from the files that Asteroid publishes; Asteroid is not needed.
 
-``conv_tasnet`` and ``dptnet`` differ from Asteroid's where the waveform's
-length is not a whole number of frames: Asteroid leaves the last samples out
-and returns zeros for them, ours pads. Norms over time, and DPTNet's attention,
-hear the additional frame: with random weights, one sample more makes up to
-3e-2 (9e-3 for DPTNet) of the level on 2 s of noisy speech. Crops of whole
-frames, 4 s for example, give the same to 1e-6.
+``conv_tasnet`` and ``dptnet`` pad a waveform that is not a whole number of
+frames, where Asteroid returns zeros for the last samples. Norms over time, and
+DPTNet's attention, hear the additional frame: with random weights, one sample
+more makes up to 3e-2 (9e-3 for DPTNet) of the level on 2 s of noisy speech.
+Crops of whole frames, 4 s for example, give the same to 1e-6.
 
 ``dccrn``: Asteroid's STFT scales the spectrum, which the first convolution's
-weights take over, and bin 0 once more, for which ours has ``dc_gain``. What
-stays is at the edges: Asteroid's first frame starts at sample 0 where ours is
-centred there, so that ours has ``win_length / hop_length`` frames more, and
-Asteroid lets its output fade in and out over a window where ours restores the
-level. On 4 s of noisy speech both are equal to 1e-6 from 0.25 s after the
-start to 0.25 s before the end; nearer, but 25 ms from the edges, the LSTM's
-memory of those frames makes up to 4e-3 of the level. (With random weights: a
-trained network may remember for longer.) Without ``dc_gain`` it would be up to
-3e-2 everywhere, by the noise below 60 Hz.
+weights take over, and bin 0 once more, for which ours has ``dc_gain`` (without
+it noise below 60 Hz makes up to 3e-2). Asteroid's first frame starts at sample
+0, where ours is centred, and its output fades in and out over a window. On 4 s
+of noisy speech both are equal to 1e-6 but for 0.25 s at the edges, where the
+LSTM's memory of other frames makes up to 4e-3 of the level, 25 ms from them.
+(With random weights: a trained network may remember for longer.)
 """
 
 import json
@@ -24,6 +20,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +30,7 @@ from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
 from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.teacher.trained_network import differences
 
-_SAMPLE_RATES = (16000,)  # Hz
+_MONO_16_KHZ = {"n_src": (1,), "sample_rate": (16000,)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Family:
         ]
         problems = problems or [
             f"{name}: {given[name]!r}, not {' or '.join(map(repr, values))}"
-            for name, values in self.allowed(given).items()
+            for name, values in (_MONO_16_KHZ | self.allowed(given)).items()
             if given[name] not in values
         ]
         if problems:
@@ -76,11 +73,7 @@ class Family:
 
 
 def renamed(state: dict, rules: Sequence[tuple]) -> dict:
-    """Return a ``state_dict`` under other names, (pattern, name) in turn.
-
-    A name that no rule matches stays, and is found unexpected where the
-    weights are compared with a network's.
-    """
+    """Return a ``state_dict`` under other names, (pattern, name) in turn."""
     names = dict(zip(state, state, strict=True))
     for pattern, replacement in rules:
         names = {k: re.sub(pattern, replacement, v) for k, v in names.items()}
@@ -96,8 +89,8 @@ def joined(
 ) -> dict:
     """Return a ``state_dict`` in which pairs of entries are one.
 
-    ``pattern`` finds the first entry of a pair, ``parts`` tell its two names
-    apart, and ``name`` takes their place. Half a pair stays as it is.
+    ``pattern`` finds the first of a pair, ``parts`` tell its two names apart,
+    and ``name`` takes their place. Half a pair stays as it is.
     """
     state, first, second = dict(state), *parts
     for one in [key for key in state if re.search(pattern, key)]:
@@ -150,8 +143,6 @@ conv_tasnet = Family(
         "n_blocks": "blocks", "n_repeats": "repeats",
     },
     allowed=lambda given: {
-        "n_src": (1,),
-        "sample_rate": _SAMPLE_RATES,
         "fb_name": ("free", "FreeFB"),
         "encoder_activation": (None, "linear"),
         "in_chan": (None, given["n_filters"]),
@@ -217,8 +208,6 @@ dptnet = Family(
         "ff_hid": "lstm_units",
     },
     allowed=lambda given: {
-        "n_src": (1,),
-        "sample_rate": _SAMPLE_RATES,
         "fb_name": ("free", "FreeFB"),
         "encoder_activation": ("relu",),
         "in_chan": (None, given["n_filters"]),
@@ -253,6 +242,11 @@ _DCCRN_NAMES = (
 
 
 def _dccrn_weights(state, settings):
+    def complex_bias(pair):
+        # (Wr a + br) - (Wi b + bi) and its imaginary part have one bias each.
+        real, imag = pair
+        return torch.cat((real - imag, real + imag))
+
     state = {k: v for k, v in state.items() if not re.match(_FILTERS, k)}
     pair = ".re_module.", ".im_module."
     norm, bias = r"\.norm\.re_module\.", r"\.re_module\.bias$"
@@ -260,7 +254,7 @@ def _dccrn_weights(state, settings):
     counted = norm + "num_batches_tracked$"
     state = joined(state, counted, pair, ".", lambda both: both[0])
     state = joined(state, f"{norm}|{slopes}", pair, ".", torch.cat)
-    state = joined(state, bias, pair, ".", _complex_bias)
+    state = joined(state, bias, pair, ".", complex_bias)
     last = f"decoder.{len(settings['channels']) - 1}."
     last_layer = (r"^masker\.output_layer\.0\.", last)
     state = renamed(state, (last_layer, *_DCCRN_NAMES))
@@ -271,12 +265,6 @@ def _dccrn_weights(state, settings):
         key: value / scale if key.startswith(_FIRST) else value
         for key, value in state.items()
     }
-
-
-def _complex_bias(pair):
-    """(Wr a + br) - (Wi b + bi) and its imaginary part have one bias each."""
-    real, imag = pair
-    return torch.cat((real - imag, real + imag))
 
 
 dccrn = Family(
@@ -293,8 +281,6 @@ dccrn = Family(
     },
     allowed=lambda given: {
         "architecture": tuple(_DCCRN_CHANNELS),
-        "n_src": (1,),
-        "sample_rate": _SAMPLE_RATES,
         "n_freqs": (None, given["stft_n_filters"] // 2),
         # With others, its overlapping windows sum to no constant.
         "stft_stride": [
@@ -325,12 +311,10 @@ def is_asteroid(content: dict) -> bool:
     return {"model_name", "state_dict"} <= content.keys()
 
 
-def read_asteroid(content: dict, path) -> tuple[Mapping, dict[str, Tensor]]:
-    """Return a network and its weights, of what ``serialize()`` returned.
-
-    The network is as a file of ``hparams/models/`` describes it. A UserError
-    says what of it is none of ours, or which weights are not there.
-    """
+def read_asteroid(
+    content: dict, path: Path
+) -> tuple[Mapping, dict[str, Tensor]]:
+    """Return a network, as ``hparams/models/`` describe it, and its weights."""
     try:
         return _network(content, path)
     except ValueError as error:  # of the arguments, or of the network itself
@@ -340,7 +324,7 @@ def read_asteroid(content: dict, path) -> tuple[Mapping, dict[str, Tensor]]:
         ) from error
 
 
-def _network(content, path):
+def _network(content: dict, path: Path) -> tuple[Mapping, dict]:
     family = FAMILIES.get(str(content["model_name"]))
     if family is None:
         raise UserError(
@@ -367,8 +351,7 @@ def _network(content, path):
             f"download it again"
         )
     # It is trained already, so that no leaf has to.
-    lines = [f"name: {family.name}", "teacher_leaf: null"]
-    lines += [f"{k}: {json.dumps(v)}" for k, v in settings.items()]
+    network = {"name": family.name, "teacher_leaf": None, **settings}
     tag = f"!new:speechbrain_dfkd.models.{family.network.__name__}"
-    lines.append(f"model: {tag} {json.dumps(settings)}")
-    return parse_tree("\n".join(lines), str(path)), weights
+    text = f"{json.dumps(network)[:-1]}, model: {tag} {json.dumps(settings)}}}"
+    return parse_tree(text, str(path)), weights

@@ -1,28 +1,40 @@
 """The teacher's outputs, kept on disk from one epoch to the next."""
 
+import errno
 import hashlib
 import json
 import math
+import os
 import random
+import shutil
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import if_main_process, infer_device
+from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from speechbrain_dfkd.data.dataset import (
+    OUTPUT_KEYS,
     CroppedRecordings,
     RandomCrop,
     read_wav,
 )
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.files import require_room, stable_hash, write_atomically
+from speechbrain_dfkd.files import (
+    stable_hash,
+    unwritable_is_user_error,
+    write_atomically,
+)
 from speechbrain_dfkd.teacher.frozen import (
+    CachedTeacher,
+    CleanTeacher,
     FrozenTeacher,
     fingerprint,
     teacher_roles,
@@ -36,12 +48,39 @@ _PEAK_EXPONENT = 15  # float16 ends just below 2^16
 _LEAST_EXPONENT = -126  # of a float32 with all its bits
 
 
-def check_cache(hparams: dict, train_set=None) -> bool:
-    """Tell whether a training reads its teacher's outputs from a cache.
+def choose_teacher(
+    model: nn.Module | None,
+    hparams: dict,
+    settings: dict,
+    train_set: Dataset,
+    run_opts: RunOptions,
+) -> FrozenTeacher | CachedTeacher | CleanTeacher | None:
+    """Return whom the student follows, made of the trained network if any.
 
-    Without a teacher to follow there is nothing to store. A UserError says
-    what cannot be stored: features, and sets without fixed recordings.
+    With ``teacher_cache`` the outputs that are missing from the cache are
+    made, and the training set gets an item ``teacher_sig``.
     """
+    if hparams["clean_as_teacher"]:
+        return CleanTeacher(model)
+    if model is None:
+        return None
+    teacher = FrozenTeacher(model)
+    hardly_read = run_opts.test_only or run_opts.debug
+    if hardly_read or not check_cache(hparams, train_set):
+        return teacher
+    name = _folder_name(model, settings, train_set.data)
+    cache = TeacherCache(Path(hparams["teacher_cache_folder"], name))
+    crop, device = train_set.crop, run_opts.device or infer_device()
+    progress = not run_opts.noprogressbar
+    cache.fill(teacher, train_set.data, crop.sample_rate, device, progress)
+    read = partial(cache.read_crop, crop)
+    train_set.add_dynamic_item(read, ["id", "length"], "teacher_sig")
+    train_set.set_output_keys([*OUTPUT_KEYS, "teacher_sig"])
+    return CachedTeacher(model)
+
+
+def check_cache(hparams: dict, train_set: Dataset | None = None) -> bool:
+    """Tell whether the teacher's outputs are cached; refuse what cannot be."""
     if not (hparams["teacher_cache"] and "follow" in teacher_roles(hparams)):
         return False
     features = hparams["kd"]["loss"].teacher_features
@@ -60,8 +99,8 @@ def check_cache(hparams: dict, train_set=None) -> bool:
     return True
 
 
-def cache_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
-    """Return a folder's name, by a hash of all that decides what it holds.
+def _folder_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
+    """Return a name by a hash of all that decides what the folder holds.
 
     Neither device nor precision are in it: the teacher runs in float32. On a
     GPU that is TF32 in its convolutions, as PyTorch's defaults have it, so
@@ -74,7 +113,7 @@ def cache_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
         "network": settings["teacher"],
         "sample_rate": settings["sample_rate"],
         "recordings": [
-            [name, entry["length"], *_state(entry)]
+            [name, entry["length"], *_state(Path(entry["noisy_wav"]))]
             for name, entry in sorted(recordings.items())
         ],
     }
@@ -83,8 +122,7 @@ def cache_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
     return f"{settings['teacher']['name']}-{key}"
 
 
-def _state(entry):
-    path = Path(entry["noisy_wav"])
+def _state(path: Path) -> tuple[int, int]:
     if not path.is_file():
         raise UserError(
             f"{path} must exist, got no such file; run the recipe without "
@@ -97,11 +135,10 @@ class TeacherCache:
     """A folder with a waveform of each utterance, written whole or not at all.
 
     Files are named after hashes of the utterances' ids, which may hold any
-    characters: a scale, a power of two, and samples in float16. Several
-    processes may write the same file: each leaves a whole one.
+    characters: a scale, a power of two, and samples in float16.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path):
         self.folder = Path(folder)
 
     def path(self, utterance_id: str) -> Path:
@@ -150,11 +187,10 @@ class TeacherCache:
         samples = np.frombuffer(content, "<f2").astype("f4")
         return torch.from_numpy(samples).mul_(*_SCALE.unpack(head))
 
-    def reader(self, crop: RandomCrop) -> Callable:
-        """Return what reads of (id, length) the segment that a crop takes."""
-        return partial(self._read_crop, crop)
-
-    def _read_crop(self, crop, utterance_id, length):
+    def read_crop(
+        self, crop: RandomCrop, utterance_id: str, length: float
+    ) -> Tensor:
+        """Return the segment that a crop takes, float32 [frames]."""
         return self.read(utterance_id, *crop.span(utterance_id, length))
 
     def fill(
@@ -169,18 +205,20 @@ class TeacherCache:
 
         Any number of processes may do so at once: each takes missing
         utterances in an order of its own, and leaves out what another one made
-        meanwhile. A UserError says which output is not finite, or why the
-        folder cannot be written.
+        meanwhile. What is finished is kept, whatever ends it.
         """
         frames = {
             name: round(entry["length"] * rate)
             for name, entry in recordings.items()
         }
         missing = [item for item in frames.items() if not self.is_whole(*item)]
+        needed = sum(bytes_of(length) for _, length in missing)
         if if_main_process():
+            size = sum(map(bytes_of, frames.values()))
             print(
-                f"Teacher cache: {self.folder}, {_sum(frames.items())}; to be "
-                f"made: {_sum(missing)}",
+                f"Teacher cache: {self.folder}, {len(frames)} files, "
+                f"{size / 1e9:.3g} GB; to be made: {len(missing)} files, "
+                f"{needed / 1e9:.3g} GB",
                 flush=True,
             )
         if not missing:
@@ -189,39 +227,26 @@ class TeacherCache:
         hidden = not (progress and if_main_process())
         bar = tqdm(missing, "Teacher cache", unit="file", disable=hidden)
         teacher.to(device)
-        try:
+        with unwritable_is_user_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            require_room(self.folder, sum(bytes_of(n) for _, n in missing))
+            if shutil.disk_usage(self.folder).free < needed:
+                full = os.strerror(errno.ENOSPC)
+                raise OSError(errno.ENOSPC, full, str(self.folder))
             for name, length in bar:
                 if not self.is_whole(name, length):
                     path = recordings[name]["noisy_wav"]
                     noisy = read_wav(path, rate, 0, length).to(device)
                     wav = teacher(noisy[None]).wav[0]
-                    _require_usable(wav, length, path)
+                    if len(wav) != length or not torch.isfinite(wav).all():
+                        raise UserError(
+                            f"the teacher's output must be finite and as long "
+                            f"as its input, got another for {path}; choose "
+                            f"another --teacher_ckpt, or train the teacher anew"
+                        )
                     self.write(name, wav)
-        except OSError as error:
-            raise UserError(
-                f"teacher_cache_folder must be a folder to write in, with "
-                f"room, got {self.folder} ({error}); free some space or choose "
-                f"another --teacher_cache_folder: what is finished is kept"
-            ) from error
         teacher.cpu()
 
 
 def bytes_of(frames: int) -> int:
     """Return the size of a file of so many samples."""
     return _SCALE.size + _SAMPLE_BYTES * frames
-
-
-def _sum(items):
-    size = sum(bytes_of(frames) for _, frames in items)
-    return f"{len(items)} files, {size / 1e9:.3g} GB"
-
-
-def _require_usable(wav, length, path):
-    if len(wav) != length or not torch.isfinite(wav).all():
-        raise UserError(
-            f"the teacher's output must be finite and as long as its input, "
-            f"got another for {path}; choose another --teacher_ckpt, or train "
-            f"the teacher anew"
-        )

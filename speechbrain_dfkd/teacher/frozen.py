@@ -11,28 +11,10 @@ from speechbrain_dfkd.models.base import Enhanced
 
 
 def teacher_roles(settings: Mapping) -> set[str]:
-    """Return what a run needs a trained teacher for.
+    """Return what a run needs a teacher for: to "follow" it, to "start" from.
 
-    A run of no role neither trains nor loads one, nor looks at
-    ``teacher_ckpt``.
-
-    Arguments
-    ---------
-    settings : mapping
-        Of a dfkd leaf, as plain values or with its objects.
-
-    Returns
-    -------
-    set of str
-        Any of ``"follow"``, its outputs, and ``"start"``, from its weights.
-
-    Example
-    -------
-    >>> settings = {"kd": {"loss": "!new:Mine"}, "kd_weight": 1.0}
-    >>> teacher_roles(settings)
-    {'follow'}
-    >>> teacher_roles({**settings, "clean_as_teacher": True})
-    set()
+    A run of no role neither trains nor loads one. ``settings`` are those of a
+    dfkd leaf, as plain values or with its objects.
     """
     distils = settings.get("kd_weight") and settings["kd"]["loss"] is not None
     roles = {
@@ -124,10 +106,7 @@ class FrozenTeacher(nn.Module):
 
 
 class CachedTeacher:
-    """Gives the outputs of a network that batches bring along.
-
-    The network is kept for its fingerprint and for the test, but not run.
-    """
+    """Gives the outputs that batches bring along of a network, not run."""
 
     def __init__(self, model: nn.Module):
         self.model = model
@@ -141,9 +120,8 @@ class CachedTeacher:
 class CleanTeacher:
     """Gives the clean signal in the place of a network's output.
 
-    It tells distillation from a mere extra loss to the clean signal: what a
-    student gains with this too, it does not owe to its teacher. A network is
-    there only where the student's first weights came from it.
+    What a student gains with this too, it does not owe to its teacher. A
+    network is there only where the student's first weights came from it.
     """
 
     def __init__(self, model: nn.Module | None = None):

@@ -1,7 +1,7 @@
 """Which network ``teacher_ckpt`` means, and its weights."""
 
 import pydoc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,10 +21,8 @@ from speechbrain_dfkd.teacher.frozen import teacher_roles
 from speechbrain_dfkd.teacher.trained_network import (
     EXPORT,
     WEIGHTS,
-    closest_weights,
     differences,
     exported_network,
-    fitting_weights,
     non_finite,
     read_checkpoint,
 )
@@ -40,11 +38,7 @@ class TrainedNetwork(NamedTuple):
 
 
 def find_teacher_checkpoint(path) -> Path:
-    """Return the file of weights that ``teacher_ckpt`` means.
-
-    It is a file, the output folder of ``train_teacher.py``, or the exported
-    folder in it.
-    """
+    """Return a file of weights, given as itself, a run's or exported folder."""
     path = Path(path)
     for candidate in (path, path / WEIGHTS, path / EXPORT / WEIGHTS):
         if candidate.is_file():
@@ -58,16 +52,12 @@ def find_teacher_checkpoint(path) -> Path:
 
 
 def read_network(path) -> TrainedNetwork:
-    """Read a run's or an exported folder, Asteroid's file, or a state_dict.
-
-    The first two say which network they are.
-    """
+    """Read what ``teacher_ckpt`` means; a bare state_dict has no settings."""
     path = find_teacher_checkpoint(path)
     content = read_checkpoint(path)
     if is_asteroid(content):
         return TrainedNetwork(path, *read_asteroid(content, path), True)
-    network = exported_network(path.parent)
-    return TrainedNetwork(path, network, content, False)
+    return TrainedNetwork(path, exported_network(path.parent), content, False)
 
 
 def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
@@ -98,7 +88,7 @@ def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
     return found.network
 
 
-def _refuse_code(found):
+def _refuse_code(found: TrainedNetwork) -> None:
     """Keep a folder of others from running more than networks of ours."""
     for node in nodes_of(found.network):
         kind, _, name = tag_of(node).partition(":")
@@ -112,39 +102,33 @@ def _refuse_code(found):
             )
 
 
-# Of a network's settings, those that its size and its task do not show.
+# Settings that say nothing of what a network does.
 _NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
 
 
-def _other_settings(found, network: dict) -> list[str]:
-    """Return in what a checkpoint's network differs, a line a setting.
-
-    Weights alone do not show a network's hop length or mask.
-    """
+def _other_settings(found: TrainedNetwork, network: dict) -> list[str]:
+    """Return a line for each setting in which a checkpoint's network differs."""
     there = plain_settings(dump_tree(found.network))
-    lines = [
-        f"{key}: {there.get(key)} there, {network[key]} here"
-        for key in network
-        if key not in _NO_SIZES and there.get(key) != network[key]
+    sizes = [key for key in network if key not in _NO_SIZES]
+    pairs = {key: (there.get(key), network[key]) for key in sizes}
+    pairs["model"] = _class_of(there), _class_of(network)
+    return [
+        f"{key}: {old} there, {new} here"
+        for key, (old, new) in pairs.items()
+        if old != new
     ]
-    classes = [_class_of(values.get("model")) for values in (there, network)]
-    if classes[0] != classes[1]:
-        lines.append("model: {} there, {} here".format(*classes))
-    return lines
 
 
-def _class_of(model):
-    """Return the name of the class in a model's tag, a plain value."""
-    if isinstance(model, dict):
-        model = model["tag"]
-    elif isinstance(model, list):
-        model = model[0]
-    return str(model).split()[0].rpartition(".")[2]
+def _class_of(network):
+    """Return the name of the class in the tag of a model's plain value."""
+    tag = network.get("model")
+    if isinstance(tag, dict | list):
+        tag = tag["tag" if isinstance(tag, dict) else 0]
+    return str(tag).split()[0].rpartition(".")[2]
 
 
-def _refuse_other(found, network):
-    lines = _other_settings(found, network)
-    if lines:
+def _refuse_other(found: TrainedNetwork, network: dict) -> None:
+    if lines := _other_settings(found, network):
         raise UserError(
             f"teacher_ckpt must be of the teacher's network, got {found.path}, "
             f"which was trained with other settings:\n{listing(lines)}\n"
@@ -154,19 +138,9 @@ def _refuse_other(found, network):
 
 
 def load_teacher(hparams: dict, settings: dict) -> nn.Module:
-    """Return the teacher's network with the weights of ``teacher_ckpt``.
+    """Return the teacher with the weights of ``teacher_ckpt``.
 
-    Arguments
-    ---------
-    hparams : dict
-        Objects of a dfkd leaf.
-    settings : dict
-        The same as plain values.
-
-    Raises
-    ------
-    UserError
-        Where the checkpoint is missing or is of another network.
+    ``hparams`` are the objects of a dfkd leaf, ``settings`` its plain values.
     """
     found = read_network(hparams["teacher_ckpt"])
     if found.network is not None and not found.is_asteroid:
@@ -176,14 +150,13 @@ def load_teacher(hparams: dict, settings: dict) -> nn.Module:
     return model
 
 
-def load_strictly(model: nn.Module, path) -> None:
+def load_strictly(model: nn.Module, path: str | Path) -> None:
     """Load a checkpoint, of which finite weights must fit ``model`` exactly."""
     _load(model, read_network(path))
 
 
-def _load(model, found):
-    own = model.state_dict()
-    state = _weights_for(own, found)
+def _load(model: nn.Module, found: TrainedNetwork) -> None:
+    state = _weights_for(model.state_dict(), found)
     damaged = non_finite(state, model)
     if damaged:
         raise UserError(
@@ -194,11 +167,16 @@ def _load(model, found):
     model.load_state_dict(state)
 
 
-def _weights_for(own, found) -> dict[str, Tensor]:
+def _weights_for(own: Mapping, found: TrainedNetwork) -> dict[str, Tensor]:
     """Return the only weights of a file that fit; say where they were."""
-    fitting = fitting_weights(found.content, own)
+    candidates = list(_candidates(found.content, own))
+    fitting = {
+        (place, prefix): state
+        for place, prefix, state in candidates
+        if not differences(state, own)
+    }
     if not fitting:
-        raise _misfit(found.path, found.content, own)
+        raise _misfit(found, [state for *_, state in candidates], own)
     (place, prefix), *others = fitting
     if others:
         places = [f"{place}: {prefix}" for place, prefix in fitting]
@@ -214,6 +192,35 @@ def _weights_for(own, found) -> dict[str, Tensor]:
     return fitting[place, prefix]
 
 
+def _candidates(
+    content: dict, own: Mapping, place: str = "", depth: int = 2
+) -> Iterator[tuple[str, str, dict]]:
+    """Yield place, prefix and weights without it, of all dicts with some.
+
+    Trainings save a network's weights within a dict (``state_dict``,
+    ``model_state_dict`` ...), the place, and wrappers put their name before
+    those of the weights, the prefix: ``module.`` (DataParallel),
+    ``_orig_mod.`` (torch.compile), ``model.`` (Lightning).
+    """
+    tensors = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
+    first = next(iter(own), "")
+    # What stands before one of the network's names in a file's.
+    starts = [key.removesuffix(first) for key in tensors if key.endswith(first)]
+    prefixes = [""] * bool(tensors) + [one for one in starts if one[-1:] == "."]
+    for prefix in prefixes:
+        named = [key for key in tensors if key.startswith(prefix)]
+        state = {key.removeprefix(prefix): tensors[key] for key in named}
+        yield place, prefix, state
+    for key, value in content.items():
+        if isinstance(value, dict) and depth:
+            inner = f"{place}.{key}" if place else str(key)
+            yield from _candidates(value, own, inner, depth - 1)
+
+
 @cache
 def _announce(path, where):
     """Print a line once, though a checkpoint is read several times."""
@@ -224,24 +231,25 @@ def _announce(path, where):
         )
 
 
-def _misfit(path, content, own):
-    state = closest_weights(content, own)
-    if not state:
+def _misfit(found: TrainedNetwork, states: list, own: Mapping) -> UserError:
+    if not states:
+        content = ", ".join(map(str, found.content)) or "nothing"
         return UserError(
-            f"teacher_ckpt must hold a network's weights, got {path}, which "
-            f"holds {', '.join(map(str, content)) or 'nothing'}; save them with "
+            f"teacher_ckpt must hold a network's weights, got {found.path}, "
+            f"which holds {content}; save them with "
             f"torch.save(model.state_dict(), path)"
         )
+    closest = max(states, key=lambda state: len(state.keys() & own.keys()))
     advice = (
         "set teacher to the network that the checkpoint was trained with, "
         "e.g. --teacher '!include:models/dccrn_half.yaml'"
     )
-    if "state_dict" in content:
+    if "state_dict" in found.content:
         advice += (
             "; a network of Asteroid's, which a Lightning system has as its "
             "model, is saved with torch.save(system.model.serialize(), path)"
         )
     return UserError(
-        f"teacher_ckpt must fit the teacher's network, got {path}:\n"
-        f"{listing(differences(state, own), 5)}\n{advice}"
+        f"teacher_ckpt must fit the teacher's network, got {found.path}:\n"
+        f"{listing(differences(closest, own), 5)}\n{advice}"
     )

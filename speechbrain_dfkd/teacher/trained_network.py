@@ -3,7 +3,7 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -31,11 +31,16 @@ _CONVERSION = """\
   torch.save(content.state_dict(), "teacher.pth")"""
 
 
-def read_checkpoint(path) -> dict:
+def read_checkpoint(path: str | Path) -> dict:
     """Return the dict in a file of torch or safetensors, which runs no code."""
     try:
-        _refuse_other_kinds(path)
-        if _is_safetensors(path):
+        path = Path(path)
+        with open(path, "rb") as stream:
+            head = stream.read(200)
+        _refuse_other_kinds(path, head)
+        # Safetensors: the length of a JSON header, and the header.
+        size = int.from_bytes(head[:8], "little")
+        if head[8:9] == b"{" and 8 + size <= path.stat().st_size:
             return _read_safetensors(path)
         # Asteroid's serialize() stores the version of PyTorch, a kind of str.
         with torch.serialization.safe_globals([TorchVersion]):
@@ -47,10 +52,8 @@ def read_checkpoint(path) -> dict:
         raise _as_user_error(path, error) from error
 
 
-def _refuse_other_kinds(path):
+def _refuse_other_kinds(path: Path, head: bytes) -> None:
     """Name what is often found in the place of a file of weights."""
-    with open(path, "rb") as stream:
-        head = stream.read(200).lstrip().lower()
     kinds = {
         b"version https://git-lfs": "a pointer of Git LFS, not the file that "
         "it stands for; run git lfs pull where it was cloned, or download it",
@@ -58,7 +61,7 @@ def _refuse_other_kinds(path):
         "Hugging Face the address with /resolve/ in place of /blob/)",
     }
     for start, kind in kinds.items():
-        if head.startswith(start):
+        if head.lstrip().lower().startswith(start):
             raise UserError(
                 f"teacher_ckpt must be a file of weights, got {path}, {kind}"
             )
@@ -67,23 +70,16 @@ def _refuse_other_kinds(path):
     # torch.save compresses nothing; what does could fill the memory.
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > Path(path).stat().st_size + _MARGIN:
+    packed = path.stat().st_size
+    if unpacked > packed + _MARGIN:
         raise UserError(
             f"teacher_ckpt must be stored uncompressed, as torch.save does, "
-            f"got {path} of {Path(path).stat().st_size} bytes, which would "
-            f"unpack to {unpacked}; save it again with torch.save"
+            f"got {path} of {packed} bytes, which would unpack to {unpacked}; "
+            f"save it again with torch.save"
         )
 
 
-def _is_safetensors(path):
-    """Tell whether a file begins with the length of a JSON header."""
-    with open(path, "rb") as stream:
-        head = stream.read(9)
-    size = int.from_bytes(head[:8], "little")
-    return head[8:] == b"{" and 8 + size <= Path(path).stat().st_size
-
-
-def _read_safetensors(path):
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         from safetensors.torch import load_file
     except ImportError as error:
@@ -95,7 +91,7 @@ def _read_safetensors(path):
     return load_file(path)
 
 
-def _as_user_error(path, error):
+def _as_user_error(path: Path, error: Exception) -> UserError:
     refused = re.search(r"GLOBAL (\S+)", str(error))
     if refused is None:
         return UserError(
@@ -106,67 +102,9 @@ def _as_user_error(path, error):
     return UserError(
         f"teacher_ckpt must be read without running code from it, got {path}, "
         f"which needs {refused[1]}; if you trust its source, convert it once:\n"
-        f"{_CONVERSION.format(path=str(Path(path)))}\n"
+        f"{_CONVERSION.format(path=str(path))}\n"
         f"and pass --teacher_ckpt teacher.pth"
     )
-
-
-def fitting_weights(content: dict, own: dict) -> dict[tuple, dict]:
-    """Return {(place, prefix): weights} of all in a file that fit a network.
-
-    Trainings save a network's weights within a dict (``state_dict``,
-    ``model_state_dict`` ...), the place, and wrappers put their name before
-    those of the weights, the prefix: ``module.`` (DataParallel),
-    ``_orig_mod.`` (torch.compile), ``model.`` (Lightning).
-    """
-    return {
-        (place, prefix): state
-        for place, prefix, state in _candidates(content, own)
-        if not differences(state, own)
-    }
-
-
-def closest_weights(content: dict, own: dict) -> dict[str, Tensor]:
-    """Return those weights in a file whose names are most like a network's."""
-    states = [state for *_, state in _candidates(content, own)]
-    return max(
-        states, key=lambda state: len(state.keys() & own.keys()), default={}
-    )
-
-
-def _candidates(content, own):
-    """Yield place, prefix and weights without it, of all dicts with some."""
-    first = next(iter(own), "")
-    for place, state in _dicts_of_tensors(content):
-        # What stands before one of the network's names in a file's.
-        starts = [k.removesuffix(first) for k in state if k.endswith(first)]
-        prefixes = [start for start in starts if start.endswith(".")]
-        for prefix in ["", *prefixes]:
-            yield place, prefix, _without(prefix, state)
-
-
-def _dicts_of_tensors(content, place="", depth=2) -> Iterator[tuple]:
-    """Yield the name and the tensors of each dict that has some."""
-    tensors = {
-        key: value
-        for key, value in content.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
-    }
-    if tensors:
-        yield place, tensors
-    for key, value in content.items():
-        if isinstance(value, dict) and depth:
-            inner = f"{place}.{key}" if place else str(key)
-            yield from _dicts_of_tensors(value, inner, depth - 1)
-
-
-def _without(prefix, state):
-    """Return the tensors whose names have a prefix, without it."""
-    return {
-        key.removeprefix(prefix): value
-        for key, value in state.items()
-        if key.startswith(prefix)
-    }
 
 
 def differences(state: dict, own: dict) -> list[str]:
@@ -189,11 +127,9 @@ def non_finite(state: dict, model: nn.Module) -> list[str]:
 
     An infinite buffer may be a mask, unless it is a running statistic.
     """
-    masks = {
-        name
-        for name, _ in model.named_buffers()
-        if not name.endswith(("running_mean", "running_var"))
-    }
+    statistics = ("running_mean", "running_var")
+    buffers = [name for name, _ in model.named_buffers()]
+    masks = {name for name in buffers if not name.endswith(statistics)}
     return [
         name
         for name, value in state.items()
@@ -220,28 +156,13 @@ audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
 
 
 def export_enhancer(
-    folder, settings: str, key: str, model: nn.Module, sample_rate: int
+    folder: Path, settings: str, key: str, model: nn.Module, sample_rate: int
 ) -> Path:
-    """Write a network's settings and weights for ``WaveformEnhancement``.
+    """Write a network and its ``key`` of the settings for SpeechBrain's use.
 
-    The weights come last, so that a folder that has them is complete; where
-    they are not finite, a UserError says so and nothing is written.
-
-    Arguments
-    ---------
-    folder : str or Path
-        Receives ``hyperparams.yaml`` and ``enhance_model.ckpt``.
-    settings : str
-        The experiment's YAML with references resolved.
-    key : str
-        The settings' key of the network, e.g. ``"student"``.
-    model : nn.Module
-        The trained network.
-    sample_rate : int
-        Of the waveforms that it takes, in Hz.
+    The weights come last, so that a folder that has them is complete.
     """
     require_finite(model, f"the {key}")
-    folder = Path(folder)
     tree = parse_tree(_HEAD, "the exported settings")
     tree["sample_rate"] = sample_rate
     tree["network"] = parse_tree(settings, "the settings")[key]
@@ -268,7 +189,7 @@ def require_finite(model: nn.Module, subject: str) -> None:
 
 
 def exported_network(folder: Path) -> Mapping | None:
-    """Return the settings of an exported folder's network, None if none."""
+    """Return the settings of the network in an exported folder, if any."""
     path = folder / SETTINGS
     network = read_tree(path).get("network") if path.exists() else None
     if not isinstance(network, Mapping) or "model" not in network:

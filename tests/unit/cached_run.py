@@ -9,9 +9,9 @@ from torch import nn
 
 from speechbrain_dfkd.data.dataset import crop_recordings
 from speechbrain_dfkd.data.manifest import write_json
-from speechbrain_dfkd.experiment import choose_teacher
 from speechbrain_dfkd.losses import WaveformResponse
 from speechbrain_dfkd.models import Enhanced
+from speechbrain_dfkd.teacher.cache import choose_teacher
 
 RATE, SEGMENT = 1000, 0.4
 FRAMES = {"a_1": 1000, "a_2": 1001, "b_1": 400, "b_2": 100}

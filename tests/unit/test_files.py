@@ -6,7 +6,7 @@ import os
 import pytest
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.files import unwritable_is_user_error
+from speechbrain_dfkd.files import stable_hash, unwritable_is_user_error
 from speechbrain_dfkd.settings.command_line import exit_code
 
 
@@ -78,3 +78,8 @@ def test_a_recipe_says_that_a_disk_is_full(capsys, number):
 def test_a_bug_in_a_recipe_keeps_its_traceback(number):
     with pytest.raises(OSError):
         ended(number, "/data/clean.csv")
+
+
+def test_a_hash_is_a_function_of_its_key_alone():
+    assert stable_hash(1, "a") == stable_hash("1/a") != stable_hash(2, "a")
+    assert 0 <= stable_hash("a") < 2**64

@@ -7,8 +7,6 @@ from speechbrain_dfkd.settings.tree import (
     one_line,
     parse_tree,
     plain_settings,
-    replaces,
-    with_tag_of,
 )
 
 
@@ -19,20 +17,21 @@ def node(text):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("!new:B {x: 1}", True),
-        ("!include:b.yaml {x: 1}", True),
-        ("3", True),
-        ("{x: 2}", False),
-        ("!new:A {x: 2}", False),
+        ("!new:B {y: 2}", "!new:B {y: 2}"),
+        ("!include:b.yaml {y: 2}", "!include:b.yaml {y: 2}"),
+        ("3", "3"),
+        ("{y: 2}", "!new:A {x: 1, y: 2}"),
+        ("!new:A {y: 2}", "!new:A {x: 1, y: 2}"),
     ],
 )
 def test_another_object_takes_the_whole_place(value, expected):
-    assert replaces(node(value), node("!new:A {x: 1}")) is expected
+    got = merged({"a": node("!new:A {x: 1}")}, {"a": node(value)})["a"]
+    assert one_line(got) == expected
 
 
 def test_an_object_without_arguments_gets_some():
     old = node("!name:torch.optim.AdamW")
-    got = with_tag_of(old, node("{lr: 1}"))
+    got = merged({"a": old}, {"a": node("{lr: 1}")})["a"]
     assert one_line(got) == "!name:torch.optim.AdamW {lr: 1}"
 
 

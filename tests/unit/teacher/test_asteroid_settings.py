@@ -83,6 +83,7 @@ def test_network_takes_its_settings(family, arguments):
         (conv_tasnet, CONV_TASNET, {"norm_type": "cLN", "causal": False}),
         (conv_tasnet, CONV_TASNET, {"mask_act": "softmax"}),
         (conv_tasnet, CONV_TASNET, {"skip_chan": None}),
+        (conv_tasnet, CONV_TASNET, {"kernel_size": None}),
         (conv_tasnet, CONV_TASNET, {"n_bands": 2}),
         (dptnet, DPTNET, {"hop_size": 2}),
         (dptnet, DPTNET, {"bidirectional": False}),

@@ -1,5 +1,9 @@
 """When a training has a cache, what cannot have one, and who follows it."""
 
+import errno
+import os
+from types import SimpleNamespace
+
 import pytest
 from cached_run import (
     FRAMES,
@@ -26,7 +30,7 @@ from speechbrain_dfkd.losses import (
 )
 from speechbrain_dfkd.models import Enhanced
 from speechbrain_dfkd.teacher import cache
-from speechbrain_dfkd.teacher.cache import check_cache
+from speechbrain_dfkd.teacher.cache import TeacherCache, check_cache
 from speechbrain_dfkd.teacher.frozen import FrozenTeacher
 
 
@@ -50,20 +54,41 @@ def test_an_output_that_is_not_finite_is_refused(tmp_path, manifest, gain):
 
 
 def test_a_disk_without_room_is_refused_first(tmp_path, manifest, monkeypatch):
-    def no_room(folder, needed):
-        assert needed == 2 * sum(FRAMES.values()) + 4 * len(FRAMES)
-        raise UserError("no room")
-
-    monkeypatch.setattr(cache, "require_room", no_room)
+    needed = 2 * sum(FRAMES.values()) + 4 * len(FRAMES)
+    disk = SimpleNamespace(free=needed - 1)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: disk)
     run = Run(tmp_path, manifest)
-    with pytest.raises(UserError, match="no room"):
+    with pytest.raises(UserError, match=f"room, got {tmp_path}/cache.*: No sp"):
         run.prepare()
     assert run.model.calls == 0
+    disk.free = needed
+    run.prepare()
+    assert run.model.calls == len(FRAMES)
+
+
+def test_a_disk_that_gets_full_keeps_what_is_finished(
+    tmp_path, manifest, monkeypatch
+):
+    write = TeacherCache.write
+
+    def write_two(self, name, wav):
+        if len(files(tmp_path)) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, name, wav)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TeacherCache, "write", write_two)
+        with pytest.raises(UserError, match="cache.*free some space.*goes on"):
+            Run(tmp_path, manifest).prepare()
+    assert len(files(tmp_path)) == 2
+    rest = Run(tmp_path, manifest)
+    rest.prepare()
+    assert rest.model.calls == len(FRAMES) - 2
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, manifest):
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(UserError, match="teacher_cache_folder must be a fold"):
+    with pytest.raises(UserError, match="got .*cache/.*: Not a directory"):
         Run(tmp_path, manifest).prepare()
 
 
