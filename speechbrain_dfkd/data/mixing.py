@@ -35,15 +35,7 @@ def from_db(level_db: float) -> float:
 def mix(
     speech: np.ndarray | Tensor, noise: np.ndarray | Tensor, snr_db: float
 ) -> np.ndarray | Tensor:
-    """Return speech, as loud as it is, plus noise at a ratio of mean powers.
-
-    Neither of them may be silent.
-
-    Shape
-    -----
-    speech, noise : [L]
-    output : [L]
-    """
+    """Return speech [L] plus noise [L], neither silent, at a power ratio."""
     return speech + noise * (rms(speech) / rms(noise) * from_db(-snr_db))
 
 
@@ -55,11 +47,10 @@ def audible(draw: Callable, least_rms: float, tries: int) -> Any:
 
 def is_range_db(values: Any) -> bool:
     """Tell whether a setting is ``[least, most]``, in dB."""
-    return (
-        isinstance(values, list | tuple)
-        and len(values) == 2
-        and all(isinstance(value, int | float) for value in values)
-        and -math.inf < values[0] <= values[1] < math.inf
+    if not (isinstance(values, list | tuple) and len(values) == 2):
+        return False
+    return all(is_number(v, -1e9, 1e9) for v in values) and (
+        values[0] <= values[1]
     )
 
 
@@ -69,17 +60,12 @@ LOWER_EDGES, UPPER_EDGES = (20.0, 150.0), (6500.0, 8000.0)
 
 
 def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
-    """Change the spectrum of a waveform smoothly and at random.
+    """Change the spectrum of a waveform [L] smoothly and at random.
 
     ``(1 + r1 z^-1 + r2 z^-2) / (1 + r3 z^-1 + r4 z^-2)`` with each r uniform
     in +-3/8, the filter of Valin, A Hybrid DSP/Deep Learning Approach to
     Real-Time Full-Band Speech Enhancement, MMSP 2018, arXiv 1709.08243. It is
     always stable.
-
-    Shape
-    -----
-    wav : [L]
-    output : [L]
     """
     r1, r2, r3, r4 = draw.uniform(-3 / 8, 3 / 8, 4).tolist()
     poles, zeros = wav.new_tensor([1, r3, r4]), wav.new_tensor([1, r1, r2])
@@ -89,16 +75,10 @@ def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
 def band_limit(
     wav: np.ndarray, draw: np.random.Generator, sample_rate: int
 ) -> np.ndarray:
-    """Cut off what lies below and above random edges.
+    """Cut off what of a waveform [L] lies below and above random edges.
 
-    Recordings of one collection often end at one frequency, because they were
-    resampled or coded alike: a network that is trained on speech of one and
-    noise of another learns to tell them by that, which fails elsewhere.
-
-    Shape
-    -----
-    wav : [L]
-    output : [L]
+    Recordings of one collection often end at one frequency: a network learns
+    to tell speech of one from noise of another by that, which fails elsewhere.
     """
     lower = np.exp(draw.uniform(*np.log(LOWER_EDGES)))
     upper = draw.uniform(*UPPER_EDGES)
@@ -118,18 +98,12 @@ def _are_speeds(values):
     return is_list and all(is_number(value, 0.1, 10) for value in values)
 
 
-def _is_bool(value):
-    return isinstance(value, bool)
-
-
-def _is_peak(value):
-    return is_number(value, 1e-3, 1)
-
-
 _RANGE = (is_range_db, "[least, most] in dB")
 _SHARE = (lambda value: is_number(value, 0, 1), "a share from 0 to 1")
 _DURATION = (lambda value: is_number(value, 0), "a number of at least 0")
 _SPEEDS = (_are_speeds, "numbers from 0.1 to 10")
+_BOOL = (lambda value: isinstance(value, bool), "True or False")
+_PEAK = (lambda value: is_number(value, 1e-3, 1), "a number from 0.001 to 1")
 _CHECKS = {
     "snr_db": _RANGE,
     "level_db": _RANGE,
@@ -140,10 +114,10 @@ _CHECKS = {
     "band_limited_share": _SHARE,
     "speech_speeds": _SPEEDS,
     "noise_speeds": _SPEEDS,
-    "noise_by_duration": (_is_bool, "True or False"),
+    "noise_by_duration": _BOOL,
     "reverb_share": _SHARE,
     "early_seconds": _DURATION,
-    "peak": (_is_peak, "a number from 0.001 to 1"),
+    "peak": _PEAK,
 }
 
 
@@ -151,10 +125,9 @@ _CHECKS = {
 class Mixer:
     """Makes a noisy segment and its clean target from recordings.
 
-    Speech is a row of random recordings with short gaps; what is longer than
-    the rest of the segment is cut at a random place. One or two noises, made
-    alike, are added at a random ratio, measured over the whole segment. Then
-    noisy and clean are brought to the level drawn for noisy, and turned down
+    Speech is a row of random recordings with gaps, cut at random places to
+    fit. One or two noises, made alike, are added at a random ratio. Then noisy
+    and clean are brought to the level drawn for noisy, and turned down
     together where either would clip.
 
     Arguments
@@ -175,12 +148,10 @@ class Mixer:
         How many of the tracks, speech and noises each, lose what lies outside
         of random edges, by ``band_limit``.
     speech_speeds, noise_speeds : tuple of float
-        Each segment of speech and each noise is played at one of these speeds,
-        drawn alike: at 2 twice as fast and an octave higher. ``(1.0,)``: as
-        recorded.
+        Each segment of speech and each noise is played at one of these speeds:
+        at 2 twice as fast and an octave higher.
     noise_by_duration : bool
-        Whether long recordings of noise are drawn more often, so that each
-        second of noise is equally likely; otherwise each recording is.
+        Whether each second of noise is equally likely, or each recording.
     reverb_share : float
         How many are reverberated, where there are impulse responses. The
         target then is the direct path with early reflections.
@@ -218,15 +189,11 @@ class Mixer:
         sample_rate: int,
         rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return a noisy segment and its clean target, by draws of ``rng``.
+        """Return a noisy segment and its clean target, [frames] each.
 
         ``draw_speech`` and ``draw_noise`` map ``(most, rng)`` to at most so
         many samples of a random recording, ``draw_response`` maps ``(rng)``
         to a random impulse response.
-
-        Shape
-        -----
-        output : [frames] each, float32
         """
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
@@ -244,7 +211,7 @@ class Mixer:
             speech, target = reverberate(speech, draw_response(rng), early)
         noisy = mix(speech, noise, rng.uniform(*self.snr_db))
         gain = from_db(rng.uniform(*self.level_db)) / rms(noisy)
-        highest = max(_peak(noisy), _peak(target))
+        highest = max(float(np.abs(wav).max()) for wav in (noisy, target))
         gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
 
@@ -282,16 +249,10 @@ class Mixer:
 def reverberate(
     speech: np.ndarray, response: np.ndarray, early: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return speech with all reflections, and with the early ones alone.
+    """Return speech [L] with all reflections, and with the early ones alone.
 
     It is aligned to its direct path, the greatest absolute value of the
-    impulse response; ``early`` samples after that belong to the target.
-
-    Shape
-    -----
-    speech : [L]
-    response : [N]
-    output : [L] each
+    impulse response [N]; ``early`` samples after that belong to the target.
     """
     direct = int(np.abs(response).argmax())
     response = response / np.abs(response[direct])
@@ -317,7 +278,3 @@ def _row(draw, frames, gap, rng):
         track[position : position + len(piece)] = piece
         position += len(piece) + gap
     return track
-
-
-def _peak(wav):
-    return float(max(wav.max(), -wav.min()))
