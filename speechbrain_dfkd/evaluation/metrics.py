@@ -18,7 +18,8 @@ import pystoi
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation import pesq_capacity
 
-PESQ_SAMPLE_RATE = 16000
+Wav = np.ndarray
+RATE = 16000
 PESQ_MIN_SECONDS = 0.25
 # 30 frames of 25.6 ms, one every 12.8 ms: one segment of STOI.
 STOI_MIN_SECONDS = 0.3968
@@ -30,50 +31,34 @@ class UndefinedMetric(ValueError):
     """The metric has no value for this utterance; the message says why."""
 
 
-def pesq_wb(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def pesq_wb(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Wide-band PESQ, as a MOS-LQO from 1.0 to 4.64 (ITU-T P.862.2)."""
     return _pesq(clean, enhanced, sample_rate, "wb")
 
 
-def pesq_nb(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def pesq_nb(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Narrow-band PESQ, as a MOS-LQO from 1.0 to 4.55 (ITU-T P.862.1).
 
-    It is computed from the signals at 16 kHz, as scores on the test sets of
-    DNS2020 are.
+    It is of the signals at 16 kHz, as scores on DNS2020's test sets are.
     """
     return _pesq(clean, enhanced, sample_rate, "nb")
 
 
-def stoi(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
-    """Short-time objective intelligibility, at most 1 (Taal et al., 2011).
-
-    This is the classic measure, not the extended one (ESTOI).
-    """
+def stoi(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
+    """Short-time objective intelligibility, at most 1 (Taal et al., 2011)."""
     clean, enhanced = _as_defined(clean, enhanced)
     _require_seconds(clean, sample_rate, STOI_MIN_SECONDS)
     with warnings.catch_warnings():
         # pystoi would only warn, and return 1e-5 as if it were a score.
-        warnings.filterwarnings(
-            "error", "Not enough STFT frames", RuntimeWarning
-        )
+        warnings.filterwarnings("error", "Not enough STFT", RuntimeWarning)
         try:
-            value = pystoi.stoi(clean, enhanced, sample_rate, extended=False)
+            return _finite(pystoi.stoi(clean, enhanced, sample_rate))
         except RuntimeWarning as warning:
-            raise UndefinedMetric(
-                "fewer than 30 frames of speech without silence"
-            ) from warning
-    return _finite(value)
+            reason = "fewer than 30 frames of speech without silence"
+            raise UndefinedMetric(reason) from warning
 
 
-def si_sdr(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def si_sdr(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019).
 
     With the means removed and ``a = <enhanced, clean> / <clean, clean>``, it is
@@ -97,9 +82,7 @@ def si_sdr(
     return float(10 * np.log10(target / distortion))
 
 
-def output_gain_db(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def output_gain_db(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Level of the clean speech within enhanced in dB, which SI-SDR ignores.
 
     It is ``20 log10 |<enhanced, clean>| / <clean, clean>`` with means removed,
@@ -118,9 +101,7 @@ def output_gain_db(
     return float(20 * np.log10(abs(scale)))
 
 
-def correlation(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def correlation(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Cosine between enhanced and clean, means removed, from -1 to 1.
 
     It is below 0 where enhanced is rather the negative of clean, which none of
@@ -142,7 +123,7 @@ def correlation(
 class Metric:
     """A metric, and how the results show its mean; called as its function."""
 
-    function: Callable[[np.ndarray, np.ndarray, int], float]
+    function: Callable[[Wav, Wav, int], float]
     heading: str  # with the unit
     decimals: int
     definition: str
@@ -151,9 +132,7 @@ class Metric:
     # Whether each epoch's validation measures it, or only a test.
     in_validation: bool = True
 
-    def __call__(
-        self, clean: np.ndarray, enhanced: np.ndarray, sample_rate: int
-    ) -> float:
+    def __call__(self, clean: Wav, enhanced: Wav, sample_rate: int) -> float:
         """Return the metric of an utterance."""
         return self.function(clean, enhanced, sample_rate)
 
@@ -161,48 +140,36 @@ class Metric:
 # The one place that names them, in the order of the columns.
 METRICS = {
     "pesq_wb": Metric(
-        pesq_wb,
-        "PESQ-WB",
-        3,
+        pesq_wb, "PESQ-WB", 3,
         "mean wide-band PESQ (ITU-T P.862.2, MOS-LQO), package pesq",
     ),
     "pesq_nb": Metric(
-        pesq_nb,
-        "PESQ-NB",
-        3,
+        pesq_nb, "PESQ-NB", 3,
         "mean narrow-band PESQ (ITU-T P.862.1, MOS-LQO), of the signals at "
         "16 kHz, package pesq",
         in_validation=False,
     ),
     "stoi": Metric(
-        stoi,
-        "STOI",
-        4,
+        stoi, "STOI", 4,
         "mean STOI (Taal et al., 2011; not extended), package pystoi",
     ),
     "si_sdr": Metric(
-        si_sdr,
-        "SI-SDR [dB]",
-        2,
+        si_sdr, "SI-SDR [dB]", 2,
         "mean SI-SDR in dB (Le Roux et al., 2019), means removed",
     ),
     "gain_db": Metric(
-        output_gain_db,
-        "gain [dB]",
-        2,
+        output_gain_db, "gain [dB]", 2,
         "mean level of the clean speech within the output, in dB relative to "
         "clean: 20 log10 |<output, clean>| / <clean, clean>",
         ranks=False,
     ),
     "correlation": Metric(
-        correlation,
-        "corr.",
-        3,
+        correlation, "corr.", 3,
         "mean cosine between the output and clean, from -1 to 1; below 0 the "
         "output is the negative of the speech",
         ranks=False,
     ),
-}
+}  # fmt: skip
 
 
 def validation_metrics() -> dict[str, Metric]:
@@ -215,12 +182,10 @@ def best_metrics() -> list[str]:
     return [name for name, m in validation_metrics().items() if m.ranks]
 
 
-def _pesq(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int, band: str
-) -> float:
-    if sample_rate != PESQ_SAMPLE_RATE:
+def _pesq(clean, enhanced, sample_rate, band):
+    if sample_rate != RATE:
         raise UserError(
-            f"sample_rate must be {PESQ_SAMPLE_RATE} Hz for PESQ, got "
+            f"sample_rate must be {RATE} Hz for PESQ, got "
             f"{sample_rate}; resample the audio"
         )
     clean, enhanced = _as_defined(clean, enhanced)
@@ -236,9 +201,7 @@ def _pesq(
     return _finite(value)
 
 
-def _as_defined(
-    clean: np.ndarray, enhanced: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _as_defined(clean, enhanced):
     clean = np.asarray(clean, dtype=np.float64)
     enhanced = np.asarray(enhanced, dtype=np.float64)
     if clean.shape != enhanced.shape or clean.ndim != 1:
@@ -254,9 +217,7 @@ def _as_defined(
     return clean, enhanced
 
 
-def _projection(
-    clean: np.ndarray, enhanced: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
+def _projection(clean, enhanced):
     """Return both without their means, and the scale of clean in enhanced."""
     clean, enhanced = _as_defined(clean, enhanced)
     clean = clean - clean.mean()
@@ -264,26 +225,24 @@ def _projection(
     return clean, enhanced, _dot(enhanced, clean) / _dot(clean, clean)
 
 
-def _dot(first: np.ndarray, second: np.ndarray) -> float:
+def _dot(first, second):
     # Not np.dot: BLAS sums in another order for another number of threads.
     return float(np.sum(first * second))
 
 
-def _require_seconds(
-    signal: np.ndarray, sample_rate: int, seconds: float
-) -> None:
+def _require_seconds(signal, sample_rate, seconds):
     if signal.size < seconds * sample_rate:
         raise UndefinedMetric(
             f"{signal.size / sample_rate:.3f} s is shorter than {seconds:g} s"
         )
 
 
-def _finite(value: float) -> float:
+def _finite(value):
     if not np.isfinite(value):
         raise UndefinedMetric(f"the result is {value}")
     return float(value)
 
 
-def _text(error: Exception) -> str:
+def _text(error):
     reason = error.args[0] if error.args else type(error).__name__
     return reason.decode() if isinstance(reason, bytes) else str(reason)

@@ -1,14 +1,12 @@
-"""What the C code of the package pesq holds; it writes on without a check.
-
-Its arrays (pesq.h, pesqmod.c of version 0.0.4) end at 50 utterances and at
-1000 intervals of bad frames. Beyond them it returns a wrong score, or crashes.
-"""
+"""What the C code of the package pesq holds; it writes on without a check."""
 
 import ctypes
 
 import numpy as np
 from pesq import cypesq
 
+# Its arrays (pesq.h, pesqmod.c of version 0.0.4) end at 50 utterances and at
+# 1000 intervals of bad frames; beyond, its score is wrong, or it crashes.
 MAX_UTTERANCES = 50
 # An utterance lasts 200 ms and the pause to the next 188 ms at least, so that
 # the 51st begins after 19.4 s.
@@ -36,35 +34,25 @@ def excess(clean: np.ndarray, sample_rate: int, band: str) -> str | None:
     """Say why PESQ cannot hold a reference [L], not silent; None where it can.
 
     The bands "wb" and "nb" filter the speech each in its own way.
-
-    Example
-    -------
-    >>> excess(np.ones(16000), 16000, "wb")
-    >>> excess(np.ones(121 * 16000), 16000, "wb")
-    '121.0 s is longer than 120 s, which PESQ holds'
     """
     seconds = len(clean) / sample_rate
+    length = f"{seconds:.1f} s"
     if seconds <= SURE_SECONDS:
         return None
     if seconds > MAX_SECONDS:
-        return (
-            f"{seconds:.1f} s is longer than {MAX_SECONDS:g} s, which PESQ "
-            "holds"
-        )
+        return f"{length} is longer than {MAX_SECONDS:g} s, which PESQ holds"
     try:
-        utterances = count_utterances(clean, sample_rate, band)
+        found = count_utterances(clean, sample_rate, band)
     except AttributeError:  # its C functions are hidden
         return (
-            f"{seconds:.1f} s is longer than {SURE_SECONDS:g} s, and this build "
-            "of pesq does not tell whether it holds them"
+            f"{length} is longer than {SURE_SECONDS:g} s, and this build of "
+            "pesq does not tell whether it holds them"
         )
     # The array of 50 is written to where another one begins.
-    if utterances < MAX_UTTERANCES:
+    if found < MAX_UTTERANCES:
         return None
-    return (
-        f"{utterances} utterances in {seconds:.1f} s, PESQ holds fewer than "
-        f"{MAX_UTTERANCES}"
-    )
+    most = MAX_UTTERANCES
+    return f"{found} utterances in {length}, PESQ holds fewer than {most}"
 
 
 def count_utterances(clean: np.ndarray, sample_rate: int, band: str) -> int:
@@ -77,17 +65,12 @@ def count_utterances(clean: np.ndarray, sample_rate: int, band: str) -> int:
     info = (ctypes.c_long * 2**17)()
     flag, message = ctypes.c_long(0), ctypes.c_char_p()
     error = ctypes.byref(flag), ctypes.byref(message)
-    reference, degraded = (
-        _Signal(
-            samples=len(clean),
-            input_filter={"nb": 1, "wb": 2}[band],
-            data=clean.ctypes.data,
-        )
-        for _ in range(2)
-    )
+    length, kind = len(clean), {"nb": 1, "wb": 2}[band]
+    signals = [
+        _Signal(samples=length, input_filter=kind, data=clean.ctypes.data)
+        for _ in ("reference", "degraded")
+    ]
     library = ctypes.CDLL(cypesq.__file__)
     library.select_rate(ctypes.c_long(sample_rate), *error)
-    library.pesq_measure(
-        ctypes.byref(reference), ctypes.byref(degraded), info, *error
-    )
+    library.pesq_measure(*map(ctypes.byref, signals), info, *error)
     return info[0]
