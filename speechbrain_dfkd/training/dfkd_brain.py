@@ -1,5 +1,7 @@
 """Trains a student to follow a teacher."""
 
+from pathlib import Path
+
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import main_process_only
@@ -30,12 +32,13 @@ class DFKDBrain(EnhancementBrain):
     """Trains ``modules["student"]`` on L = L_SE + kd_weight * L_KD.
 
     L_SE is the supervised loss to the clean waveform and L_KD what
-    ``modules["kd_loss"]`` makes of the outputs of student and teacher; with
-    ``DFKDLoss`` this is Dynamic Frequency-Adaptive Knowledge Distillation
-    (arXiv 2502.04711). The sum and its weight are [inferred]. The teacher
-    runs in training only, in evaluation mode and without gradient. It is in
-    no optimizer and no checkpoint; a checkpoint holds its fingerprint and what
-    its output is multiplied by, and training does not resume with another.
+    ``modules["kd_loss"]``, a ``KDLoss`` or None, makes of the outputs of
+    student and teacher; with ``DFKDLoss`` this is Dynamic Frequency-Adaptive
+    Knowledge Distillation (arXiv 2502.04711). The sum and its weight are
+    [inferred]. The teacher runs in training only, in evaluation mode, without
+    gradient and not while the weight is 0. It is in no optimizer and no
+    checkpoint; a checkpoint holds its fingerprint and what its output is
+    multiplied by, and training does not resume with another.
 
     Arguments
     ---------
@@ -45,15 +48,8 @@ class DFKDBrain(EnhancementBrain):
         and ``kd_gradient_ratio``, with which the weight is measured on
         ``kd_gradient_batches`` batches of ``batch_size``. A weight that
         varies or was measured is logged, as the mean over an epoch.
-        ``modules["kd_loss"]`` is a ``KDLoss``, or None for no distillation.
     teacher : FrozenTeacher, CachedTeacher or CleanTeacher, optional
-        Whom to follow. None: the student is trained alone. It is not run
-        while the weight is 0.
-
-    Attributes
-    ----------
-    schedule : KDSchedule
-        Gives the weight of each step; without a teacher that is 0.
+        Whom to follow. None: the student is trained alone.
     """
 
     trained = "student"
@@ -112,15 +108,12 @@ class DFKDBrain(EnhancementBrain):
         return self.schedule.weight > 0 and not is_clean
 
     def scale_teacher(self, dataset: Dataset):
-        """Bring the teacher's output to sign and level of the clean speech.
+        """Bring the teacher's waveform to sign and level of the clean speech.
 
-        See ``speechbrain_dfkd.training.student_start``; only the waveform is
-        scaled, not features, and with ``init_from_teacher`` the output of a
-        student that has ``scale_output()``. To be called before
-        ``align_polarity``, whose batches it takes. Nothing happens where no
-        network is followed, nor where a training goes on: its checkpoint holds
-        the factor. Where ``hparams`` has ``scale_teacher`` False, a line tells
-        of an inverted teacher.
+        To be called before ``align_polarity``, whose batches it takes; with
+        ``init_from_teacher`` it also scales the output of a student that has
+        ``scale_output()``. Nothing happens where no network is followed, nor
+        where a training goes on: its checkpoint holds the factor.
         """
         if not self._follows_network() or self._has_begun():
             return
@@ -142,21 +135,17 @@ class DFKDBrain(EnhancementBrain):
     def measure_kd_weight(self, dataset: Dataset):
         """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
 
-        The batches are as those of ``align_polarity``. Nothing happens without
-        a ratio, nor where there is a checkpoint: it holds the weight that
-        ``fit`` goes on with.
+        Nothing happens without a ratio, nor where a training goes on: its
+        checkpoint holds the weight.
         """
         if not self.schedule.is_measured or self._has_begun():
             return
         batches = fixed_batches(
             dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
         )
+        ratio, modules = self.hparams.kd_gradient_ratio, self.modules
         self.schedule.weight = measure_weight(
-            self.hparams.kd_gradient_ratio,
-            self._losses,
-            self.modules,
-            self.trained,
-            batches,
+            ratio, self._losses, modules, self.trained, batches
         )
 
     def _losses(self, modules, batch):
@@ -182,11 +171,10 @@ class DFKDBrain(EnhancementBrain):
         done = self.step - 1
         done -= done % self.grad_accumulation_factor
         counter = self.hparams.epoch_counter
-        return self.schedule.weight_at(
-            training_progress(
-                counter.current, done, counter.limit, self.steps_per_epoch
-            )
+        progress = training_progress(
+            counter.current, done, counter.limit, self.steps_per_epoch
         )
+        return self.schedule.weight_at(progress)
 
     def compute_forward(self, batch, stage):
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
@@ -233,17 +221,11 @@ class DFKDBrain(EnhancementBrain):
 
 @main_process_only
 def _write_text(text, path):
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def _read_text(path):
-    with open(path, encoding="utf-8") as stream:
-        return stream.read()
+    Path(path).write_text(text)
 
 
 def _check_fingerprint(own, path, end_of_epoch):
-    saved = _read_text(path)
+    saved = Path(path).read_text()
     if saved != own:
         raise UserError(
             f"the teacher must stay the same within a training, got "
@@ -257,4 +239,4 @@ def _save_scale(teacher, path):
 
 
 def _load_scale(teacher, path, end_of_epoch):
-    teacher.scale = float(_read_text(path))
+    teacher.scale = float(Path(path).read_text())

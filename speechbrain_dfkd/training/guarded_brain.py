@@ -14,24 +14,18 @@ class GuardedBrain(sb.Brain):
 
     Such a step changes neither weights nor running statistics nor the terms
     in the log; it is counted, and no checkpoint is made before the next good
-    one. After more than ``nonfinite_patience`` of them in a row, an option of
-    SpeechBrain, the training ends with a ``UserError``.
+    one. More than ``nonfinite_patience`` of them in a row end the training.
 
     SpeechBrain's own ``skip_nonfinite_grads`` looks at gradients alone: the
     running statistics keep what a NaN left there, the optimizer steps by its
     momentum, and the processes of one training may count differently. Here all
-    decide by the gradients, which they share. Arguments are those of
-    ``speechbrain.Brain``.
+    decide by the gradients, which they share.
     """
 
     def __init__(
-        self,
-        modules=None,
-        opt_class=None,
-        hparams=None,
-        run_opts=None,
+        self, modules=None, opt_class=None, hparams=None, run_opts=None,
         checkpointer=None,
-    ):
+    ):  # fmt: skip
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
         # Of the epoch so far: loss, and what subclasses append.
         self.terms = TrainingTerms()
@@ -49,17 +43,16 @@ class GuardedBrain(sb.Brain):
             self.terms.append({"loss": loss})
         else:
             self.terms.restore(terms)
-            self._restore_buffers(buffers)
+            with torch.no_grad():
+                for buffer, kept in zip(
+                    self.modules.buffers(), buffers, strict=True
+                ):
+                    buffer.copy_(kept)
         if self.skipped_in_row > skipped:
             self._note_skipped(batch)
         if self.skipped_in_row > self.nonfinite_patience:
             raise self._too_many_skipped()
         return loss
-
-    @torch.no_grad()
-    def _restore_buffers(self, values):
-        for buffer, value in zip(self.modules.buffers(), values, strict=True):
-            buffer.copy_(value)
 
     def _note_skipped(self, batch):
         if sb.utils.distributed.if_main_process():
@@ -141,11 +134,8 @@ class GuardedBrain(sb.Brain):
             self.terms.reset()
 
     def update_average(self, loss, avg_loss):
-        """Return the mean of a stage's finite losses, this one included.
-
-        SpeechBrain takes the average so far in place of one that is not
-        finite, and that is 0 before the first.
-        """
+        """Return the mean of a stage's finite losses, this one included."""
+        # SpeechBrain takes the average so far, at first 0, for one that is not.
         if not torch.isfinite(loss):
             return avg_loss
         self.finite_losses += 1

@@ -31,8 +31,15 @@ class TrainLogger(FileTrainLogger):
         self.folder = Path(save_file).parent / "tensorboard"
         self.tensorboard = tensorboard
         self._board = None
-        if tensorboard:
-            _require_tensorboard()
+        if not tensorboard:
+            return
+        try:
+            import torch.utils.tensorboard  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                "tensorboard must be False where TensorBoard is not installed, "
+                "got True; pip install tensorboard, or read train_log.txt"
+            ) from error
 
     def log_stats(
         self, stats_meta, train_stats=None, valid_stats=None, test_stats=None,
@@ -59,13 +66,3 @@ class TrainLogger(FileTrainLogger):
         self._board.log_stats(meta, *stats)
         if self._board.writer is not None:  # None: not the main process
             self._board.writer.flush()
-
-
-def _require_tensorboard():
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "tensorboard must be False where TensorBoard is not installed, got "
-            "True; pip install tensorboard, or read train_log.txt"
-        ) from error
