@@ -35,14 +35,13 @@ def write_json(path: str | Path, data: Any) -> None:
 
 def read_json(path: str | Path) -> dict:
     """Return the object in a JSON file, or raise a ``UserError``."""
-    path = Path(path)
-    if not path.is_file():
-        raise _not_a_manifest(path, "no such file")
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise _not_a_manifest(path, error.strerror.lower()) from error
     except ValueError as error:
         raise _not_a_manifest(path, f"no JSON ({error})") from error
-    if not isinstance(data, dict):
+    if not (isinstance(data, dict) and data):
         raise _not_a_manifest(path, "no utterances")
     return data
 
@@ -66,10 +65,7 @@ def write_manifest(
 
 def read_manifest(path: str | Path) -> dict[str, dict]:
     """Read a manifest of pairs, with whole paths; refuse incomplete entries."""
-    path = Path(path)
     entries = read_json(path)
-    if not entries:
-        raise _not_a_manifest(path, "no utterances")
     wrong = [
         f"{name} {problem}"
         for name, entry in entries.items()
@@ -77,7 +73,7 @@ def read_manifest(path: str | Path) -> dict[str, dict]:
     ]
     if wrong:
         raise _not_a_manifest(path, f"entries that do not:\n{listing(wrong)}")
-    folder = path.absolute().parent
+    folder = Path(path).absolute().parent
     return {
         name: entry | {side: str(folder / entry[side]) for side in SIDES}
         for name, entry in entries.items()

@@ -10,6 +10,7 @@ neither clipped recordings nor mixtures with long pauses are left out.
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -197,15 +198,17 @@ class Mixer:
         """
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
-        speech = self._played(
-            draw_speech, self.speech_speeds, frames, sample_rate, rng
+        track = partial(self._track, frames, sample_rate, rng)
+        target = speech = track(
+            draw_speech, self.speech_speeds, self.coloured_speech_share
         )
-        speech = _coloured(speech, self.coloured_speech_share, rng)
-        target = speech = self._band_limited(speech, sample_rate, rng)
-        noise = self._noise(draw_noise, frames, sample_rate, rng)
-        if two:
-            second = self._noise(draw_noise, frames, sample_rate, rng)
-            noise = noise + second
+        noises = [
+            track(draw_noise, self.noise_speeds, self.coloured_share)
+            for _ in range(1 + two)
+        ]
+        noise, *second = (noise / rms(noise) for noise in noises)
+        for other in second:
+            noise = noise + other
         if draw_response is not None and reverberated:
             early = round(self.early_seconds * sample_rate)
             speech, target = reverberate(speech, draw_response(rng), early)
@@ -215,13 +218,7 @@ class Mixer:
         gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
 
-    def _noise(self, draw, frames, sample_rate, rng):
-        noise = self._played(draw, self.noise_speeds, frames, sample_rate, rng)
-        noise = _coloured(noise, self.coloured_share, rng)
-        noise = self._band_limited(noise, sample_rate, rng)
-        return noise / rms(noise)
-
-    def _played(self, draw, speeds, frames, sample_rate, rng):
+    def _track(self, frames, sample_rate, rng, draw, speeds, coloured_share):
         # Without a choice nothing is drawn, so that the other draws do not
         # depend on these settings.
         speed = rng.choice(speeds) if len(speeds) > 1 else speeds[0]
@@ -238,12 +235,11 @@ class Mixer:
             )
         if played_rate != sample_rate:
             track = resample(track, played_rate, sample_rate)[:frames]
-        return track
-
-    def _band_limited(self, wav, sample_rate, rng):
+        if coloured_share and rng.random() < coloured_share:
+            track = random_filter(torch.from_numpy(track), rng).numpy()
         if self.band_limited_share and rng.random() < self.band_limited_share:
-            return band_limit(wav, rng, sample_rate)
-        return wav
+            track = band_limit(track, rng, sample_rate)
+        return track
 
 
 def reverberate(
@@ -261,12 +257,6 @@ def reverberate(
         signal.oaconvolve(speech, part)[direct : direct + frames]
         for part in (response, response[: direct + early + 1])
     )
-
-
-def _coloured(wav, share, rng):
-    if share and rng.random() < share:
-        return random_filter(torch.from_numpy(wav), rng).numpy()
-    return wav
 
 
 def _row(draw, frames, gap, rng):

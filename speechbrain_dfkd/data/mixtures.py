@@ -120,16 +120,9 @@ def mix_recordings(
     Arguments
     ---------
     train_annotation : str or Path
-        A mixture manifest, or one of synthesised pairs, whose segments are
-        those of ``speechbrain_dfkd.data.dataset.crop_recordings``.
-    segment_seconds : float
-        Length of a training segment.
-    sample_rate : int
-        Of the recordings, in Hz.
-    seed : int
-        Of everything random.
-    epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
-        Every epoch has other mixtures.
+        A mixture manifest, or one of pairs to take segments of.
+    segment_seconds, sample_rate, seed, epoch_counter
+        As for ``speechbrain_dfkd.data.dataset.crop_recordings``.
     mixer : Mixer
         How recordings are mixed.
     mixtures_per_epoch : int or None

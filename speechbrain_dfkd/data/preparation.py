@@ -34,21 +34,17 @@ def fingerprint(paths: Iterable[Path], root: Path) -> dict:
         content.update(f"{name} {stat.st_size}\n".encode())
         state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
-        content.update(_sample(path))
+        try:
+            with open(path, "rb") as file:
+                file.seek(path.stat().st_size // 2)
+                content.update(file.read(_SAMPLE_BYTES))
+        except OSError as error:  # the check of all recordings will name it
+            content.update(str(error.errno).encode())
     return {
         "files": len(paths),
         "content": content.hexdigest(),
         "state": state.hexdigest(),
     }
-
-
-def _sample(path):
-    try:
-        with open(path, "rb") as file:
-            file.seek(path.stat().st_size // 2)
-            return file.read(_SAMPLE_BYTES)
-    except OSError as error:  # the check of all recordings will name it
-        return str(error.errno).encode()
 
 
 def refuse_prepared_within(

@@ -4,6 +4,7 @@ import math
 
 import speechbrain as sb
 import torch
+from speechbrain.utils.distributed import if_main_process
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.training.training_terms import TrainingTerms
@@ -49,21 +50,18 @@ class GuardedBrain(sb.Brain):
                 ):
                     buffer.copy_(kept)
         if self.skipped_in_row > skipped:
-            self._note_skipped(batch)
+            if if_main_process():
+                self.terms.count("skipped_steps")
+            found = ", ".join(self._suspects) or "the gradients"
+            epoch = self.hparams.epoch_counter.current
+            self._last_skipped = (
+                f"the last one was step {self.step} of epoch {epoch}, in "
+                f"{found}, with {', '.join(batch.id)}; {self._remedy(batch)}"
+            )
+            self._suspects = []
         if self.skipped_in_row > self.nonfinite_patience:
             raise self._too_many_skipped()
         return loss
-
-    def _note_skipped(self, batch):
-        if sb.utils.distributed.if_main_process():
-            self.terms.count("skipped_steps")
-        found = ", ".join(self._suspects) or "the gradients"
-        epoch = self.hparams.epoch_counter.current
-        self._last_skipped = (
-            f"the last one was step {self.step} of epoch {epoch}, in {found}, "
-            f"with {', '.join(batch.id)}; {self._remedy(batch)}"
-        )
-        self._suspects = []
 
     def check_loss_isfinite(self, loss):
         """Let all processes know of a loss that is not finite."""
@@ -76,11 +74,8 @@ class GuardedBrain(sb.Brain):
 
     def optimizers_step(self):
         """Make a step, unless a gradient is not finite."""
-        gradients = [
-            weight.grad
-            for weight in self.modules.parameters()
-            if weight.grad is not None
-        ]
+        gradients = [weight.grad for weight in self.modules.parameters()]
+        gradients = [part for part in gradients if part is not None]
         finite = torch.nn.utils.get_total_norm(gradients).isfinite()
         self.skipped_in_row = 0 if finite else self.skipped_in_row + 1
         # The scaler of fp16 skips such steps itself, and lowers its scale.
@@ -114,12 +109,10 @@ class GuardedBrain(sb.Brain):
         # Accumulated gradients are not saved: wait until they are used. And
         # weights that may have diverged must not replace good ones.
         accumulating = self.step % self.grad_accumulation_factor != 0
-        return (
-            not accumulating
-            and self.skipped_in_row == 0
-            and super()._should_save_intra_epoch_ckpt(
-                last_ckpt_time, steps_since_ckpt
-            )
+        if accumulating or self.skipped_in_row > 0:
+            return False
+        return super()._should_save_intra_epoch_ckpt(
+            last_ckpt_time, steps_since_ckpt
         )
 
     def _save_intra_epoch_ckpt(self):
