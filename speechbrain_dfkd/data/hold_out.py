@@ -28,18 +28,7 @@ _SHARE = "a share from 0 to 1"
 
 
 def group_of(name: str | Path, patterns: list[str]) -> str:
-    """Return what the first pattern to match finds in a name, else the name.
-
-    A pattern, with one group, searches the path within the corpus without its
-    suffix.
-
-    Example
-    -------
-    >>> group_of("noise/1-100032-B-0.wav", GROUPS["noise"])
-    '1-100032'
-    >>> group_of("noise/fan_0001.wav", GROUPS["noise"])
-    'noise/fan_0001.wav'
-    """
+    """Return what the first pattern to match finds in a name, else the name."""
     name = PurePath(name)
     stem = name.with_suffix("").as_posix()
     matches = (re.search(pattern, stem) for pattern in patterns)
@@ -57,11 +46,6 @@ def hold_out(
 
     Adding recordings moves none from one split to the other. What is
     ``optional`` serves both where there is too little of it to hold out any.
-
-    Example
-    -------
-    >>> hold_out([10, 20, 30, 40], ["a", "b", "c", "a"], 0.5, "numbers")
-    ([20], [10, 30, 40])
     """
     check_setting("valid_share", share, is_number(share, 0, 1), _SHARE)
     groups, kept, held = list(groups), [], []
@@ -92,14 +76,6 @@ def hold_out_speakers(
     Speakers are held out in the order of a hash until a split has its share;
     one with more than twice that is passed over. Where nobody is left, single
     recordings are held out.
-
-    Example
-    -------
-    >>> names = [f"{speaker}_{i}" for speaker in "abcdefgh" for i in (1, 2)]
-    >>> speakers = {name: name[0] for name in names}
-    >>> held = hold_out_speakers(speakers, speakers, {"test": 0.1})
-    >>> list(held["test"]), len(held["train"])
-    (['e_1', 'e_2'], 14)
     """
     for split, share in shares.items():
         is_share = is_number(share, 0, 1)

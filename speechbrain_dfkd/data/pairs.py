@@ -60,15 +60,13 @@ def _find(folder_of):
 
 def require_twins(splits: list) -> None:
     """Refuse ``{id: path}`` of a noisy and a clean side with other ids."""
-    alone = [
-        f"{side[name]} has no {twin} twin"
-        for noisy, clean in splits
-        for side, other, twin in (
-            (noisy, clean, "clean"),
-            (clean, noisy, "noisy"),
-        )
-        for name in sorted(side.keys() - other.keys())
-    ]
+    alone = []
+    for sides in splits:
+        for side, other, twin in zip(
+            sides, sides[::-1], ("clean", "noisy"), strict=True
+        ):
+            names = sorted(side.keys() - other.keys())
+            alone += [f"{side[name]} has no {twin} twin" for name in names]
     _refuse(
         alone,
         "a clean and a noisy file of every utterance, of one name up to the "

@@ -85,10 +85,6 @@ def score(
     """
     total = len(utterances) if isinstance(utterances, Sized) else None
     n_jobs = cpu_count() if n_jobs is None else n_jobs
-    if n_jobs < 1:
-        raise UserError(
-            f"n_jobs must be at least 1, got {n_jobs}; null takes all cores"
-        )
     if total is not None:
         n_jobs = max(1, min(n_jobs, total))
     outcomes = {}
@@ -98,11 +94,12 @@ def score(
     bar = tqdm(results, "scoring", total, unit="clip", disable=not progress)
     for name, outcome in bar:
         outcomes[name] = outcome
-    scores = Scores(undefined={metric: {} for metric in metrics})
-    for name, (values, reasons) in outcomes.items():
-        scores.rows[name] = values
-        for metric, reason in reasons.items():
-            scores.undefined[metric][name] = reason
+    rows = {name: values for name, (values, _) in outcomes.items()}
+    undefined = {
+        m: {n: why[m] for n, (_, why) in outcomes.items() if m in why}
+        for m in metrics
+    }
+    scores = Scores(rows, undefined)
     for metric, reasons in scores.undefined.items():
         if reasons:
             logger.warning(
@@ -199,10 +196,9 @@ def _alone(clip, sample_rate, metrics, timeout_seconds):
             value, reason = future.result(timeout_seconds)
         except _LOST as error:
             pool.shutdown(kill_workers=True)
-            why = _cause(error, timeout_seconds)
-            seconds = len(clip[1]) / sample_rate
+            audio = f"{len(clip[1]) / sample_rate:.1f} s of audio"
             value = {metric: None}
-            reason = {metric: f"{why}, {seconds:.1f} s of audio"}
+            reason = {metric: f"{_cause(error, timeout_seconds)}, {audio}"}
         values |= value
         reasons |= reason
     return values, reasons

@@ -85,17 +85,13 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
         if value != theirs.settings[name]
     )
     sizes, most = ours.sizes(), theirs.sizes()
+    surplus = [role for role in ours.layers if role not in theirs.layers]
     _refuse(
-        [
-            f"{role}: only in the student"
-            for role in ours.layers
-            if role not in theirs.layers
-        ]
+        [f"{role}: only in the student" for role in surplus]
         + [
-            f"channels of {name}: {size} in the student, {most[name]} in the "
-            "teacher"
-            for name, size in sizes.items()
-            if size > most.get(name, size)
+            f"channels of {n}: {size} in the student, {most[n]} in the teacher"
+            for n, size in sizes.items()
+            if size > most.get(n, size)
         ]
     )
     own, source = ours.tensors(), theirs.tensors()
@@ -132,13 +128,11 @@ def _strongest_channels(tensors, sizes):
             norms = rows.reshape(len(rows), -1).sum(1)
             for group, places in _places(axes[produced], norms):
                 importance[group.name] += norms[places].sum(1)
-    order = {
-        name: norms.argsort(descending=True, stable=True)
-        for name, norms in importance.items()
-    }
-    return {
-        name: order[name][:size].sort().values for name, size in sizes.items()
-    }
+    kept = {}
+    for name, size in sizes.items():
+        order = importance[name].argsort(descending=True, stable=True)
+        kept[name] = order[:size].sort().values
+    return kept
 
 
 def _take(tensor, weight_axes, kept):
