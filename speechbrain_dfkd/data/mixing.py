@@ -99,26 +99,17 @@ def _are_speeds(values):
     return is_list and all(is_number(value, 0.1, 10) for value in values)
 
 
-_RANGE = (is_range_db, "[least, most] in dB")
-_SHARE = (lambda value: is_number(value, 0, 1), "a share from 0 to 1")
-_DURATION = (lambda value: is_number(value, 0), "a number of at least 0")
-_SPEEDS = (_are_speeds, "numbers from 0.1 to 10")
-_BOOL = (lambda value: isinstance(value, bool), "True or False")
-_PEAK = (lambda value: is_number(value, 1e-3, 1), "a number from 0.001 to 1")
+# By the ends of the names of a mixer's settings.
 _CHECKS = {
-    "snr_db": _RANGE,
-    "level_db": _RANGE,
-    "gap_seconds": _DURATION,
-    "two_noises_share": _SHARE,
-    "coloured_share": _SHARE,
-    "coloured_speech_share": _SHARE,
-    "band_limited_share": _SHARE,
-    "speech_speeds": _SPEEDS,
-    "noise_speeds": _SPEEDS,
-    "noise_by_duration": _BOOL,
-    "reverb_share": _SHARE,
-    "early_seconds": _DURATION,
-    "peak": _PEAK,
+    "_db": (is_range_db, "[least, most] in dB"),
+    "_seconds": (lambda value: is_number(value, 0), "a number of at least 0"),
+    "_share": (lambda value: is_number(value, 0, 1), "a share from 0 to 1"),
+    "_speeds": (_are_speeds, "numbers from 0.1 to 10"),
+    "_duration": (lambda value: isinstance(value, bool), "True or False"),
+    "peak": (
+        lambda value: is_number(value, 1e-3, 1),
+        "a number from 0.001 to 1",
+    ),
 }
 
 
@@ -177,8 +168,9 @@ class Mixer:
     peak: float
 
     def __post_init__(self):
-        for name, (fits, constraint) in _CHECKS.items():
-            value = getattr(self, name)
+        for name, value in vars(self).items():
+            found = (c for end, c in _CHECKS.items() if name.endswith(end))
+            fits, constraint = next(found)
             check_setting(f"mixer.{name}", value, fits(value), constraint)
 
     def mix(

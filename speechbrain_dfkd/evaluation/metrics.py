@@ -7,6 +7,7 @@ the rate in Hz, and returns a finite number or raises ``UndefinedMetric``. It
 runs in worker processes, which start fast as they do not import torch.
 """
 
+import ctypes
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import pesq
 import pystoi
+from pesq import cypesq
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.evaluation import pesq_capacity
 
 Wav = np.ndarray
 RATE = 16000
@@ -173,7 +174,7 @@ def _pesq(clean, enhanced, sample_rate, band):
         )
     clean, enhanced = _as_defined(clean, enhanced)
     _require_seconds(clean, sample_rate, PESQ_MIN_SECONDS)
-    if reason := pesq_capacity.excess(clean, sample_rate, band):
+    if reason := pesq_excess(clean, sample_rate, band):
         raise UndefinedMetric(reason)
     try:
         value = pesq.pesq(sample_rate, clean, enhanced, band)
@@ -182,6 +183,80 @@ def _pesq(clean, enhanced, sample_rate, band):
     except pesq.PesqError as error:
         raise UndefinedMetric(_text(error)) from error
     return _finite(value)
+
+
+# What the C code of the package pesq holds; it writes on without a check.
+# Its arrays (pesq.h, pesqmod.c of version 0.0.4) end at 50 utterances and at
+# 1000 intervals of bad frames; beyond, its score is wrong, or it crashes.
+PESQ_UTTERANCES = 50
+# An utterance lasts 200 ms and the pause to the next 188 ms at least, so that
+# the 51st begins after 19.4 s.
+PESQ_SURE_SECONDS = 19.0
+# An interval of bad frames takes 8 frames of 16 ms at least: 128 s for 1000.
+PESQ_MAX_SECONDS = 120.0
+
+
+class _Signal(ctypes.Structure):
+    """SIGNAL_INFO of pesq.h."""
+
+    _fields_ = [
+        ("path_name", ctypes.c_char * 512),
+        ("file_name", ctypes.c_char * 128),
+        ("samples", ctypes.c_long),
+        ("apply_swap", ctypes.c_long),
+        ("input_filter", ctypes.c_long),
+        ("data", ctypes.c_void_p),
+        ("vad", ctypes.c_void_p),
+        ("log_vad", ctypes.c_void_p),
+    ]
+
+
+def pesq_excess(clean: np.ndarray, sample_rate: int, band: str) -> str | None:
+    """Say why PESQ cannot hold a reference [L], not silent; None where it can.
+
+    The bands "wb" and "nb" filter the speech each in its own way.
+    """
+    seconds = len(clean) / sample_rate
+    length = f"{seconds:.1f} s"
+    if seconds <= PESQ_SURE_SECONDS:
+        return None
+    if seconds > PESQ_MAX_SECONDS:
+        return (
+            f"{length} is longer than {PESQ_MAX_SECONDS:g} s, which PESQ holds"
+        )
+    try:
+        found = count_utterances(clean, sample_rate, band)
+    except AttributeError:  # its C functions are hidden
+        return (
+            f"{length} is longer than {PESQ_SURE_SECONDS:g} s, and this build of "
+            "pesq does not tell whether it holds them"
+        )
+    # The array of 50 is written to where another one begins.
+    if found < PESQ_UTTERANCES:
+        return None
+    most = PESQ_UTTERANCES
+    return f"{found} utterances in {length}, PESQ holds fewer than {most}"
+
+
+def count_utterances(clean: np.ndarray, sample_rate: int, band: str) -> int:
+    """Return how many utterances PESQ finds in a reference.
+
+    The package does not tell, so its C function is called with room for all.
+    """
+    clean = (clean / np.abs(clean).max()).astype(np.float32)
+    # ERROR_INFO, whose first member counts; what lies behind its end is ours.
+    info = (ctypes.c_long * 2**17)()
+    flag, message = ctypes.c_long(0), ctypes.c_char_p()
+    error = ctypes.byref(flag), ctypes.byref(message)
+    length, kind = len(clean), {"nb": 1, "wb": 2}[band]
+    signals = [
+        _Signal(samples=length, input_filter=kind, data=clean.ctypes.data)
+        for _ in ("reference", "degraded")
+    ]
+    library = ctypes.CDLL(cypesq.__file__)
+    library.select_rate(ctypes.c_long(sample_rate), *error)
+    library.pesq_measure(*map(ctypes.byref, signals), info, *error)
+    return info[0]
 
 
 def _as_defined(clean, enhanced):

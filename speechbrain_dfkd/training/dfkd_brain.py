@@ -1,10 +1,15 @@
 """Trains a student to follow a teacher."""
 
+from functools import partial
 from pathlib import Path
 
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import main_process_only
+from speechbrain.utils.distributed import (
+    ddp_broadcast,
+    if_main_process,
+    main_process_only,
+)
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -18,13 +23,15 @@ from speechbrain_dfkd.teacher.frozen import (
 from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.training.kd_weight import (
     KDSchedule,
-    measure_weight,
+    gradient_norms,
     training_progress,
+    weight_for_ratio,
 )
 from speechbrain_dfkd.training.student_start import (
     fixed_batches,
     level_of_speech,
     teacher_scale,
+    trial_copies,
 )
 
 
@@ -143,10 +150,22 @@ class DFKDBrain(EnhancementBrain):
         batches = fixed_batches(
             dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
         )
-        ratio, modules = self.hparams.kd_gradient_ratio, self.modules
-        self.schedule.weight = measure_weight(
-            ratio, self._losses, modules, self.trained, batches
-        )
+        with trial_copies(self.modules) as copies:
+            weights = copies[self.trained].parameters()
+            weights = [w for w in weights if w.requires_grad]
+            losses = partial(self._losses, copies)
+            norms = gradient_norms(losses, batches, weights)
+        ratio = self.hparams.kd_gradient_ratio
+        # That of the first process, where others round differently.
+        weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
+        self.schedule.weight = weight
+        if if_main_process():
+            print(
+                f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
+                f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD "
+                f"at the student's first weights",
+                flush=True,
+            )
 
     def _losses(self, modules, batch):
         """Return L_SE and L_KD of a batch, apart from each other."""

@@ -1,7 +1,6 @@
 """The weight of distillation: its schedule, and one measured by gradients."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,11 +9,9 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import ddp_broadcast, if_main_process
-from torch import Tensor, nn
+from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.training.student_start import trial_copies
 
 
 @register_checkpoint_hooks
@@ -154,29 +151,3 @@ def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
         f"with a number instead (0: no distillation), or let the student "
         f"start elsewhere than at its teacher"
     )
-
-
-def measure_weight(
-    ratio: float,
-    losses: Callable,
-    modules: nn.ModuleDict,
-    trained: str,
-    batches: Iterable,
-) -> float:
-    """Return, and print, the kd_weight of a ratio at the present weights.
-
-    ``losses`` makes L_SE and L_KD of a copy of the modules and a batch.
-    """
-    with trial_copies(modules) as copies:
-        weights = [w for w in copies[trained].parameters() if w.requires_grad]
-        norms = gradient_norms(partial(losses, copies), batches, weights)
-    # That of the first process, where others round differently.
-    weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
-    if if_main_process():
-        print(
-            f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
-            f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD at "
-            f"the student's first weights",
-            flush=True,
-        )
-    return weight
