@@ -128,7 +128,7 @@ def _by_id(paths, id_of: Callable, kind, constraint):
 
 
 def speaker_of(path: Path, folder: Path) -> str:
-    """Return who speaks in ``p1/001.wav`` or ``p1_001.wav`` below ``folder``."""
+    """Return the "p1" of ``p1/001.wav`` or ``p1_001.wav`` below a folder."""
     first, *rest = path.relative_to(folder).parts
     name = first if rest else path.stem.split("_")[0]
     return unicodedata.normalize("NFC", name)

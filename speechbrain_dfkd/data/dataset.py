@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -37,31 +38,27 @@ def read_wav(
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
 
 
+@dataclass(eq=False)
 class RandomCrop:
     """Reads a random segment, a function of (seed, epoch, utterance id) alone.
 
     An utterance that is shorter than the segment is read whole.
     """
 
-    def __init__(
-        self,
-        segment_seconds: float,
-        sample_rate: int,
-        seed: int,
-        epoch_counter: EpochCounter,
-    ):
-        self.segment = round(segment_seconds * sample_rate)
-        self.sample_rate = sample_rate
-        self.seed = seed
-        # Workers are started anew each epoch, with a copy of that moment.
-        self.epoch_counter = epoch_counter
+    segment_seconds: float
+    sample_rate: int
+    seed: int
+    # Workers are started anew each epoch, with a copy of that moment.
+    epoch_counter: EpochCounter
 
     def span(self, utterance_id: str, length: float) -> tuple[int, int]:
         """Return first sample and number of samples; ``length`` in seconds."""
-        frames = round(length * self.sample_rate)
+        segment, frames = (
+            round(seconds * self.sample_rate)
+            for seconds in (self.segment_seconds, length)
+        )
         key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
-        start = key % max(frames - self.segment + 1, 1)
-        return start, min(self.segment, frames)
+        return key % max(frames - segment + 1, 1), min(segment, frames)
 
     def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
         """Return [segment], or less of a short utterance."""

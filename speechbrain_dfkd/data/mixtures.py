@@ -45,7 +45,7 @@ class MixtureSource:
     sample_rate: int
 
     def mixture(self, *key: str | int) -> tuple[np.ndarray, np.ndarray]:
-        """Return noisy and clean, [frames], of a key as (seed, epoch, index)."""
+        """Return noisy and clean [frames] of a key as (seed, epoch, index)."""
         return self.mixer.mix(
             self._speech,
             self._noise,
@@ -75,21 +75,15 @@ class MixtureSource:
         return resample(samples, rate, self.sample_rate)
 
 
+@dataclasses.dataclass(eq=False)
 class Mixtures(Dataset):
     """An epoch's mixtures, each a function of (seed, epoch, index) alone."""
 
-    def __init__(
-        self,
-        source: MixtureSource,
-        count: int,
-        seed: int,
-        epoch_counter: EpochCounter,
-    ):
-        self.source = source
-        self.count = count
-        self.seed = seed
-        # Workers are started anew each epoch, with a copy of that moment.
-        self.epoch_counter = epoch_counter
+    source: MixtureSource
+    count: int
+    seed: int
+    # Workers are started anew each epoch, with a copy of that moment.
+    epoch_counter: EpochCounter
 
     def __len__(self):
         return self.count

@@ -134,10 +134,8 @@ def refuse_identical(pairs: dict[str, Pair]) -> None:
     if same:
         logger.warning(
             "%d of %d noisy recordings are equal to their clean twins:\n%s",
-            len(same),
-            len(some),
-            listing(same),
-        )
+            len(same), len(some), listing(same),
+        )  # fmt: skip
 
 
 def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:

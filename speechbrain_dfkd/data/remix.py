@@ -1,5 +1,6 @@
 """New mixtures from the recordings of a small corpus."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ SILENCE = 1e-4
 ATTEMPTS = 10
 
 
+@dataclasses.dataclass(eq=False)
 class Remix:
     """Adds the noise of other recordings to a segment of clean speech.
 
@@ -43,17 +45,10 @@ class Remix:
     of (seed, epoch, utterance id).
     """
 
-    def __init__(
-        self,
-        crop: RandomCrop,
-        recordings: dict,
-        snr_db: Sequence[float],
-        coloured: bool = True,
-    ):
-        self.crop = crop
-        self.recordings = list(recordings.values())
-        self.snr_db = snr_db
-        self.coloured = coloured
+    crop: RandomCrop
+    recordings: Sequence[dict]
+    snr_db: Sequence[float]
+    coloured: bool = True
 
     def __call__(
         self, clean_wav: str, utterance_id: str, length: float
@@ -141,7 +136,7 @@ def remix_recordings(
     }
     mixed = DynamicItemDataset(utterances, output_keys=OUTPUT_KEYS)
     takes = ["clean_wav", "id", "length"]
-    remix = Remix(crop, recordings, snr_db, coloured)
+    remix = Remix(crop, list(recordings.values()), snr_db, coloured)
     mixed.add_dynamic_item(remix, takes, "noisy_sig")
     mixed.add_dynamic_item(crop, takes, "clean_sig")
     return mixed

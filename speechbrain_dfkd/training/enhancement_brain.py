@@ -85,7 +85,7 @@ class EnhancementBrain(GuardedBrain):
         align(self.network, value, f"the {self.trained}'s first output")
 
     def correct_polarity(self, dataset: Dataset):
-        """Negate the trained network if it puts out the inverse of the speech."""
+        """Negate the trained network if its output is inverted speech."""
         value = mean_correlation(
             partial(self._enhance, self.network.eval()),
             fixed_batches(dataset, batch_size=1, n_batches=16),

@@ -1,6 +1,7 @@
 """The weight of distillation: its schedule, and one measured by gradients."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from speechbrain_dfkd.errors import UserError
 
 
 @register_checkpoint_hooks
+@dataclass(eq=False)
 class KDSchedule:
     """A weight that rises linearly at the start and ends before the training.
 
@@ -40,17 +42,15 @@ class KDSchedule:
     [0.0, 1.0, 2.0, 0.0]
     """
 
-    def __init__(
-        self,
-        weight: float,
-        ramp: float = 0.0,
-        stop: float = 1.0,
-        ratio: float | None = None,
-    ):
-        self.weight = weight
-        self.ramp = ramp
-        self.stop = stop
-        self.is_measured = ratio is not None and weight > 0
+    weight: float
+    ramp: float = 0.0
+    stop: float = 1.0
+    ratio: float | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the weight is one that a ratio asked for."""
+        return self.ratio is not None and self.weight > 0
 
     @property
     def is_constant(self) -> bool:

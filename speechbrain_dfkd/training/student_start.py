@@ -173,10 +173,9 @@ NEGLIGIBLE = 0.1
 
 
 def correlation(wav: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
-    """Return the cosine, [B], of waveforms [B, L] and clean ones, means removed.
+    """Return the cosine [B] of waveforms [B, L], means removed, 0 of silence.
 
-    It is 0 where one of the two is silent; what lies beyond the relative
-    ``lengths`` [B] does not matter.
+    What lies beyond the relative ``lengths`` [B] does not matter.
     """
     wav, clean = (_centred(x, lengths) for x in (wav, clean))
     return torch.cosine_similarity(wav, clean, dim=1, eps=1e-30)
