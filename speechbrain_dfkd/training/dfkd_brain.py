@@ -88,23 +88,16 @@ class DFKDBrain(EnhancementBrain):
             self.hparams.kd_stop,
             self.hparams.kd_gradient_ratio,
         )
-        if checkpointer is not None:
-            self._add_recoverables(checkpointer)
-
-    def _add_recoverables(self, checkpointer):
-        model = getattr(self.teacher, "model", None)
+        if checkpointer is None:
+            return
+        model = getattr(teacher, "model", None)
+        own = fingerprint(model) if model is not None else "none"
         checkpointer.add_recoverable(
-            "teacher_fingerprint",
-            fingerprint(model) if model is not None else "none",
-            custom_save_hook=_write_text,
-            custom_load_hook=_check_fingerprint,
+            "teacher_fingerprint", own, _check_fingerprint, _write_text
         )
         if self._follows_network():
             checkpointer.add_recoverable(
-                "teacher_scale",
-                self.teacher,
-                custom_save_hook=_save_scale,
-                custom_load_hook=_load_scale,
+                "teacher_scale", teacher, _load_scale, _save_scale
             )
         if self.schedule.is_measured:
             checkpointer.add_recoverable("kd_schedule", self.schedule)
