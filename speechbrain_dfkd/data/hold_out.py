@@ -110,7 +110,7 @@ def _draw(who, shares):
 
 def check_groups(groups: dict) -> None:
     """Refuse patterns that ``group_of`` cannot use."""
-    is_whole = isinstance(groups, dict) and groups.keys() == GROUPS.keys()
+    is_whole = groups.keys() == GROUPS.keys()
     check_setting(
         "valid_groups", groups, is_whole, f"lists for {', '.join(GROUPS)}"
     )

@@ -207,9 +207,9 @@ def _is_made(out, wanted, wav_count):
         )
     if (text := marker.read_text()) != wanted:
         raise UserError(
-            f"out_folder must hold a demo corpus made with {json.loads(wanted)}, "
-            f"got {out}, made with {text}; choose another folder, or delete "
-            "this one to make it anew"
+            "out_folder must hold a demo corpus made with "
+            f"{json.loads(wanted)}, got {out}, made with {text}; choose another "
+            "folder, or delete this one to make it anew"
         )
     found = sum(1 for _ in out.rglob("*.wav"))
     if found != wav_count:

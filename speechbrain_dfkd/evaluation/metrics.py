@@ -228,8 +228,8 @@ def pesq_excess(clean: np.ndarray, sample_rate: int, band: str) -> str | None:
         found = count_utterances(clean, sample_rate, band)
     except AttributeError:  # its C functions are hidden
         return (
-            f"{length} is longer than {PESQ_SURE_SECONDS:g} s, and this build of "
-            "pesq does not tell whether it holds them"
+            f"{length} is longer than {PESQ_SURE_SECONDS:g} s, and this build "
+            "of pesq does not tell whether it holds them"
         )
     # The array of 50 is written to where another one begins.
     if found < PESQ_UTTERANCES:
