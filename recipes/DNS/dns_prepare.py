@@ -221,10 +221,10 @@ def _check(scan, train, tests):
             (checked,) = scan_pairs(scan, [sides])
     else:
         for name, paths in train.items():
-            is_response = name == "impulse_responses"
-            check = scan.responses if is_response else scan.recordings
+            # Of a response any rate and the first channel will do.
+            mono = name != "impulse_responses"
             with faults.kept():
-                checked[name] = check(paths)
+                checked[name] = scan.recordings(paths, mono)
     faults.raise_if_any()
     return test, checked
 
@@ -260,12 +260,9 @@ def _write_tables(scan, train, checked, valid, train_annotation):
 
 
 def _mix_valid(scan, mixer, valid):
-    source = MixtureSource(
-        **open_tables(scan.cache.parent / "valid_tables.json"),
-        mixer=mixer,
-        frames=round(valid.seconds * scan.sample_rate),
-        sample_rate=scan.sample_rate,
-    )
+    rate = scan.sample_rate
+    tables = open_tables(scan.cache.parent / "valid_tables.json").values()
+    source = MixtureSource(*tables, mixer, round(valid.seconds * rate), rate)
     folder = scan.cache.parent / "valid_mixtures"
     return write_fixed_mixtures(source, valid.mixtures, folder, scan.n_jobs)
 

@@ -6,7 +6,6 @@ import io
 import json
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +18,6 @@ from scipy import signal
 from scipy.io import wavfile
 from tqdm import tqdm
 
-from speechbrain_dfkd.data.audio_files import cache_name
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
 
@@ -38,12 +36,7 @@ SILENT = "are silent (all samples are equal); remove them with their twins"
 # From this size on, and 0: a program did not know the length beforehand. sox
 # writes this one, arecord 0x80000000, ffmpeg 0xFFFFFFFF.
 _UNKNOWN_FROM = 0x7FFFF000
-_BYTE_ORDER = {
-    b"RIFF": "little",
-    b"RF64": "little",
-    b"RIFX": "big",
-    b"FORM": "big",
-}
+_BYTE_ORDER = {"RIFF": "little", "RF64": "little", "RIFX": "big", "FORM": "big"}
 # What libsndfile notes about a W64 or AU file that ends early.
 _SHORT = re.compile(
     r"^ *(?:riff|Data Size) +: (\d+) \(should be (\d+)\)", re.MULTILINE
@@ -70,32 +63,17 @@ class BadAudio(ValueError):
 
 def raise_if_bad(found: Iterable) -> None:
     """Raise one ``UserError`` that names each ``BadAudio`` among ``found``."""
-    lines_of = defaultdict(list)
-    for bad in found:
-        if isinstance(bad, BadAudio):
-            lines_of[bad.problem].append(bad.line)
-    if not lines_of:
-        return
-    groups = [
-        f"{len(lines)} {problem}:\n{listing(lines, title=f'{problem}:')}"
-        for problem, lines in lines_of.items()
-    ]
-    count = sum(map(len, lines_of.values()))
-    raise UserError(
-        "data_folder must hold whole, mono recordings with sound in them, got "
-        f"{count} other{'s' * (count > 1)}:\n" + "\n".join(groups)
-    )
-
-
-def read_headers(paths: Iterable[Path], sample_rate: int) -> list:
-    """Return a ``WavFile`` or the ``BadAudio`` of each path."""
-    found = []
-    for path in tqdm(paths, desc="Reading headers", unit="file", leave=False):
-        try:
-            found.append(check_header(path, sample_rate))
-        except BadAudio as bad:
-            found.append(bad)
-    return found
+    bad = [wav for wav in found if isinstance(wav, BadAudio)]
+    text = ""
+    for problem in dict.fromkeys(wav.problem for wav in bad):
+        lines = [wav.line for wav in bad if wav.problem == problem]
+        shown = listing(lines, title=f"{problem}:")
+        text += f"\n{len(lines)} {problem}:\n{shown}"
+    if bad:
+        raise UserError(
+            "data_folder must hold whole, mono recordings with sound in them, "
+            f"got {len(bad)} other{'s' * (len(bad) > 1)}:{text}"
+        )
 
 
 def check_header(path: Path, sample_rate: int, mono: bool = True) -> WavFile:
@@ -151,7 +129,7 @@ def _samples_end(path):
     """Return where the chunk of samples ends; 0: that is not known."""
     size, long_length = path.stat().st_size, 0
     with open(path, "rb") as file:
-        order = _BYTE_ORDER.get(file.read(4))
+        order = _BYTE_ORDER.get(file.read(4).decode("latin-1"))
         file.seek(12)
         while order and len(head := file.read(8)) == 8:
             name, length = head[:4], int.from_bytes(head[4:], order)
@@ -169,12 +147,7 @@ def _samples_end(path):
 
 
 def read_samples(wav: WavFile) -> np.ndarray:
-    """Return the first channel; raise ``BadAudio`` for what no header tells.
-
-    Shape
-    -----
-    output : [frames], float32
-    """
+    """Return the first channel [frames], or raise what no header tells."""
     try:
         samples, _ = soundfile.read(wav.path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
@@ -193,12 +166,7 @@ def read_samples(wav: WavFile) -> np.ndarray:
 def read_part(
     path: str | Path, start: int = 0, frames: int = -1
 ) -> tuple[np.ndarray, int]:
-    """Return a part of the first channel, and the sample rate in Hz.
-
-    Shape
-    -----
-    output : [frames], float32
-    """
+    """Return a part of the first channel [frames], and its rate in Hz."""
     try:
         samples, rate = soundfile.read(
             path, frames, start, dtype="float32", always_2d=True
@@ -243,13 +211,7 @@ def _lowpass(up, down):
 def resample(
     samples: np.ndarray, source_rate: int, target_rate: int
 ) -> np.ndarray:
-    """Change the sample rate, in Hz, with a linear-phase lowpass filter.
-
-    Shape
-    -----
-    samples : [frames], float32
-    output : [ceil(frames * target_rate / source_rate)], float32
-    """
+    """Change the sample rate of [frames], by a linear-phase lowpass filter."""
     up, down = Fraction(target_rate, source_rate).as_integer_ratio()
     taps = _lowpass(up, down)
     if up > 1:
@@ -273,13 +235,7 @@ def fits_16_bits(samples: np.ndarray) -> bool:
 
 
 def to_16_bits(samples: np.ndarray) -> np.ndarray:
-    """Return int16 of samples in [-1, 1], the greatest of which is clipped.
-
-    Example
-    -------
-    >>> to_16_bits(np.array([-1.0, 0.5, 1.0])).tolist()
-    [-32768, 16384, 32767]
-    """
+    """Return int16 of samples in [-1, 1], the greatest of which is clipped."""
     # 1 is one step beyond the greatest number of 16 bits.
     return np.rint(samples * 32768).clip(-32768, 32767).astype("i2")
 
@@ -326,17 +282,11 @@ class Scan:
                     stream.flush()
         return [found[path] for path in paths]
 
-    def recordings(self, paths: list[Path]) -> list[WavFile]:
-        """Return what to train on of each path; raise for all bad ones."""
-        found = self.find(paths)
+    def recordings(self, paths: list[Path], mono: bool = True) -> list[WavFile]:
+        """Return what to mix from of each path; raise for all bad ones."""
+        found = self.find(paths, mono)
         raise_if_bad(found)
-        return [self.used(wav) for wav in found]
-
-    def responses(self, paths: list[Path]) -> list[WavFile]:
-        """Return impulse responses, which may be at a higher rate."""
-        found = self.find(paths, mono=False)
-        raise_if_bad(found)
-        return found
+        return [self.used(wav) if mono else wav for wav in found]
 
     def used(self, wav: WavFile) -> WavFile:
         """Return what to train on: a recording itself, or its copy."""
@@ -345,7 +295,9 @@ class Scan:
         frames = math.ceil(
             wav.frames * Fraction(self.sample_rate, wav.sample_rate)
         )
-        copy = self.cache / cache_name(wav.path, self.root)
+        copy = self.cache / wav.path.relative_to(self.root)
+        if copy.suffix != ".wav":
+            copy = copy.with_name(f"{copy.name}.wav")
         return WavFile(copy, self.sample_rate, frames)
 
     def _look_at(self, path, mono):
@@ -394,7 +346,7 @@ class Scan:
 
 
 def _known(log):
-    """Return {name: row}; a last line that was cut is ignored."""
+    """Return {name: row}; a line that a kill cut short is left out."""
     known = {}
     for line in log.read_text().splitlines() if log.exists() else ():
         try:

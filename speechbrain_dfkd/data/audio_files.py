@@ -21,7 +21,6 @@ _OTHER_AUDIO = (
     *(".ape", ".wv", ".tta", ".mpc", ".ac3", ".dsf", ".ra", ".spx", ".mp2"),
     *(".shn", ".g722", ".gsm"),
 )
-_FILEID = re.compile(r"fileid_(\d+)$")
 
 
 def recordings_below(folder: Path) -> list[Path]:
@@ -85,12 +84,6 @@ def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
     The id is the name without its suffix, after the names of its sub-folders
     except those that it repeats; accents are the same in either of their two
     encodings, of which macOS prefers one and Linux the other.
-
-    Example
-    -------
-    >>> names = ("a.wav", "p1/p1_1.flac", "p1/b.wav")
-    >>> list(by_name([Path("noisy", name) for name in names], Path("noisy")))
-    ['a', 'p1_1', 'p1-b']
     """
 
     def name_of(path):
@@ -107,15 +100,11 @@ def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
 
 
 def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
-    """Return recordings by the fileid at the end of their names.
-
-    The DNS Challenge's synthesizer joins noisy and clean files so. The prefix
-    of the ids tells splits apart.
-    """
+    """Return recordings by a prefix and the fileid that ends their names."""
 
     def fileid_of(path):
-        match = _FILEID.search(path.stem)
-        return match and f"{prefix}fileid_{match[1]}"
+        match = re.search(r"fileid_\d+$", path.stem)
+        return match and prefix + match[0]
 
     constraint = "end in fileid_<number>, each number once in a folder"
     return _by_id(paths, fileid_of, "fileid", constraint)
@@ -139,19 +128,7 @@ def _by_id(paths, id_of: Callable, kind, constraint):
 
 
 def speaker_of(path: Path, folder: Path) -> str:
-    """Return who speaks in ``p1/001.wav`` or ``p1_001.wav`` below ``folder``."""
+    """Return the "p1" of ``p1/001.wav`` or ``p1_001.wav`` below a folder."""
     first, *rest = path.relative_to(folder).parts
     name = first if rest else path.stem.split("_")[0]
     return unicodedata.normalize("NFC", name)
-
-
-def cache_name(path: Path, root: Path) -> Path:
-    """Return the name, relative to a cache, of the copy of ``root``'s file.
-
-    Example
-    -------
-    >>> cache_name(Path("/dns/clean/a/b.flac"), Path("/dns")).as_posix()
-    'clean/a/b.flac.wav'
-    """
-    name = path.relative_to(root)
-    return name if name.suffix == ".wav" else Path(f"{name}.wav")

@@ -5,6 +5,8 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,14 +28,7 @@ from speechbrain_dfkd.settings.keys import PREPARE_KEYS
 def read_wav(
     path: str | Path, sample_rate: int, start: int = 0, frames: int = -1
 ) -> Tensor:
-    """Read a recording, or ``frames`` samples of it from ``start`` on.
-
-    One that is gone, unreadable, shorter or at another rate is named.
-
-    Shape
-    -----
-    output : [frames]
-    """
+    """Read [frames] of a recording from ``start`` on, by default all of it."""
     wav, rate = read_part(path, start, frames)
     if rate != sample_rate:
         raise changed(path, f"have {sample_rate} Hz", f"{rate} Hz")
@@ -41,58 +36,48 @@ def read_wav(
 
 
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
-# Each signal is made by itself from the same three items, so that a dataset
-# can be pickled (SpeechBrain's items with two outputs are open generators).
-SIGNALS = {"noisy_sig": "noisy_wav", "clean_sig": "clean_wav"}
 
 
-class WholeSignal:
-    """Reads a recording from beginning to end."""
-
-    def __init__(self, sample_rate: int):
-        self.sample_rate = sample_rate
-
-    def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
-        """Return [frames]."""
-        return read_wav(path, self.sample_rate)
-
-
+@dataclass(eq=False)
 class RandomCrop:
-    """Reads a random segment, the same one of an utterance's two recordings.
+    """Reads a random segment, a function of (seed, epoch, utterance id) alone.
 
-    The offset is a function of (seed, epoch, utterance id) only: the order of
-    the batches, the number of workers and other users of random numbers do
-    not change it. An utterance that is shorter than the segment is read whole.
+    An utterance that is shorter than the segment is read whole.
     """
 
-    def __init__(
-        self,
-        segment_seconds: float,
-        sample_rate: int,
-        seed: int,
-        epoch_counter: EpochCounter,
-    ):
-        self.segment = round(segment_seconds * sample_rate)
-        self.sample_rate = sample_rate
-        self.seed = seed
-        # Workers are started anew each epoch, with a copy of that moment.
-        self.epoch_counter = epoch_counter
-
-    def start(self, utterance_id: str, frames: int) -> int:
-        """Return the first sample of the segment of ``frames`` samples."""
-        key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
-        return key % max(frames - self.segment + 1, 1)
+    segment_seconds: float
+    sample_rate: int
+    seed: int
+    # Workers are started anew each epoch, with a copy of that moment.
+    epoch_counter: EpochCounter
 
     def span(self, utterance_id: str, length: float) -> tuple[int, int]:
         """Return first sample and number of samples; ``length`` in seconds."""
-        frames = round(length * self.sample_rate)
-        start = self.start(utterance_id, frames)
-        return start, min(self.segment, frames)
+        segment, frames = (
+            round(seconds * self.sample_rate)
+            for seconds in (self.segment_seconds, length)
+        )
+        key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
+        return key % max(frames - segment + 1, 1), min(segment, frames)
 
     def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
         """Return [segment], or less of a short utterance."""
         span = self.span(utterance_id, length)
         return read_wav(path, self.sample_rate, *span)
+
+
+def _read_whole(sample_rate, path, utterance_id, length):
+    return read_wav(path, sample_rate)
+
+
+def _items(read):
+    # Each signal is made by itself from the same three items, so that a data
+    # set can be pickled (SpeechBrain's with two outputs are open generators).
+    return [
+        {"func": read, "takes": [f"{side}_wav", "id", "length"],
+         "provides": f"{side}_sig"}
+        for side in ("noisy", "clean")
+    ]  # fmt: skip
 
 
 class CroppedRecordings(DynamicItemDataset):
@@ -137,30 +122,15 @@ def crop_recordings(
     return CroppedRecordings(train, crop)
 
 
-def _items(reader):
-    return [
-        {"func": reader, "takes": [path, "id", "length"], "provides": signal}
-        for signal, path in SIGNALS.items()
-    ]
-
-
-REFUSED = "refused_files.txt"
-
-
 def prepare_splits(hparams: dict) -> None:
-    """Make a leaf's manifests, and the demo corpus where there is no other.
-
-    With ``skip_prep`` its manifests are checked. A list of files that is too
-    long for an error goes to ``prepared_folder``. Of several commands that
-    share this folder one does so; the others wait and find it done.
-    """
+    """Make a leaf's manifests, or check them, once for all that share them."""
     with hold_if_writable(hparams["prepared_folder"]):
         run_on_main(_prepare, args=[hparams])
 
 
 def _prepare(hparams):
     folder = Path(hparams["prepared_folder"]).expanduser()
-    with whole_lists_in(folder / REFUSED):
+    with whole_lists_in(folder / "refused_files.txt"):
         if hparams["skip_prep"]:
             faults = Faults()
             for split in ("train", "valid", "test"):
@@ -178,19 +148,15 @@ def _prepare(hparams):
 def open_splits(hparams: dict) -> dict[str, Dataset]:
     """Return the data sets "train", "valid" and "test" of a leaf's manifests.
 
-    Items are ``id``, ``noisy_sig`` [frames] and ``clean_sig`` [frames]:
-    segments for training, whole utterances in the order of their ids for
-    validation and test.
+    Items are ``id``, ``noisy_sig`` and ``clean_sig``: segments for training,
+    else whole utterances in the order of their ids.
     """
+    taken = ("train_annotation", "segment_seconds", "sample_rate", "seed")
     train = hparams["dataset"]["make_train"](
-        hparams["train_annotation"],
-        hparams["segment_seconds"],
-        hparams["sample_rate"],
-        hparams["seed"],
-        hparams["epoch_counter"],
+        *(hparams[key] for key in taken), hparams["epoch_counter"]
     )
     splits = {"train": train}
-    whole = _items(WholeSignal(hparams["sample_rate"]))
+    whole = _items(partial(_read_whole, hparams["sample_rate"]))
     for split in ("valid", "test"):
         manifest = read_manifest(hparams[f"{split}_annotation"])
         splits[split] = DynamicItemDataset(manifest, whole, OUTPUT_KEYS)
@@ -235,7 +201,18 @@ def require_shared_memory(hparams: dict, datasets: dict) -> None:
     workers = hparams["num_workers"]
     if not workers or not SHARED_MEMORY.is_dir():
         return
-    batch = max(_train_bytes(hparams, datasets), _valid_bytes(datasets))
+    valid = datasets["valid"]
+    seconds = [valid.data[name]["length"] for name in valid.data_ids]
+    longest = _tensors(valid[seconds.index(max(seconds))])
+    segments = _tensors(datasets["train"][0])
+    # The item may be shorter than others.
+    segment = hparams["segment_seconds"] * hparams["sample_rate"]
+    frames = max(segment, *map(len, segments))
+    batch = max(
+        hparams["batch_size"]
+        * sum(frames * s.element_size() for s in segments),
+        sum(signal.nbytes for signal in longest),
+    )
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     needed = (_AHEAD * workers + _IN_USE) * batch * processes
     free = shutil.disk_usage(SHARED_MEMORY).free
@@ -245,24 +222,6 @@ def require_shared_memory(hparams: dict, datasets: dict) -> None:
             f"of num_workers {workers}, {needed / 1e6:.0f} MB, got "
             f"{free / 1e6:.0f} MB free; {_REMEDY}"
         )
-
-
-def _train_bytes(hparams, datasets):
-    signals = _tensors(datasets["train"][0])
-    segment = hparams["segment_seconds"] * hparams["sample_rate"]
-    # The item may be shorter than others.
-    frames = max(segment, *(len(signal) for signal in signals))
-    return hparams["batch_size"] * sum(
-        frames * signal.element_size() for signal in signals
-    )
-
-
-def _valid_bytes(datasets):
-    """Return the size of the longest item; its length is in the manifest."""
-    valid = datasets["valid"]
-    seconds = [valid.data[name]["length"] for name in valid.data_ids]
-    longest = valid[seconds.index(max(seconds))]
-    return sum(signal.nbytes for signal in _tensors(longest))
 
 
 def _tensors(item):

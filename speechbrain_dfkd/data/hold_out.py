@@ -24,21 +24,11 @@ GROUPS = {
     # The room, in SLR28.
     "impulse_responses": [r"((?:small|medium|large)room/Room\d+)"],
 }
+_SHARE = "a share from 0 to 1"
 
 
 def group_of(name: str | Path, patterns: list[str]) -> str:
-    """Return what the first pattern to match finds in a name, else the name.
-
-    Each pattern is a regular expression with one group in parentheses; it
-    searches the path within the corpus, without its suffix.
-
-    Example
-    -------
-    >>> group_of("noise/1-100032-B-0.wav", GROUPS["noise"])
-    '1-100032'
-    >>> group_of("noise/fan_0001.wav", GROUPS["noise"])
-    'noise/fan_0001.wav'
-    """
+    """Return what the first pattern to match finds in a name, else the name."""
     name = PurePath(name)
     stem = name.with_suffix("").as_posix()
     matches = (re.search(pattern, stem) for pattern in patterns)
@@ -54,20 +44,12 @@ def hold_out(
 ) -> tuple[list, list]:
     """Split ``items`` by a hash of their groups into kept and held out.
 
-    A share of the groups is held out, on average, and none is divided. Adding
-    recordings moves none from one split to the other, as long as their groups
-    do not depend on where the corpus lies. What is ``optional`` serves both
-    splits where there is too little of it to hold out any.
-
-    Example
-    -------
-    >>> hold_out([10, 20, 30, 40], ["a", "b", "c", "a"], 0.5, "numbers")
-    ([20], [10, 30, 40])
+    Adding recordings moves none from one split to the other. What is
+    ``optional`` serves both where there is too little of it to hold out any.
     """
-    _check_share("valid_share", share)
-    groups = list(groups)
+    check_setting("valid_share", share, is_number(share, 0, 1), _SHARE)
+    groups, kept, held = list(groups), [], []
     held_groups = {g for g in groups if stable_hash(g) < share * 2**64}
-    kept, held = [], []
     for item, group in zip(items, groups, strict=True):
         (held if group in held_groups else kept).append(item)
     counts = f"{len(kept)} train and {len(held)} validate"
@@ -91,21 +73,13 @@ def hold_out_speakers(
 ) -> dict[str, dict]:
     """Return ``{split: pairs}``: what is left is ``"train"``.
 
-    Speakers are held out in the order of a hash of their names until a
-    split's share of the recordings is reached; one with more than twice the
-    share is passed over. Where that leaves nobody, single recordings are held
-    out.
-
-    Example
-    -------
-    >>> names = [f"{speaker}_{i}" for speaker in "abcdefgh" for i in (1, 2)]
-    >>> speakers = {name: name[0] for name in names}
-    >>> held = hold_out_speakers(speakers, speakers, {"test": 0.1})
-    >>> list(held["test"]), len(held["train"])
-    (['e_1', 'e_2'], 14)
+    Speakers are held out in the order of a hash until a split has its share;
+    one with more than twice that is passed over. Where nobody is left, single
+    recordings are held out.
     """
     for split, share in shares.items():
-        _check_share(f"{split}_share", share)
+        is_share = is_number(share, 0, 1)
+        check_setting(f"{split}_share", share, is_share, _SHARE)
     each = {name: name for name in pairs}
     for who in ({name: speakers[name] for name in pairs}, each):
         split_of = _draw(who, shares)
@@ -122,28 +96,21 @@ def hold_out_speakers(
 
 
 def _draw(who, shares):
-    """Return ``{speaker: split}``."""
     sizes = Counter(who.values())
-    left = sorted(sizes, key=stable_hash)
-    split_of = {}
+    split_of, speakers = {}, sorted(sizes, key=stable_hash)
     for split, share in shares.items():
         wanted, taken = share * len(who), 0
-        for speaker in list(left):
+        for speaker in speakers:
             size = sizes[speaker]
             fits = taken + size <= max(2 * wanted, 1)
-            if taken < wanted and fits:
+            if speaker not in split_of and taken < wanted and fits:
                 split_of[speaker], taken = split, taken + size
-                left.remove(speaker)
-    return split_of | dict.fromkeys(left, "train")
-
-
-def _check_share(name, share):
-    check_setting(name, share, is_number(share, 0, 1), "a share from 0 to 1")
+    return dict.fromkeys(sizes, "train") | split_of
 
 
 def check_groups(groups: dict) -> None:
     """Refuse patterns that ``group_of`` cannot use."""
-    is_whole = isinstance(groups, dict) and groups.keys() == GROUPS.keys()
+    is_whole = groups.keys() == GROUPS.keys()
     check_setting(
         "valid_groups", groups, is_whole, f"lists for {', '.join(GROUPS)}"
     )

@@ -1,13 +1,4 @@
-"""The files that list the recordings of a split.
-
-Of pairs: ``{utterance_id: {"noisy_wav": path, "clean_wav": path, "length":
-seconds}}``, the keys of SpeechBrain's own enhancement recipes, sorted by id. A
-relative path is relative to the folder of the file; ``"test_set"`` may name
-one of several test sets.
-
-Of what is mixed while training: ``{"speech": table, "noise": table,
-"impulse_responses": table or null}``, whose tables are ``Recordings``.
-"""
+"""The files that list the recordings of a split."""
 
 import functools
 import io
@@ -18,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
-from speechbrain_dfkd.data.audio import BadAudio, WavFile, read_headers
+from speechbrain_dfkd.data.audio import BadAudio, WavFile, check_header
 from speechbrain_dfkd.data.pairs import Pair
 from speechbrain_dfkd.errors import UserError, is_number, listing
 from speechbrain_dfkd.files import write_atomically
 
+# Of pairs: {id: {noisy_wav: path, clean_wav: path, length: seconds}}, the keys
+# of SpeechBrain's own enhancement recipes, sorted by id. Paths are relative to
+# the folder of the file; "test_set" may name one of several test sets.
 SIDES = ("noisy_wav", "clean_wav")
 KEYS = (*SIDES, "length")
-# The tables that a mixture manifest names; the last one may be null.
+# Of what is mixed while training: {table: path}; the last one may be null.
 TABLES = ("speech", "noise", "impulse_responses")
 _FIELDS = ["path", "sample_rate", "frames"]
 # A length in seconds may be rounded down by so much.
@@ -34,20 +29,19 @@ _ROUNDED = 0.1
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    """Write ``data`` to ``path``: whole, or with an error not at all."""
+    """Write ``data`` to ``path``, whole or not at all."""
     write_atomically(Path(path), json.dumps(data, indent=2).encode())
 
 
 def read_json(path: str | Path) -> dict:
     """Return the object in a JSON file, or raise a ``UserError``."""
-    path = Path(path)
-    if not path.is_file():
-        raise _not_a_manifest(path, "no such file")
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise _not_a_manifest(path, error.strerror.lower()) from error
     except ValueError as error:
         raise _not_a_manifest(path, f"no JSON ({error})") from error
-    if not isinstance(data, dict):
+    if not (isinstance(data, dict) and data):
         raise _not_a_manifest(path, "no utterances")
     return data
 
@@ -71,10 +65,7 @@ def write_manifest(
 
 def read_manifest(path: str | Path) -> dict[str, dict]:
     """Read a manifest of pairs, with whole paths; refuse incomplete entries."""
-    path = Path(path)
     entries = read_json(path)
-    if not entries:
-        raise _not_a_manifest(path, "no utterances")
     wrong = [
         f"{name} {problem}"
         for name, entry in entries.items()
@@ -82,7 +73,7 @@ def read_manifest(path: str | Path) -> dict[str, dict]:
     ]
     if wrong:
         raise _not_a_manifest(path, f"entries that do not:\n{listing(wrong)}")
-    folder = path.absolute().parent
+    folder = Path(path).absolute().parent
     return {
         name: entry | {side: str(folder / entry[side]) for side in SIDES}
         for name, entry in entries.items()
@@ -115,17 +106,14 @@ def check_manifest(path: str | Path, sample_rate: int) -> None:
                 "or run the recipe without skip_prep"
             )
         return
-    entries = read_manifest(path)
-    files = [Path(entry[side]) for entry in entries.values() for side in SIDES]
-    found = read_headers(files, sample_rate)
+    entries = tqdm(
+        read_manifest(path).items(), "Reading headers", unit="pair", leave=False
+    )
     wrong = [
         f"{name}: {problem}"
-        for (name, entry), pair in zip(
-            entries.items(), zip(found[::2], found[1::2], strict=True),
-            strict=True,
-        )
-        for problem in _unfit(entry["length"], pair, sample_rate)
-    ]  # fmt: skip
+        for name, entry in entries
+        for problem in _unfit(entry, sample_rate)
+    ]
     if wrong:
         raise _not_a_manifest(
             path,
@@ -133,23 +121,25 @@ def check_manifest(path: str | Path, sample_rate: int) -> None:
         )
 
 
-def _unfit(length, pair, sample_rate):
+def _unfit(entry, sample_rate):
     """Return what is wrong with the recordings of an entry."""
-    bad = [wav for wav in pair if isinstance(wav, BadAudio)]
-    if bad:
-        return [f"{b.line}: {b.problem.partition(';')[0]}" for b in bad]
-    noisy, clean = pair
-    wrong = [
-        f"{wav.path} has {wav.sample_rate} Hz in place of {sample_rate}"
-        for wav in pair
-        if wav.sample_rate != sample_rate
-    ]
-    if noisy.frames != clean.frames:
-        wrong += [f"noisy {noisy.frames}, clean {clean.frames} samples"]
-    seconds = noisy.frames / noisy.sample_rate
-    # Cut to samples where it is read, so that half of one is too much.
-    if not seconds - _ROUNDED <= length < seconds + 0.5 / sample_rate:
-        wrong += [f"length {length} s, but its files have {seconds:g} s"]
+    frames, wrong = [], []
+    for side in SIDES:
+        try:
+            wav = check_header(Path(entry[side]), sample_rate)
+        except BadAudio as bad:
+            wrong.append(f"{bad.line}: {bad.problem.partition(';')[0]}")
+            continue
+        frames.append(wav.frames)
+        if (rate := wav.sample_rate) != sample_rate:
+            wrong.append(f"{wav.path} has {rate} Hz in place of {sample_rate}")
+    if len(frames) == 2 and frames[0] != frames[1]:
+        wrong.append(f"noisy {frames[0]}, clean {frames[1]} samples")
+    if not wrong:
+        length, seconds = entry["length"], frames[0] / sample_rate
+        # Cut to samples where it is read, so that half of one is too much.
+        if not seconds - _ROUNDED <= length < seconds + 0.5 / sample_rate:
+            wrong.append(f"length {length} s, but its files have {seconds:g} s")
     return wrong
 
 
@@ -178,17 +168,12 @@ def is_mixture_manifest(manifest: str | Path) -> bool:
 
 
 def open_tables(manifest: str | Path) -> dict:
-    """Open the tables that a mixture manifest names, relative to it.
-
-    Return ``{"speech": Recordings, "noise": ..., "responses": ... or None}``.
-    """
-    manifest = Path(manifest)
-    names = read_json(manifest)
-    opened = [
-        Recordings(manifest.parent / names[table]) if names[table] else None
-        for table in TABLES
-    ]
-    return dict(zip(("speech", "noise", "responses"), opened, strict=True))
+    """Return the ``Recordings``, or None, of each table of a manifest."""
+    folder = Path(manifest).parent
+    return {
+        table: Recordings(folder / name) if name else None
+        for table, name in read_json(manifest).items()
+    }
 
 
 def write_recordings(path: str | Path, wavs: Iterable[WavFile]) -> None:
@@ -205,10 +190,7 @@ def write_recordings(path: str | Path, wavs: Iterable[WavFile]) -> None:
 
 
 class Recordings:
-    """The recordings of a table that ``write_recordings`` wrote, in its order.
-
-    Processes share its memory: half a million recordings cost none of theirs.
-    """
+    """A table of recordings, the memory of which processes share."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -235,10 +217,7 @@ class Recordings:
     def draw(
         self, rng: np.random.Generator, by_duration: bool = False
     ) -> WavFile:
-        """Return a random recording; a longer one more likely where asked to.
-
-        By duration, one that is twice as long is twice as likely.
-        """
+        """Return a random recording; by duration, long ones more often."""
         if not by_duration:
             return self[int(rng.integers(len(self)))]
         position = rng.integers(self._ends[-1])

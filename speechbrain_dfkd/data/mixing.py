@@ -10,6 +10,7 @@ neither clipped recordings nor mixtures with long pauses are left out.
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,15 +36,7 @@ def from_db(level_db: float) -> float:
 def mix(
     speech: np.ndarray | Tensor, noise: np.ndarray | Tensor, snr_db: float
 ) -> np.ndarray | Tensor:
-    """Return speech, as loud as it is, plus noise at a ratio of mean powers.
-
-    Neither of them may be silent.
-
-    Shape
-    -----
-    speech, noise : [L]
-    output : [L]
-    """
+    """Return speech [L] plus noise [L], neither silent, at a power ratio."""
     return speech + noise * (rms(speech) / rms(noise) * from_db(-snr_db))
 
 
@@ -55,11 +48,10 @@ def audible(draw: Callable, least_rms: float, tries: int) -> Any:
 
 def is_range_db(values: Any) -> bool:
     """Tell whether a setting is ``[least, most]``, in dB."""
-    return (
-        isinstance(values, list | tuple)
-        and len(values) == 2
-        and all(isinstance(value, int | float) for value in values)
-        and -math.inf < values[0] <= values[1] < math.inf
+    if not (isinstance(values, list | tuple) and len(values) == 2):
+        return False
+    return all(is_number(v, -1e9, 1e9) for v in values) and (
+        values[0] <= values[1]
     )
 
 
@@ -69,17 +61,12 @@ LOWER_EDGES, UPPER_EDGES = (20.0, 150.0), (6500.0, 8000.0)
 
 
 def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
-    """Change the spectrum of a waveform smoothly and at random.
+    """Change the spectrum of a waveform [L] smoothly and at random.
 
     ``(1 + r1 z^-1 + r2 z^-2) / (1 + r3 z^-1 + r4 z^-2)`` with each r uniform
     in +-3/8, the filter of Valin, A Hybrid DSP/Deep Learning Approach to
     Real-Time Full-Band Speech Enhancement, MMSP 2018, arXiv 1709.08243. It is
     always stable.
-
-    Shape
-    -----
-    wav : [L]
-    output : [L]
     """
     r1, r2, r3, r4 = draw.uniform(-3 / 8, 3 / 8, 4).tolist()
     poles, zeros = wav.new_tensor([1, r3, r4]), wav.new_tensor([1, r1, r2])
@@ -89,16 +76,10 @@ def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
 def band_limit(
     wav: np.ndarray, draw: np.random.Generator, sample_rate: int
 ) -> np.ndarray:
-    """Cut off what lies below and above random edges.
+    """Cut off what of a waveform [L] lies below and above random edges.
 
-    Recordings of one collection often end at one frequency, because they were
-    resampled or coded alike: a network that is trained on speech of one and
-    noise of another learns to tell them by that, which fails elsewhere.
-
-    Shape
-    -----
-    wav : [L]
-    output : [L]
+    Recordings of one collection often end at one frequency: a network learns
+    to tell speech of one from noise of another by that, which fails elsewhere.
     """
     lower = np.exp(draw.uniform(*np.log(LOWER_EDGES)))
     upper = draw.uniform(*UPPER_EDGES)
@@ -118,32 +99,17 @@ def _are_speeds(values):
     return is_list and all(is_number(value, 0.1, 10) for value in values)
 
 
-def _is_bool(value):
-    return isinstance(value, bool)
-
-
-def _is_peak(value):
-    return is_number(value, 1e-3, 1)
-
-
-_RANGE = (is_range_db, "[least, most] in dB")
-_SHARE = (lambda value: is_number(value, 0, 1), "a share from 0 to 1")
-_DURATION = (lambda value: is_number(value, 0), "a number of at least 0")
-_SPEEDS = (_are_speeds, "numbers from 0.1 to 10")
+# By the ends of the names of a mixer's settings.
 _CHECKS = {
-    "snr_db": _RANGE,
-    "level_db": _RANGE,
-    "gap_seconds": _DURATION,
-    "two_noises_share": _SHARE,
-    "coloured_share": _SHARE,
-    "coloured_speech_share": _SHARE,
-    "band_limited_share": _SHARE,
-    "speech_speeds": _SPEEDS,
-    "noise_speeds": _SPEEDS,
-    "noise_by_duration": (_is_bool, "True or False"),
-    "reverb_share": _SHARE,
-    "early_seconds": _DURATION,
-    "peak": (_is_peak, "a number from 0.001 to 1"),
+    "_db": (is_range_db, "[least, most] in dB"),
+    "_seconds": (lambda value: is_number(value, 0), "a number of at least 0"),
+    "_share": (lambda value: is_number(value, 0, 1), "a share from 0 to 1"),
+    "_speeds": (_are_speeds, "numbers from 0.1 to 10"),
+    "_duration": (lambda value: isinstance(value, bool), "True or False"),
+    "peak": (
+        lambda value: is_number(value, 1e-3, 1),
+        "a number from 0.001 to 1",
+    ),
 }
 
 
@@ -151,10 +117,9 @@ _CHECKS = {
 class Mixer:
     """Makes a noisy segment and its clean target from recordings.
 
-    Speech is a row of random recordings with short gaps; what is longer than
-    the rest of the segment is cut at a random place. One or two noises, made
-    alike, are added at a random ratio, measured over the whole segment. Then
-    noisy and clean are brought to the level drawn for noisy, and turned down
+    Speech is a row of random recordings with gaps, cut at random places to
+    fit. One or two noises, made alike, are added at a random ratio. Then noisy
+    and clean are brought to the level drawn for noisy, and turned down
     together where either would clip.
 
     Arguments
@@ -175,12 +140,10 @@ class Mixer:
         How many of the tracks, speech and noises each, lose what lies outside
         of random edges, by ``band_limit``.
     speech_speeds, noise_speeds : tuple of float
-        Each segment of speech and each noise is played at one of these speeds,
-        drawn alike: at 2 twice as fast and an octave higher. ``(1.0,)``: as
-        recorded.
+        Each segment of speech and each noise is played at one of these speeds:
+        at 2 twice as fast and an octave higher.
     noise_by_duration : bool
-        Whether long recordings of noise are drawn more often, so that each
-        second of noise is equally likely; otherwise each recording is.
+        Whether each second of noise is equally likely, or each recording.
     reverb_share : float
         How many are reverberated, where there are impulse responses. The
         target then is the direct path with early reflections.
@@ -205,8 +168,9 @@ class Mixer:
     peak: float
 
     def __post_init__(self):
-        for name, (fits, constraint) in _CHECKS.items():
-            value = getattr(self, name)
+        for name, value in vars(self).items():
+            found = (c for end, c in _CHECKS.items() if name.endswith(end))
+            fits, constraint = next(found)
             check_setting(f"mixer.{name}", value, fits(value), constraint)
 
     def mix(
@@ -218,43 +182,35 @@ class Mixer:
         sample_rate: int,
         rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return a noisy segment and its clean target, by draws of ``rng``.
+        """Return a noisy segment and its clean target, [frames] each.
 
         ``draw_speech`` and ``draw_noise`` map ``(most, rng)`` to at most so
         many samples of a random recording, ``draw_response`` maps ``(rng)``
         to a random impulse response.
-
-        Shape
-        -----
-        output : [frames] each, float32
         """
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
-        speech = self._played(
-            draw_speech, self.speech_speeds, frames, sample_rate, rng
+        track = partial(self._track, frames, sample_rate, rng)
+        target = speech = track(
+            draw_speech, self.speech_speeds, self.coloured_speech_share
         )
-        speech = _coloured(speech, self.coloured_speech_share, rng)
-        target = speech = self._band_limited(speech, sample_rate, rng)
-        noise = self._noise(draw_noise, frames, sample_rate, rng)
-        if two:
-            second = self._noise(draw_noise, frames, sample_rate, rng)
-            noise = noise + second
+        noises = [
+            track(draw_noise, self.noise_speeds, self.coloured_share)
+            for _ in range(1 + two)
+        ]
+        noise, *second = (noise / rms(noise) for noise in noises)
+        for other in second:
+            noise = noise + other
         if draw_response is not None and reverberated:
             early = round(self.early_seconds * sample_rate)
             speech, target = reverberate(speech, draw_response(rng), early)
         noisy = mix(speech, noise, rng.uniform(*self.snr_db))
         gain = from_db(rng.uniform(*self.level_db)) / rms(noisy)
-        highest = max(_peak(noisy), _peak(target))
+        highest = max(float(np.abs(wav).max()) for wav in (noisy, target))
         gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
 
-    def _noise(self, draw, frames, sample_rate, rng):
-        noise = self._played(draw, self.noise_speeds, frames, sample_rate, rng)
-        noise = _coloured(noise, self.coloured_share, rng)
-        noise = self._band_limited(noise, sample_rate, rng)
-        return noise / rms(noise)
-
-    def _played(self, draw, speeds, frames, sample_rate, rng):
+    def _track(self, frames, sample_rate, rng, draw, speeds, coloured_share):
         # Without a choice nothing is drawn, so that the other draws do not
         # depend on these settings.
         speed = rng.choice(speeds) if len(speeds) > 1 else speeds[0]
@@ -271,27 +227,20 @@ class Mixer:
             )
         if played_rate != sample_rate:
             track = resample(track, played_rate, sample_rate)[:frames]
-        return track
-
-    def _band_limited(self, wav, sample_rate, rng):
+        if coloured_share and rng.random() < coloured_share:
+            track = random_filter(torch.from_numpy(track), rng).numpy()
         if self.band_limited_share and rng.random() < self.band_limited_share:
-            return band_limit(wav, rng, sample_rate)
-        return wav
+            track = band_limit(track, rng, sample_rate)
+        return track
 
 
 def reverberate(
     speech: np.ndarray, response: np.ndarray, early: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return speech with all reflections, and with the early ones alone.
+    """Return speech [L] with all reflections, and with the early ones alone.
 
     It is aligned to its direct path, the greatest absolute value of the
-    impulse response; ``early`` samples after that belong to the target.
-
-    Shape
-    -----
-    speech : [L]
-    response : [N]
-    output : [L] each
+    impulse response [N]; ``early`` samples after that belong to the target.
     """
     direct = int(np.abs(response).argmax())
     response = response / np.abs(response[direct])
@@ -300,12 +249,6 @@ def reverberate(
         signal.oaconvolve(speech, part)[direct : direct + frames]
         for part in (response, response[: direct + early + 1])
     )
-
-
-def _coloured(wav, share, rng):
-    if share and rng.random() < share:
-        return random_filter(torch.from_numpy(wav), rng).numpy()
-    return wav
 
 
 def _row(draw, frames, gap, rng):
@@ -317,7 +260,3 @@ def _row(draw, frames, gap, rng):
         track[position : position + len(piece)] = piece
         position += len(piece) + gap
     return track
-
-
-def _peak(wav):
-    return float(max(wav.max(), -wav.min()))

@@ -30,85 +30,60 @@ from speechbrain_dfkd.files import stable_hash, write_atomically
 
 @dataclasses.dataclass
 class MixtureSource:
-    """Draws speech, noise and impulse responses, and mixes them.
+    """Mixes random recordings; tables but the last are of mono ones at a rate.
 
-    Arguments
-    ---------
-    speech, noise : Recordings
-        Mono, at ``sample_rate``.
-    responses : Recordings or None
-        Impulse responses at any rate from ``sample_rate`` on; of several
-        channels the first is taken. None: nothing is reverberated.
-    mixer : Mixer
-        How they are mixed.
-    frames : int
-        Length of a mixture, in samples.
-    sample_rate : int
-        In Hz.
+    An impulse response may have a higher rate and several channels, the first
+    of which is taken; without their table nothing is reverberated. ``frames``
+    is the length of a mixture.
     """
 
     speech: Recordings
     noise: Recordings
-    responses: Recordings | None
+    impulse_responses: Recordings | None
     mixer: Mixer
     frames: int
     sample_rate: int
 
     def mixture(self, *key: str | int) -> tuple[np.ndarray, np.ndarray]:
-        """Return noisy and clean of a key, for example (seed, epoch, index).
-
-        Shape
-        -----
-        output : [frames] each, float32
-        """
+        """Return noisy and clean [frames] of a key as (seed, epoch, index)."""
         return self.mixer.mix(
             self._speech,
             self._noise,
-            self._response if self.responses else None,
+            self._response if self.impulse_responses else None,
             self.frames,
             self.sample_rate,
             np.random.default_rng(stable_hash(*key)),
         )
 
     def _speech(self, most, rng):
-        return self._piece(self.speech.draw(rng), most, rng)
+        return self._piece(self.speech, False, most, rng)
 
     def _noise(self, most, rng):
-        wav = self.noise.draw(rng, self.mixer.noise_by_duration)
-        return self._piece(wav, most, rng)
+        by_duration = self.mixer.noise_by_duration
+        return self._piece(self.noise, by_duration, most, rng)
 
-    def _piece(self, wav, most, rng):
+    def _piece(self, table, by_duration, most, rng):
+        wav = table.draw(rng, by_duration)
         frames = min(most, wav.frames)
         start = int(rng.integers(wav.frames - frames + 1))
         return read_wav(wav.path, self.sample_rate, start, frames).numpy()
 
     def _response(self, rng):
-        samples, rate = read_part(self.responses.draw(rng).path)
+        samples, rate = read_part(self.impulse_responses.draw(rng).path)
         if rate == self.sample_rate:
             return samples
         return resample(samples, rate, self.sample_rate)
 
 
+@dataclasses.dataclass(eq=False)
 class Mixtures(Dataset):
-    """An epoch's mixtures, each a function of (seed, epoch, index).
+    """An epoch's mixtures, each a function of (seed, epoch, index) alone."""
 
-    Neither the number of workers nor a resume changes them, and processes
-    that share an epoch's indices draw different ones. Items have ``id``,
-    ``noisy_sig`` [frames] and ``clean_sig`` [frames].
-    """
-
-    def __init__(
-        self,
-        source: MixtureSource,
-        count: int,
-        seed: int,
-        epoch_counter: EpochCounter,
-    ):
-        self.source = source
-        self.count = count
-        self.seed = seed
-        # Workers are started anew each epoch, with a copy of that moment.
-        self.epoch_counter = epoch_counter
+    source: MixtureSource
+    count: int
+    seed: int
+    # Workers are started anew each epoch, with a copy of that moment.
+    epoch_counter: EpochCounter
 
     def __len__(self):
         return self.count
@@ -139,16 +114,9 @@ def mix_recordings(
     Arguments
     ---------
     train_annotation : str or Path
-        A mixture manifest, or one of synthesised pairs, whose segments are
-        those of ``speechbrain_dfkd.data.dataset.crop_recordings``.
-    segment_seconds : float
-        Length of a training segment.
-    sample_rate : int
-        Of the recordings, in Hz.
-    seed : int
-        Of everything random.
-    epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
-        Every epoch has other mixtures.
+        A mixture manifest, or one of pairs to take segments of.
+    segment_seconds, sample_rate, seed, epoch_counter
+        As for ``speechbrain_dfkd.data.dataset.crop_recordings``.
     mixer : Mixer
         How recordings are mixed.
     mixtures_per_epoch : int or None
@@ -158,27 +126,21 @@ def mix_recordings(
         return crop_recordings(
             train_annotation, segment_seconds, sample_rate, seed, epoch_counter
         )
-    tables = open_tables(train_annotation)
+    frames = round(segment_seconds * sample_rate)
+    tables = open_tables(train_annotation).values()
+    source = MixtureSource(*tables, mixer, frames, sample_rate)
     count = mixtures_per_epoch
     if count is None:
-        count = len(tables["speech"])
+        count = len(source.speech)
     is_count = isinstance(count, int) and count > 0
     check_setting("mixtures_per_epoch", count, is_count, "an integer above 0")
-    frames = round(segment_seconds * sample_rate)
-    source = MixtureSource(
-        **tables, mixer=mixer, frames=frames, sample_rate=sample_rate
-    )
     return Mixtures(source, count, seed, epoch_counter)
 
 
 def write_fixed_mixtures(
     source: MixtureSource, count: int, folder: Path, n_jobs: int | None = None
 ) -> dict[str, Pair]:
-    """Write ``count`` mixtures as 16-bit wavs, the same ones every time.
-
-    They are ``noisy/mixture_0000.wav``, ``clean/mixture_0000.wav``, ... in the
-    folder; return ``{id: Pair}`` of ``WavFile``.
-    """
+    """Write ``count`` mixtures as 16-bit wavs, the same ones every time."""
     pairs = Parallel(n_jobs=n_jobs or cpu_count())(
         delayed(_write)(source, index, folder) for index in range(count)
     )

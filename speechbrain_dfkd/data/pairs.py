@@ -38,11 +38,12 @@ def find_plain(root: Path) -> dict[str, Pair]:
     nothing is split, and nothing where there is no pair of folders.
     """
     within_split = _find(lambda name, side: root / name / side)
+    if "train" in within_split:
+        return within_split
     within_side = _find(lambda name, side: root / side / name)
-    for found in (within_split, within_side):
-        if "train" in found:
-            return found
-    whole = Pair(*(root / side for side in Pair._fields))
+    if "train" in within_side:
+        return within_side
+    whole = Pair(root / "noisy", root / "clean")
     is_there = all(map(has_recordings, whole))
     return {"train": whole} | within_split if is_there else {}
 
@@ -51,7 +52,7 @@ def _find(folder_of):
     found = {}
     for split, names in _SPLIT_NAMES.items():
         for name in names:
-            folders = Pair(*(folder_of(name, side) for side in Pair._fields))
+            folders = Pair(folder_of(name, "noisy"), folder_of(name, "clean"))
             if split not in found and all(map(has_recordings, folders)):
                 found[split] = folders
     return found
@@ -59,71 +60,71 @@ def _find(folder_of):
 
 def require_twins(splits: list) -> None:
     """Refuse ``{id: path}`` of a noisy and a clean side with other ids."""
-    alone = [
-        f"{side[name]} has no {twin} twin"
-        for noisy, clean in splits
-        for side, other, twin in (
-            (noisy, clean, "clean"),
-            (clean, noisy, "noisy"),
-        )
-        for name in sorted(side.keys() - other.keys())
-    ]
-    if alone:
-        raise UserError(
-            "data_folder must hold a clean and a noisy file of every "
-            "utterance, of one name up to the suffix, got "
-            f"{len(alone)} without a twin:\n{listing(alone)}\n"
-            "Unpack the archives again, or remove these files"
-        )
+    alone = []
+    for sides in splits:
+        for side, other, twin in zip(
+            sides, sides[::-1], ("clean", "noisy"), strict=True
+        ):
+            names = sorted(side.keys() - other.keys())
+            alone += [f"{side[name]} has no {twin} twin" for name in names]
+    _refuse(
+        alone,
+        "a clean and a noisy file of every utterance, of one name up to the "
+        "suffix",
+        "without a twin",
+        "Unpack the archives again, or remove these files",
+    )
 
 
-def check_pairs(pairs: dict[str, Pair]) -> None:
-    """Refuse a split unless its twins match in rate and length."""
-    rates = Counter(wav.sample_rate for pair in pairs.values() for wav in pair)
+def check_rates(pairs: dict[str, Pair]) -> None:
+    """Refuse a split whose recordings have several sample rates."""
+    wavs = [wav for pair in pairs.values() for wav in pair]
+    rates = Counter(wav.sample_rate for wav in wavs)
     usual = max(rates, key=rates.get, default=None)
-    other_rates = [
-        f"{wav.path} has {wav.sample_rate} Hz"
-        for pair in pairs.values()
-        for wav in pair
-        if wav.sample_rate != usual
-    ]
-    other_lengths = [
-        f"{name}: noisy {noisy.frames}, clean {clean.frames}"
-        for name, (noisy, clean) in pairs.items()
-        if noisy.frames != clean.frames
-    ]
-    faults = Faults()
-    for lines, constraint, remedy in (
-        (
-            other_rates,
-            f"one sample rate in a split, here {usual} Hz",
-            "Resample these files",
-        ),
-        (
-            other_lengths,
-            "noisy and clean files of the same length in samples",
-            "Unpack the archives again, or remove both files of these "
-            "utterances (mp3 and other lossy encoders add samples: encode "
-            "both sides alike, or keep wav or FLAC)",
-        ),
-    ):
-        if lines:
-            with faults.kept():
-                raise UserError(
-                    f"data_folder must hold {constraint}, got {len(lines)} "
-                    f"that differ:\n{listing(lines)}\n{remedy}"
-                )
-    faults.raise_if_any()
+    _refuse(
+        [
+            f"{wav.path} has {wav.sample_rate} Hz"
+            for wav in wavs
+            if wav.sample_rate != usual
+        ],
+        f"one sample rate in a split, here {usual} Hz",
+        "that differ",
+        "Resample these files",
+    )
+
+
+def check_lengths(pairs: dict[str, Pair]) -> None:
+    """Refuse a split whose twins have different lengths."""
+    _refuse(
+        [
+            f"{name}: noisy {noisy.frames}, clean {clean.frames}"
+            for name, (noisy, clean) in pairs.items()
+            if noisy.frames != clean.frames
+        ],
+        "noisy and clean files of the same length in samples",
+        "that differ",
+        "Unpack the archives again, or remove both files of these utterances "
+        "(mp3 and other lossy encoders add samples: encode both sides alike, "
+        "or keep wav or FLAC)",
+    )
+
+
+def _refuse(lines, constraint, which, remedy):
+    if lines:
+        raise UserError(
+            f"data_folder must hold {constraint}, got {len(lines)} {which}:\n"
+            f"{listing(lines)}\n{remedy}"
+        )
 
 
 def refuse_identical(pairs: dict[str, Pair]) -> None:
-    """Refuse a split in which no pair has noise, by some of its pairs.
-
-    There is nothing to learn from such a split, nor to test on it; it comes
-    of a clean folder that was unpacked twice.
-    """
+    """Refuse a split in which no pair has noise, by some of its pairs."""
     some = list(pairs.values())[:: -(-len(pairs) // _LOOKED_AT) or 1]
-    same = [str(pair.noisy.path) for pair in some if _is_identical(pair)]
+    same = [
+        noisy.path
+        for noisy, clean in some
+        if np.array_equal(*(soundfile.read(w.path)[0] for w in (noisy, clean)))
+    ]
     if same and len(same) == len(some):
         raise UserError(
             "data_folder must hold noisy recordings beside the clean ones, got "
@@ -133,15 +134,8 @@ def refuse_identical(pairs: dict[str, Pair]) -> None:
     if same:
         logger.warning(
             "%d of %d noisy recordings are equal to their clean twins:\n%s",
-            len(same),
-            len(some),
-            listing(same),
-        )
-
-
-def _is_identical(pair):
-    noisy, clean = (soundfile.read(wav.path)[0] for wav in pair)
-    return np.array_equal(noisy, clean)
+            len(same), len(some), listing(same),
+        )  # fmt: skip
 
 
 def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:
@@ -170,7 +164,7 @@ def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:
             for name, pair in split.items()
             if not any(isinstance(wav, BadAudio) for wav in pair)
         }
-        for check in (check_pairs, refuse_identical):
+        for check in (check_rates, check_lengths, refuse_identical):
             with faults.kept():
                 check(good)
     faults.raise_if_any()

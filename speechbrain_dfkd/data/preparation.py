@@ -11,17 +11,15 @@ from speechbrain_dfkd.errors import UserError, listing
 
 logger = logging.getLogger(__name__)
 
-MARKER = "prepared.json"
 # Of a folder so many files are looked into, and so much of each.
 _SAMPLED, _SAMPLE_BYTES = 16, 65536
 
 
 def fingerprint(paths: Iterable[Path], root: Path) -> dict:
-    """Describe files, so that a change of one or another corpus is noticed.
+    """Describe the files of a corpus, so that a change of one is noticed.
 
-    ``content`` is a hash of their names, sizes and some of their bytes;
-    ``state`` one of names, sizes and times. Neither depends on where ``root``,
-    the corpus that holds them, lies.
+    ``content`` is a hash of their names, sizes and some of their bytes,
+    ``state`` one of names, sizes and times, wherever the corpus lies.
     """
     content, state = hashlib.sha256(), hashlib.sha256()
     paths = sorted(paths)
@@ -36,21 +34,17 @@ def fingerprint(paths: Iterable[Path], root: Path) -> dict:
         content.update(f"{name} {stat.st_size}\n".encode())
         state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
-        content.update(_sample(path))
+        try:
+            with open(path, "rb") as file:
+                file.seek(path.stat().st_size // 2)
+                content.update(file.read(_SAMPLE_BYTES))
+        except OSError as error:  # the check of all recordings will name it
+            content.update(str(error.errno).encode())
     return {
         "files": len(paths),
         "content": content.hexdigest(),
         "state": state.hexdigest(),
     }
-
-
-def _sample(path):
-    try:
-        with open(path, "rb") as file:
-            file.seek(path.stat().st_size // 2)
-            return file.read(_SAMPLE_BYTES)
-    except OSError as error:  # the check of all recordings will name it
-        return str(error.errno).encode()
 
 
 def refuse_prepared_within(
@@ -66,20 +60,30 @@ def refuse_prepared_within(
 
 
 class Preparation:
-    """The marker ``prepared.json`` in a folder of manifests and copies.
-
-    It holds ``source``, all that the manifests depend on: ``"data_folder"``,
-    ``"files"`` with fingerprints, and settings.
-    """
+    """The marker in a folder of manifests: all that these depend on."""
 
     def __init__(self, folder: Path, manifests: list, source: dict):
-        self.marker = folder / MARKER
+        self.marker = folder / "prepared.json"
         self.manifests = [Path(manifest) for manifest in manifests]
         self.source = source
-        if stored := self._stored():
-            self._refuse_other_data(stored)
-        else:
-            self._refuse_own_manifests()
+        stored = self._stored() or source
+        # A corpus that was moved may go on, but two must not be mixed.
+        if stored["data_folder"] != source["data_folder"] and (
+            _content(stored) != _content(source)
+        ):
+            raise UserError(
+                f"prepared_folder {folder} must hold the preparation of "
+                f"{source['data_folder']}, got that of "
+                f"{stored['data_folder']}, which held other files; pass "
+                "another --results_folder, or delete it"
+            )
+        for path in self.manifests if stored is source else ():
+            if path.exists() and folder not in path.absolute().parents:
+                raise UserError(
+                    f"{path} must be free to write a manifest to, got one that "
+                    "no preparation wrote; pass --skip_prep True to use it, or "
+                    "another name"
+                )
 
     def _stored(self):
         if not self.marker.exists():
@@ -92,33 +96,14 @@ class Preparation:
                 "prepare again"
             ) from error
 
-    def _refuse_other_data(self, stored):
-        """Let a corpus that was moved go on, but do not mix two of them."""
-        if stored["data_folder"] == self.source["data_folder"]:
-            return
-        if _content(stored) != _content(self.source):
-            raise UserError(
-                f"prepared_folder {self.marker.parent} must hold the "
-                f"preparation of {self.source['data_folder']}, got that of "
-                f"{stored['data_folder']}, which held other files; pass "
-                "another --results_folder, or delete it"
-            )
-
-    def _refuse_own_manifests(self):
-        for path in self.manifests:
-            is_within = self.marker.parent in path.absolute().parents
-            if path.exists() and not is_within:
-                raise UserError(
-                    f"{path} must be free to write a manifest to, got one that "
-                    "no preparation wrote; pass --skip_prep True to use it, or "
-                    "another name"
-                )
-
     def is_done(self) -> bool:
         """Tell whether the marker fits and all that it vouches for is there."""
-        return self._stored() == self.source and all(
-            map(_is_whole, self.manifests)
-        )
+        if self._stored() != self.source:
+            return False
+        try:
+            return not any(map(missing_recordings, self.manifests))
+        except UserError:  # one is missing or spoilt itself
+            return False
 
     def __enter__(self):
         # An old marker must not vouch for a mixture of old and new manifests.
@@ -134,10 +119,3 @@ class Preparation:
 
 def _content(source):
     return {name: kind["content"] for name, kind in source["files"].items()}
-
-
-def _is_whole(manifest):
-    try:
-        return not missing_recordings(manifest)
-    except UserError:  # it is missing or spoilt itself
-        return False

@@ -1,5 +1,6 @@
 """New mixtures from the recordings of a small corpus."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,29 +33,22 @@ SILENCE = 1e-4
 ATTEMPTS = 10
 
 
+@dataclasses.dataclass(eq=False)
 class Remix:
     """Adds the noise of other recordings to a segment of clean speech.
 
     The noise is that of a random utterance (noisy minus clean), in one half
     of the segments that of two, the second up to 10 dB below the first.
-    Segments of recordings without noise are drawn again. Exchanging noises
-    among utterances is the Remix of Defossez et al., Real Time Speech
-    Enhancement in the Waveform Domain, Interspeech 2020, arXiv 2006.12847;
-    drawing the SNR and a second noise is ours. All is a function of (seed,
-    epoch, utterance id).
+    Exchanging noises among utterances is the Remix of Defossez et al., Real
+    Time Speech Enhancement in the Waveform Domain, Interspeech 2020, arXiv
+    2006.12847; drawing the SNR and a second noise is ours. All is a function
+    of (seed, epoch, utterance id).
     """
 
-    def __init__(
-        self,
-        crop: RandomCrop,
-        recordings: dict,
-        snr_db: Sequence[float],
-        coloured: bool = True,
-    ):
-        self.crop = crop
-        self.recordings = list(recordings.values())
-        self.snr_db = snr_db
-        self.coloured = coloured
+    crop: RandomCrop
+    recordings: Sequence[dict]
+    snr_db: Sequence[float]
+    coloured: bool = True
 
     def __call__(
         self, clean_wav: str, utterance_id: str, length: float
@@ -131,20 +125,18 @@ def remix_recordings(
     check_setting("snr_db", snr_db, is_range_db(snr_db), "[least, most] in dB")
     check_setting("repeats", repeats, is_count, "an integer above 0")
     check_setting("coloured", coloured, is_bool, "True or False")
-    recordings = crop_recordings(
+    cropped = crop_recordings(
         train_annotation, segment_seconds, sample_rate, seed, epoch_counter
-    ).data
-    crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
-    takes = ["clean_wav", "id", "length"]
-    remix = Remix(crop, recordings, snr_db, coloured)
-    readers = {"noisy_sig": remix, "clean_sig": crop}
-    items = [
-        {"func": reader, "takes": takes, "provides": signal}
-        for signal, reader in readers.items()
-    ]
+    )
+    recordings, crop = cropped.data, cropped.crop
     utterances = {
         f"{name}-{i}" if i else name: entry
         for i in range(repeats)
         for name, entry in recordings.items()
     }
-    return DynamicItemDataset(utterances, items, OUTPUT_KEYS)
+    mixed = DynamicItemDataset(utterances, output_keys=OUTPUT_KEYS)
+    takes = ["clean_wav", "id", "length"]
+    remix = Remix(crop, list(recordings.values()), snr_db, coloured)
+    mixed.add_dynamic_item(remix, takes, "noisy_sig")
+    mixed.add_dynamic_item(crop, takes, "clean_sig")
+    return mixed

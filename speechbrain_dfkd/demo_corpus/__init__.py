@@ -15,16 +15,14 @@ Noise
     Test: sirens and wind, which training never has, and other parameters or
     other background voices of the rest. Each split takes its noises by turns,
     at 0, 5, 10 and 15 dB.
-Levels
-    Clean speech at -32 to -22 dBFS RMS, lower where the mixture would clip.
 Layout
     That of VoiceBank+DEMAND, unzipped; ``log_trainset_28spk.txt`` and
     ``log_testset.txt`` name each utterance's noise and SNR. Or that of
-    DNS2020: speech and noise apart, and a mixed test set. Mono, 16 bits.
+    DNS2020: speech and noise apart, and a mixed test set. Mono, 16 bits, at
+    -32 to -22 dBFS RMS, lower where the mixture would clip.
 What it is for
-    To run every recipe in minutes and see that training works. Synthetic
-    voices are simpler than people and the noises simpler than the world:
-    results say nothing about how a method ranks on real recordings.
+    To run every recipe in minutes and see that training works: results say
+    nothing about how a method ranks on real recordings.
 Rights
     Sentences and noises are part of this project. eSpeak NG is licensed under
     GPL-3.0-or-later; it is installed on demand and not part of this project.

@@ -4,12 +4,12 @@ import json
 import shutil
 import tempfile
 import time
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.io import wavfile
 from tqdm import tqdm
 
 from speechbrain_dfkd.demo_corpus import noise, talkers
@@ -39,19 +39,13 @@ class Split(NamedTuple):
 
 
 TRAIN = Split(
-    "train",
-    "trainset_28spk",
-    talkers.TRAIN_SPEAKERS,
-    talkers.TRAIN_BACKGROUND,
-    noise.TRAIN_KINDS,
-)
+    "train", "trainset_28spk",
+    talkers.TRAIN_SPEAKERS, talkers.TRAIN_BACKGROUND, noise.TRAIN_KINDS,
+)  # fmt: skip
 TEST = Split(
-    "test",
-    "testset",
-    talkers.TEST_SPEAKERS,
-    talkers.TEST_BACKGROUND,
-    noise.TEST_KINDS,
-)
+    "test", "testset",
+    talkers.TEST_SPEAKERS, talkers.TEST_BACKGROUND, noise.TEST_KINDS,
+)  # fmt: skip
 
 
 def make_demo_corpus(
@@ -67,16 +61,13 @@ def make_demo_corpus(
     """Make the demo corpus in ``out_folder``, unless it is there already.
 
     The same arguments give the same bytes, on one type of machine and version
-    of the libraries. An utterance ends up to 12.5 ms early, after an odd number
-    of samples, as recordings are no multiple of a frame either. The corpus
-    appears under its name only when complete.
+    of the libraries. It appears under its name only when complete.
 
     Arguments
     ---------
     out_folder : str or Path
-        The folder to make. It gets ``clean_trainset_28spk_wav_16k``,
-        ``noisy_trainset_28spk_wav_16k``, ``clean_testset_wav_16k`` and
-        ``noisy_testset_wav_16k``.
+        The folder to make, with ``{clean,noisy}_trainset_28spk_wav_16k`` and
+        ``{clean,noisy}_testset_wav_16k``.
     utterances_per_speaker : int
         Of each of the 28 training speakers.
     test_utterances : int
@@ -126,7 +117,7 @@ def make_dns_corpus(
     Arguments
     ---------
     out_folder : str or Path
-        The folder to make. It gets ``clean``, ``noise`` and
+        The folder to make, with ``clean``, ``noise`` and
         ``test_set/synthetic/no_reverb/{clean,noisy}``.
     speech_per_speaker : int
         Recordings of each of the 28 training speakers.
@@ -158,11 +149,16 @@ def _build(out, arguments, files, wav_count, progress):
     """Write files, by their names, to a folder that becomes ``out``."""
     _check(arguments)
     out = out.absolute()
-    if _is_made(out, arguments, wav_count):
+    marker = json.dumps(arguments, indent=2) + "\n"
+    if _is_made(out, marker, wav_count):
         return
     prefix = f".{out.name}.building-"
     out.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(out.parent, prefix)
+    for folder in out.parent.glob(f"{prefix}*"):
+        paths = (folder, *folder.rglob("*"))
+        last = max(path.stat().st_mtime for path in paths)
+        if time.time() - last > _ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
     build = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
     try:
         bar = tqdm(total=wav_count, desc="demo corpus", disable=not progress)
@@ -175,11 +171,10 @@ def _build(out, arguments, files, wav_count, progress):
                 write_wav(path, content)
                 bar.update()
         bar.close()
-        text = json.dumps(arguments, indent=2) + "\n"
-        (build / MARKER).write_text(text, encoding="utf-8")
+        (build / MARKER).write_text(marker)
         # mkdtemp makes a folder that only its owner can read.
         build.chmod(0o755)
-        if _is_made(out, arguments, wav_count):
+        if _is_made(out, marker, wav_count):
             return  # Another process was faster.
         if out.exists():
             out.rmdir()
@@ -200,7 +195,7 @@ def _check(arguments):
             )
 
 
-def _is_made(out, arguments, wav_count):
+def _is_made(out, wanted, wav_count):
     """Tell whether a folder is the whole corpus; refuse any other content."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -210,12 +205,11 @@ def _is_made(out, arguments, wav_count):
             f"out_folder must be new, empty or a demo corpus, got {out}, which "
             "holds something else; choose another folder"
         )
-    text = marker.read_text(encoding="utf-8")
-    if text != json.dumps(arguments, indent=2) + "\n":
+    if (text := marker.read_text()) != wanted:
         raise UserError(
-            f"out_folder must hold a demo corpus made with {arguments}, got "
-            f"{out}, made with {text}; choose another folder, or delete this "
-            "one to make it anew"
+            "out_folder must hold a demo corpus made with "
+            f"{json.loads(wanted)}, got {out}, made with {text}; choose another "
+            "folder, or delete this one to make it anew"
         )
     found = sum(1 for _ in out.rglob("*.wav"))
     if found != wav_count:
@@ -226,22 +220,9 @@ def _is_made(out, arguments, wav_count):
     return True
 
 
-def _remove_abandoned(parent, prefix):
-    for folder in parent.glob(f"{prefix}*"):
-        last = max(
-            path.stat().st_mtime for path in (folder, *folder.rglob("*"))
-        )
-        if time.time() - last > _ABANDONED_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def write_wav(path: Path, wav: np.ndarray) -> None:
     """Write a signal at 16 kHz as a 16-bit wav."""
-    with path.open("wb") as file, wave.open(file, "wb") as output:
-        output.setnchannels(1)
-        output.setsampwidth(2)
-        output.setframerate(noise.RATE)
-        output.writeframes(np.round(wav * 32767).astype("<i2").tobytes())
+    wavfile.write(path, noise.RATE, np.round(wav * 32767).astype("<i2"))
 
 
 def _pairs(split, count, arguments):
@@ -261,16 +242,14 @@ def _pairs(split, count, arguments):
 
 def _dns_speech(arguments):
     count = arguments["speech_per_speaker"] * len(TRAIN.speakers)
-    levels, ends = (
-        {
-            speaker: talkers.named_rng(arguments["seed"], f"{what} {speaker}")
-            for speaker in TRAIN.speakers
-        }
-        for what in ("dns level", "dns end")
-    )
     for speaker, place, wav in _utterances(TRAIN, count, arguments):
-        wav = wav[: odd_length(len(wav), ends[speaker])]
-        level_db = levels[speaker].uniform(*LEVEL_DB)
+        if place < len(TRAIN.speakers):  # the first one of each
+            levels, ends = (
+                talkers.named_rng(arguments["seed"], f"dns {what} {speaker}")
+                for what in ("level", "end")
+            )
+        wav = wav[: odd_length(len(wav), ends)]
+        level_db = levels.uniform(*LEVEL_DB)
         number = place // len(TRAIN.speakers) + 1
         yield f"clean/{speaker}_{number:03d}.wav", _at_level(wav, level_db)
 
@@ -334,14 +313,9 @@ def odd_length(length: int, rng: np.random.Generator) -> int:
 def mix(
     speech: np.ndarray, noise: np.ndarray, snr_db: float, level_db: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return clean at a level re full scale, and noisy at a ratio of powers.
+    """Return clean [L] at a level, and noisy [L] at a ratio of powers.
 
     Both are turned down together where a peak would exceed 0.99.
-
-    Shape
-    -----
-    speech, noise : [L]
-    output : [L] each
     """
     clean = _at_rms(speech, level_db)
     noisy = clean + _at_rms(noise, level_db - snr_db)

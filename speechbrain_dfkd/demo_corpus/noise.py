@@ -1,9 +1,6 @@
-"""Synthetic noises at 16 kHz, as different from one another as is simple.
+"""Synthetic noises at 16 kHz: ``(length, talkers, rng) -> [length]``.
 
-Every noise is a function ``(length, talkers, rng) -> [length]`` of any level;
-``talkers`` are recordings of background voices, for the noises made of speech.
-The test split has two kinds of its own, and the kinds that it shares with
-training differ in their parameters or in the voices behind them.
+They are of any level; ``talkers`` are recordings of background voices.
 """
 
 from functools import partial

@@ -3,7 +3,7 @@
 import ctypes
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -29,12 +29,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class ESpeak:
-    """An eSpeak NG engine with one voice, such as "en-us+f3".
-
-    Its output is a function of the voice, the seed (of the noise in fricatives
-    and breath) and all that it said before, on one type of machine and version
-    of the library.
-    """
+    """An eSpeak NG engine with one voice; the seed is that of its breath."""
 
     def __init__(self, voice: str, seed: int):
         self._chunks = []
@@ -53,12 +48,10 @@ class ESpeak:
         self, text: str, words_per_minute: int = 160, pitch: int = 50
     ) -> np.ndarray:
         """Return [samples] at ``NATIVE_RATE``; pitch 50 is the voice's own."""
-        settings = {
-            _RATE: words_per_minute,
-            _VOLUME: _SAFE_VOLUME,
-            _PITCH: pitch,
-        }
-        for parameter, value in settings.items():
+        values = (words_per_minute, _SAFE_VOLUME, pitch)
+        for parameter, value in zip(
+            (_RATE, _VOLUME, _PITCH), values, strict=True
+        ):
             self._library.espeak_SetParameter(parameter, int(value), 0)
         self._chunks.clear()
         data = text.encode()
@@ -148,26 +141,16 @@ TRAIN_SPEAKERS = _voices(
     p282 it+linda 40 180; p286 de+Lee 65 180
     """
 )
-TEST_SPEAKERS = _voices(
+TEST_SPEAKERS = _voices("p232 en-us+travis 60 165; p257 de+belinda 40 175")
+TRAIN_BACKGROUND = _voices(
     """
-    p232 en-us+travis 60 165; p257 de+belinda 40 175
-    """
-)
-TRAIN_BACKGROUND = tuple(
-    _voices(
-        """
     en-us+Andy 55 170; fr+m5 50 165; es+grandpa 60 180; de+steph2 50 170;
     it+norbert 45 180; en-gb-x-rp+Diogo 60 160
-        """
-    ).values()
-)
-TEST_BACKGROUND = tuple(
-    _voices(
-        """
-    en-us+pablo 55 165; fr+michel 50 165; es+m6 40 185; it+sandro 60 180
-        """
-    ).values()
-)
+    """
+).values()
+TEST_BACKGROUND = _voices(
+    "en-us+pablo 55 165; fr+michel 50 165; es+m6 40 185; it+sandro 60 180"
+).values()
 
 
 def named_rng(seed: int, name: str) -> np.random.Generator:
@@ -176,10 +159,7 @@ def named_rng(seed: int, name: str) -> np.random.Generator:
 
 
 class Talker:
-    """A voice that says one utterance after another, with small changes.
-
-    What it says is a function of voice, split ("train" or "test") and seed.
-    """
+    """A voice that says one utterance after another, with small changes."""
 
     def __init__(self, voice: Voice, split: str, seed: int):
         self._voice = voice
@@ -189,14 +169,7 @@ class Talker:
         self._engine = ESpeak(voice.name, int(self._rng.integers(2**31)))
 
     def utterance(self, min_seconds: float, max_seconds: float) -> np.ndarray:
-        """Speak sentences until there are ``min_seconds`` of sound.
-
-        What is longer than ``max_seconds`` is cut there, and faded out.
-
-        Shape
-        -----
-        output : [L], float32 at 16 kHz
-        """
+        """Speak sentences [L], float32 at 16 kHz, up to a greatest length."""
         wav = self._pause()
         while len(wav) < min_seconds * RATE:
             wav = np.r_[wav, self._sentence(), self._pause()]
@@ -229,7 +202,7 @@ class Talker:
 
 
 def background(
-    voices: tuple[Voice, ...], split: str, seed: int
+    voices: Iterable[Voice], split: str, seed: int
 ) -> Iterator[np.ndarray]:
     """Yield ten to twelve seconds of each of the background ``voices``."""
     for voice in voices:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -27,10 +27,8 @@ def macs_per_second(
     layers, products of matrices such as attention, and the input and recurrent
     products of LSTM and GRU. Not counted are element-wise operations (biases,
     activations, norms, masks), products of a matrix with a vector tensor, and
-    FFTs. A complex layer that convolves real tensors with a matrix assembled
-    from its real and imaginary weights counts as that real convolution: four
-    for each complex product. What the edges of the signal cost is part of the
-    result: more ``seconds`` come closer to the limit.
+    FFTs. A complex product counts four. What the edges of the signal cost is
+    part of the result: more ``seconds`` come closer to the limit.
 
     Example
     -------
@@ -56,16 +54,13 @@ def _plain_kernels() -> Iterator[None]:
     It sees no product within oneDNN's LSTM, within the CPU's fused attention
     or within the fast path of nn.TransformerEncoderLayer.
     """
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    with ExitStack() as stack:
-        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
-        torch.backends.mha.set_fastpath_enabled(False)
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        # None leaves the other two flags of oneDNN as they are.
-        stack.enter_context(
-            torch.backends.mkldnn.flags(
-                enabled=False, deterministic=None, allow_tf32=None
-            )
-        )
-        yield
+    mha, mkldnn = torch.backends.mha, torch.backends.mkldnn
+    fast_path = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    # None leaves the other two flags of oneDNN as they are.
+    plain = mkldnn.flags(enabled=False, deterministic=None, allow_tf32=None)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), plain:
+            yield
+    finally:
+        mha.set_fastpath_enabled(fast_path)

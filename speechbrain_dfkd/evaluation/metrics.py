@@ -7,6 +7,7 @@ the rate in Hz, and returns a finite number or raises ``UndefinedMetric``. It
 runs in worker processes, which start fast as they do not import torch.
 """
 
+import ctypes
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import pesq
 import pystoi
+from pesq import cypesq
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.evaluation import pesq_capacity
 
-PESQ_SAMPLE_RATE = 16000
+Wav = np.ndarray
+RATE = 16000
 PESQ_MIN_SECONDS = 0.25
 # 30 frames of 25.6 ms, one every 12.8 ms: one segment of STOI.
 STOI_MIN_SECONDS = 0.3968
@@ -30,50 +32,34 @@ class UndefinedMetric(ValueError):
     """The metric has no value for this utterance; the message says why."""
 
 
-def pesq_wb(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def pesq_wb(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Wide-band PESQ, as a MOS-LQO from 1.0 to 4.64 (ITU-T P.862.2)."""
     return _pesq(clean, enhanced, sample_rate, "wb")
 
 
-def pesq_nb(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def pesq_nb(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Narrow-band PESQ, as a MOS-LQO from 1.0 to 4.55 (ITU-T P.862.1).
 
-    It is computed from the signals at 16 kHz, as scores on the test sets of
-    DNS2020 are.
+    It is of the signals at 16 kHz, as scores on DNS2020's test sets are.
     """
     return _pesq(clean, enhanced, sample_rate, "nb")
 
 
-def stoi(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
-    """Short-time objective intelligibility, at most 1 (Taal et al., 2011).
-
-    This is the classic measure, not the extended one (ESTOI).
-    """
+def stoi(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
+    """Short-time objective intelligibility, at most 1 (Taal et al., 2011)."""
     clean, enhanced = _as_defined(clean, enhanced)
     _require_seconds(clean, sample_rate, STOI_MIN_SECONDS)
     with warnings.catch_warnings():
         # pystoi would only warn, and return 1e-5 as if it were a score.
-        warnings.filterwarnings(
-            "error", "Not enough STFT frames", RuntimeWarning
-        )
+        warnings.filterwarnings("error", "Not enough STFT", RuntimeWarning)
         try:
-            value = pystoi.stoi(clean, enhanced, sample_rate, extended=False)
+            return _finite(pystoi.stoi(clean, enhanced, sample_rate))
         except RuntimeWarning as warning:
-            raise UndefinedMetric(
-                "fewer than 30 frames of speech without silence"
-            ) from warning
-    return _finite(value)
+            reason = "fewer than 30 frames of speech without silence"
+            raise UndefinedMetric(reason) from warning
 
 
-def si_sdr(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def si_sdr(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019).
 
     With the means removed and ``a = <enhanced, clean> / <clean, clean>``, it is
@@ -97,19 +83,11 @@ def si_sdr(
     return float(10 * np.log10(target / distortion))
 
 
-def output_gain_db(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
+def output_gain_db(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
     """Level of the clean speech within enhanced in dB, which SI-SDR ignores.
 
     It is ``20 log10 |<enhanced, clean>| / <clean, clean>`` with means removed,
     the scale ``a`` of ``si_sdr``; 0 dB is the level of the reference.
-
-    Example
-    -------
-    >>> clean = np.array([1.0, -1.0, 1.0, -1.0])
-    >>> round(output_gain_db(clean, 0.5 * clean), 2)
-    -6.02
     """
     clean, enhanced, scale = _projection(clean, enhanced)
     target = scale**2 * _dot(clean, clean)
@@ -118,21 +96,8 @@ def output_gain_db(
     return float(20 * np.log10(abs(scale)))
 
 
-def correlation(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int = PESQ_SAMPLE_RATE
-) -> float:
-    """Cosine between enhanced and clean, means removed, from -1 to 1.
-
-    It is below 0 where enhanced is rather the negative of clean, which none of
-    the other metrics shows.
-
-    Example
-    -------
-    >>> clean = np.array([1.0, -1.0, 1.0, -1.0])
-    >>> noise = np.array([1.0, 1.0, -1.0, -1.0])
-    >>> round(correlation(clean, -2 * (3 * clean + 4 * noise)), 6)
-    -0.6
-    """
+def correlation(clean: Wav, enhanced: Wav, sample_rate: int = RATE) -> float:
+    """Cosine of enhanced and clean, means removed; below 0: it is inverted."""
     clean, enhanced, scale = _projection(clean, enhanced)
     ratio = _dot(clean, clean) / _dot(enhanced, enhanced)
     return float(np.clip(scale * np.sqrt(ratio), -1, 1))
@@ -142,7 +107,7 @@ def correlation(
 class Metric:
     """A metric, and how the results show its mean; called as its function."""
 
-    function: Callable[[np.ndarray, np.ndarray, int], float]
+    function: Callable[[Wav, Wav, int], float]
     heading: str  # with the unit
     decimals: int
     definition: str
@@ -151,9 +116,7 @@ class Metric:
     # Whether each epoch's validation measures it, or only a test.
     in_validation: bool = True
 
-    def __call__(
-        self, clean: np.ndarray, enhanced: np.ndarray, sample_rate: int
-    ) -> float:
+    def __call__(self, clean: Wav, enhanced: Wav, sample_rate: int) -> float:
         """Return the metric of an utterance."""
         return self.function(clean, enhanced, sample_rate)
 
@@ -161,48 +124,36 @@ class Metric:
 # The one place that names them, in the order of the columns.
 METRICS = {
     "pesq_wb": Metric(
-        pesq_wb,
-        "PESQ-WB",
-        3,
+        pesq_wb, "PESQ-WB", 3,
         "mean wide-band PESQ (ITU-T P.862.2, MOS-LQO), package pesq",
     ),
     "pesq_nb": Metric(
-        pesq_nb,
-        "PESQ-NB",
-        3,
+        pesq_nb, "PESQ-NB", 3,
         "mean narrow-band PESQ (ITU-T P.862.1, MOS-LQO), of the signals at "
         "16 kHz, package pesq",
         in_validation=False,
     ),
     "stoi": Metric(
-        stoi,
-        "STOI",
-        4,
+        stoi, "STOI", 4,
         "mean STOI (Taal et al., 2011; not extended), package pystoi",
     ),
     "si_sdr": Metric(
-        si_sdr,
-        "SI-SDR [dB]",
-        2,
+        si_sdr, "SI-SDR [dB]", 2,
         "mean SI-SDR in dB (Le Roux et al., 2019), means removed",
     ),
     "gain_db": Metric(
-        output_gain_db,
-        "gain [dB]",
-        2,
+        output_gain_db, "gain [dB]", 2,
         "mean level of the clean speech within the output, in dB relative to "
         "clean: 20 log10 |<output, clean>| / <clean, clean>",
         ranks=False,
     ),
     "correlation": Metric(
-        correlation,
-        "corr.",
-        3,
+        correlation, "corr.", 3,
         "mean cosine between the output and clean, from -1 to 1; below 0 the "
         "output is the negative of the speech",
         ranks=False,
     ),
-}
+}  # fmt: skip
 
 
 def validation_metrics() -> dict[str, Metric]:
@@ -215,17 +166,15 @@ def best_metrics() -> list[str]:
     return [name for name, m in validation_metrics().items() if m.ranks]
 
 
-def _pesq(
-    clean: np.ndarray, enhanced: np.ndarray, sample_rate: int, band: str
-) -> float:
-    if sample_rate != PESQ_SAMPLE_RATE:
+def _pesq(clean, enhanced, sample_rate, band):
+    if sample_rate != RATE:
         raise UserError(
-            f"sample_rate must be {PESQ_SAMPLE_RATE} Hz for PESQ, got "
+            f"sample_rate must be {RATE} Hz for PESQ, got "
             f"{sample_rate}; resample the audio"
         )
     clean, enhanced = _as_defined(clean, enhanced)
     _require_seconds(clean, sample_rate, PESQ_MIN_SECONDS)
-    if reason := pesq_capacity.excess(clean, sample_rate, band):
+    if reason := pesq_excess(clean, sample_rate, band):
         raise UndefinedMetric(reason)
     try:
         value = pesq.pesq(sample_rate, clean, enhanced, band)
@@ -236,9 +185,81 @@ def _pesq(
     return _finite(value)
 
 
-def _as_defined(
-    clean: np.ndarray, enhanced: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+# What the C code of the package pesq holds; it writes on without a check.
+# Its arrays (pesq.h, pesqmod.c of version 0.0.4) end at 50 utterances and at
+# 1000 intervals of bad frames; beyond, its score is wrong, or it crashes.
+PESQ_UTTERANCES = 50
+# An utterance lasts 200 ms and the pause to the next 188 ms at least, so that
+# the 51st begins after 19.4 s.
+PESQ_SURE_SECONDS = 19.0
+# An interval of bad frames takes 8 frames of 16 ms at least: 128 s for 1000.
+PESQ_MAX_SECONDS = 120.0
+
+
+class _Signal(ctypes.Structure):
+    """SIGNAL_INFO of pesq.h."""
+
+    _fields_ = [
+        ("path_name", ctypes.c_char * 512),
+        ("file_name", ctypes.c_char * 128),
+        ("samples", ctypes.c_long),
+        ("apply_swap", ctypes.c_long),
+        ("input_filter", ctypes.c_long),
+        ("data", ctypes.c_void_p),
+        ("vad", ctypes.c_void_p),
+        ("log_vad", ctypes.c_void_p),
+    ]
+
+
+def pesq_excess(clean: np.ndarray, sample_rate: int, band: str) -> str | None:
+    """Say why PESQ cannot hold a reference [L], not silent; None where it can.
+
+    The bands "wb" and "nb" filter the speech each in its own way.
+    """
+    seconds = len(clean) / sample_rate
+    length = f"{seconds:.1f} s"
+    if seconds <= PESQ_SURE_SECONDS:
+        return None
+    if seconds > PESQ_MAX_SECONDS:
+        return (
+            f"{length} is longer than {PESQ_MAX_SECONDS:g} s, which PESQ holds"
+        )
+    try:
+        found = count_utterances(clean, sample_rate, band)
+    except AttributeError:  # its C functions are hidden
+        return (
+            f"{length} is longer than {PESQ_SURE_SECONDS:g} s, and this build "
+            "of pesq does not tell whether it holds them"
+        )
+    # The array of 50 is written to where another one begins.
+    if found < PESQ_UTTERANCES:
+        return None
+    most = PESQ_UTTERANCES
+    return f"{found} utterances in {length}, PESQ holds fewer than {most}"
+
+
+def count_utterances(clean: np.ndarray, sample_rate: int, band: str) -> int:
+    """Return how many utterances PESQ finds in a reference.
+
+    The package does not tell, so its C function is called with room for all.
+    """
+    clean = (clean / np.abs(clean).max()).astype(np.float32)
+    # ERROR_INFO, whose first member counts; what lies behind its end is ours.
+    info = (ctypes.c_long * 2**17)()
+    flag, message = ctypes.c_long(0), ctypes.c_char_p()
+    error = ctypes.byref(flag), ctypes.byref(message)
+    length, kind = len(clean), {"nb": 1, "wb": 2}[band]
+    signals = [
+        _Signal(samples=length, input_filter=kind, data=clean.ctypes.data)
+        for _ in ("reference", "degraded")
+    ]
+    library = ctypes.CDLL(cypesq.__file__)
+    library.select_rate(ctypes.c_long(sample_rate), *error)
+    library.pesq_measure(*map(ctypes.byref, signals), info, *error)
+    return info[0]
+
+
+def _as_defined(clean, enhanced):
     clean = np.asarray(clean, dtype=np.float64)
     enhanced = np.asarray(enhanced, dtype=np.float64)
     if clean.shape != enhanced.shape or clean.ndim != 1:
@@ -254,9 +275,7 @@ def _as_defined(
     return clean, enhanced
 
 
-def _projection(
-    clean: np.ndarray, enhanced: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
+def _projection(clean, enhanced):
     """Return both without their means, and the scale of clean in enhanced."""
     clean, enhanced = _as_defined(clean, enhanced)
     clean = clean - clean.mean()
@@ -264,26 +283,24 @@ def _projection(
     return clean, enhanced, _dot(enhanced, clean) / _dot(clean, clean)
 
 
-def _dot(first: np.ndarray, second: np.ndarray) -> float:
+def _dot(first, second):
     # Not np.dot: BLAS sums in another order for another number of threads.
     return float(np.sum(first * second))
 
 
-def _require_seconds(
-    signal: np.ndarray, sample_rate: int, seconds: float
-) -> None:
+def _require_seconds(signal, sample_rate, seconds):
     if signal.size < seconds * sample_rate:
         raise UndefinedMetric(
             f"{signal.size / sample_rate:.3f} s is shorter than {seconds:g} s"
         )
 
 
-def _finite(value: float) -> float:
+def _finite(value):
     if not np.isfinite(value):
         raise UndefinedMetric(f"the result is {value}")
     return float(value)
 
 
-def _text(error: Exception) -> str:
+def _text(error):
     reason = error.args[0] if error.args else type(error).__name__
     return reason.decode() if isinstance(reason, bytes) else str(reason)

@@ -4,14 +4,8 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    TimeoutError,
-    wait,
-)
+from collections.abc import Callable, Iterable, Mapping, Sized
+from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,11 +23,8 @@ from speechbrain_dfkd.files import write_atomically
 logger = logging.getLogger(__name__)
 
 # A worker per core: more threads in each would only slow one another.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+_LIBRARIES = ("OMP", "OPENBLAS", "MKL")
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in _LIBRARIES}
 # An idle worker waits this long for the next call; after a kill of this process
 # it lives on for as long.
 IDLE_SECONDS = 5
@@ -84,24 +75,16 @@ def score(
     timeout_seconds: float = 120.0,
     progress: bool = True,
 ) -> Scores:
-    """Score (id, clean, enhanced) in order, with the same numbers on any cores.
+    """Score (id, clean [L], enhanced [L]), alike on any number of cores.
 
     Metrics run in worker processes only: PESQ is C code, which a clip can
-    crash. An undefined metric becomes None, and a warning names the utterance
-    with the reason. It is undefined, too, if it kills its process or gives no
-    result in time: ``timeout_seconds`` until some worker has finished a clip,
-    then for each metric of each clip under way, alone. Any other failure raises.
-
-    Shape
-    -----
-    clean, enhanced : [L]; read as scoring proceeds, and scored as float32
+    crash. An undefined metric becomes None, and a warning says why. It is
+    undefined, too, if it kills its process or gives no result in time:
+    ``timeout_seconds`` until some worker has finished a clip, then for each
+    metric of each clip under way, alone. Any other failure raises.
     """
     total = len(utterances) if isinstance(utterances, Sized) else None
     n_jobs = cpu_count() if n_jobs is None else n_jobs
-    if n_jobs < 1:
-        raise UserError(
-            f"n_jobs must be at least 1, got {n_jobs}; null takes all cores"
-        )
     if total is not None:
         n_jobs = max(1, min(n_jobs, total))
     outcomes = {}
@@ -111,16 +94,23 @@ def score(
     bar = tqdm(results, "scoring", total, unit="clip", disable=not progress)
     for name, outcome in bar:
         outcomes[name] = outcome
-    scores = Scores(undefined={metric: {} for metric in metrics})
-    for name, (values, reasons) in outcomes.items():
-        scores.rows[name] = values
-        for metric, reason in reasons.items():
-            scores.undefined[metric][name] = reason
-    _warn_of_undefined(scores)
+    rows = {name: values for name, (values, _) in outcomes.items()}
+    undefined = {
+        m: {n: why[m] for n, (_, why) in outcomes.items() if m in why}
+        for m in metrics
+    }
+    scores = Scores(rows, undefined)
+    for metric, reasons in scores.undefined.items():
+        if reasons:
+            logger.warning(
+                "%s is undefined for %d of %d utterances, which its mean leaves "
+                "out:\n%s", metric, len(reasons), len(scores.rows),
+                listing(f"{name}: {why}" for name, why in reasons.items()),
+            )  # fmt: skip
     return scores
 
 
-def _distinct(utterances: Iterable, outcomes: dict) -> Iterator[tuple]:
+def _distinct(utterances, outcomes):
     for name, *signals in utterances:
         if name in outcomes:
             raise UserError(
@@ -130,13 +120,7 @@ def _distinct(utterances: Iterable, outcomes: dict) -> Iterator[tuple]:
         yield name, *(np.ascontiguousarray(s, np.float32) for s in signals)
 
 
-def _measure(
-    name: str,
-    clean: np.ndarray,
-    enhanced: np.ndarray,
-    sample_rate: int,
-    metrics: Mapping[str, Callable],
-) -> tuple[dict, dict]:
+def _measure(name, clean, enhanced, sample_rate, metrics):
     """Return the values, and the reasons of those that are undefined."""
     values, reasons = {}, {}
     for metric, function in metrics.items():
@@ -152,16 +136,14 @@ def _measure(
     return values, reasons
 
 
-def _workers(n_jobs: int) -> Executor:
+def _workers(n_jobs):
     # The pool of the last call, or a new one if that is broken. It is the one
     # of joblib's Parallel, which itself would run a single job in this process,
     # and cannot tell whether a worker has started.
     return get_memmapping_executor(n_jobs, timeout=IDLE_SECONDS, env=ONE_THREAD)
 
 
-def _in_workers(
-    clips: Iterator[tuple], task: tuple, n_jobs: int, timeout_seconds: float
-) -> Iterator[tuple]:
+def _in_workers(clips, task, n_jobs, timeout_seconds):
     """Yield each clip's name with the result of ``_measure``."""
     pending = {}
     try:
@@ -190,7 +172,7 @@ def _in_workers(
             pool.shutdown(kill_workers=True)
 
 
-def _submitted(pool: Executor, clip: tuple, task: tuple) -> Future:
+def _submitted(pool, clip, task):
     try:
         return pool.submit(_measure, *clip, *task)
     except BrokenProcessPool as error:  # by a clip before
@@ -199,13 +181,11 @@ def _submitted(pool: Executor, clip: tuple, task: tuple) -> Future:
         return future
 
 
-def _is_lost(future: Future) -> bool:
+def _is_lost(future):
     return not future.done() or isinstance(future.exception(), _LOST)
 
 
-def _alone(
-    clip: tuple, sample_rate: int, metrics: Mapping, timeout_seconds: float
-) -> tuple[dict, dict]:
+def _alone(clip, sample_rate, metrics, timeout_seconds):
     """Measure each metric in a process with nothing beside it to blame."""
     values, reasons = {}, {}
     for metric, function in metrics.items():
@@ -216,10 +196,9 @@ def _alone(
             value, reason = future.result(timeout_seconds)
         except _LOST as error:
             pool.shutdown(kill_workers=True)
-            why = _cause(error, timeout_seconds)
-            seconds = len(clip[1]) / sample_rate
+            audio = f"{len(clip[1]) / sample_rate:.1f} s of audio"
             value = {metric: None}
-            reason = {metric: f"{why}, {seconds:.1f} s of audio"}
+            reason = {metric: f"{_cause(error, timeout_seconds)}, {audio}"}
         values |= value
         reasons |= reason
     return values, reasons
@@ -242,23 +221,10 @@ def _started(metrics: Mapping) -> Executor:
     return pool
 
 
-def _cause(error: Exception, timeout_seconds: float) -> str:
+def _cause(error, timeout_seconds):
     if isinstance(error, TimeoutError):
         return f"no result within timeout_seconds = {timeout_seconds:g} s"
     if isinstance(error, MemoryError):
         return "not enough memory"
     signals = ", ".join(re.findall(r"SIG\w+|EXIT\(\d+\)", str(error)))
     return f"its process died ({signals or 'it is not known how'})"
-
-
-def _warn_of_undefined(scores: Scores) -> None:
-    for metric, reasons in scores.undefined.items():
-        if reasons:
-            logger.warning(
-                "%s is undefined for %d of %d utterances, which its mean leaves "
-                "out:\n%s",
-                metric,
-                len(reasons),
-                len(scores.rows),
-                listing(f"{name}: {why}" for name, why in reasons.items()),
-            )

@@ -24,11 +24,11 @@ _TORCH_CANNOT_WRITE = re.compile("inline_container|PytorchStreamWriter")
 class AtomicCheckpointer(Checkpointer):
     """Saves checkpoints so that a run can be killed at any moment.
 
-    SpeechBrain (1.1) writes the file that makes a folder a checkpoint first
-    and the weights after it: a run killed in between leaves a checkpoint that
-    is the most recent one and cannot be loaded. Here that file gets its name
-    last. What is not finite is neither saved nor loaded. Arguments are those
-    of ``speechbrain.utils.checkpoints.Checkpointer``.
+    SpeechBrain (1.1) writes the file that makes a folder a checkpoint first: a
+    run killed before the weights follow leaves a most recent checkpoint that
+    cannot be loaded. Here that file gets its name last. What is not finite is
+    neither saved nor loaded. Arguments are those of
+    ``speechbrain.utils.checkpoints.Checkpointer``.
 
     Example
     -------

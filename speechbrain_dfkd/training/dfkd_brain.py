@@ -1,8 +1,15 @@
 """Trains a student to follow a teacher."""
 
+from functools import partial
+from pathlib import Path
+
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import main_process_only
+from speechbrain.utils.distributed import (
+    ddp_broadcast,
+    if_main_process,
+    main_process_only,
+)
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -16,13 +23,15 @@ from speechbrain_dfkd.teacher.frozen import (
 from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.training.kd_weight import (
     KDSchedule,
-    measure_weight,
+    gradient_norms,
     training_progress,
+    weight_for_ratio,
 )
 from speechbrain_dfkd.training.student_start import (
     fixed_batches,
     level_of_speech,
     teacher_scale,
+    trial_copies,
 )
 
 
@@ -30,12 +39,13 @@ class DFKDBrain(EnhancementBrain):
     """Trains ``modules["student"]`` on L = L_SE + kd_weight * L_KD.
 
     L_SE is the supervised loss to the clean waveform and L_KD what
-    ``modules["kd_loss"]`` makes of the outputs of student and teacher; with
-    ``DFKDLoss`` this is Dynamic Frequency-Adaptive Knowledge Distillation
-    (arXiv 2502.04711). The sum and its weight are [inferred]. The teacher
-    runs in training only, in evaluation mode and without gradient. It is in
-    no optimizer and no checkpoint; a checkpoint holds its fingerprint and what
-    its output is multiplied by, and training does not resume with another.
+    ``modules["kd_loss"]``, a ``KDLoss`` or None, makes of the outputs of
+    student and teacher; with ``DFKDLoss`` this is Dynamic Frequency-Adaptive
+    Knowledge Distillation (arXiv 2502.04711). The sum and its weight are
+    [inferred]. The teacher runs in training only, in evaluation mode, without
+    gradient and not while the weight is 0. It is in no optimizer and no
+    checkpoint; a checkpoint holds its fingerprint and what its output is
+    multiplied by, and training does not resume with another.
 
     Arguments
     ---------
@@ -45,15 +55,8 @@ class DFKDBrain(EnhancementBrain):
         and ``kd_gradient_ratio``, with which the weight is measured on
         ``kd_gradient_batches`` batches of ``batch_size``. A weight that
         varies or was measured is logged, as the mean over an epoch.
-        ``modules["kd_loss"]`` is a ``KDLoss``, or None for no distillation.
     teacher : FrozenTeacher, CachedTeacher or CleanTeacher, optional
-        Whom to follow. None: the student is trained alone. It is not run
-        while the weight is 0.
-
-    Attributes
-    ----------
-    schedule : KDSchedule
-        Gives the weight of each step; without a teacher that is 0.
+        Whom to follow. None: the student is trained alone.
     """
 
     trained = "student"
@@ -85,23 +88,16 @@ class DFKDBrain(EnhancementBrain):
             self.hparams.kd_stop,
             self.hparams.kd_gradient_ratio,
         )
-        if checkpointer is not None:
-            self._add_recoverables(checkpointer)
-
-    def _add_recoverables(self, checkpointer):
-        model = getattr(self.teacher, "model", None)
+        if checkpointer is None:
+            return
+        model = getattr(teacher, "model", None)
+        own = fingerprint(model) if model is not None else "none"
         checkpointer.add_recoverable(
-            "teacher_fingerprint",
-            fingerprint(model) if model is not None else "none",
-            custom_save_hook=_write_text,
-            custom_load_hook=_check_fingerprint,
+            "teacher_fingerprint", own, _check_fingerprint, _write_text
         )
         if self._follows_network():
             checkpointer.add_recoverable(
-                "teacher_scale",
-                self.teacher,
-                custom_save_hook=_save_scale,
-                custom_load_hook=_load_scale,
+                "teacher_scale", teacher, _load_scale, _save_scale
             )
         if self.schedule.is_measured:
             checkpointer.add_recoverable("kd_schedule", self.schedule)
@@ -112,15 +108,12 @@ class DFKDBrain(EnhancementBrain):
         return self.schedule.weight > 0 and not is_clean
 
     def scale_teacher(self, dataset: Dataset):
-        """Bring the teacher's output to sign and level of the clean speech.
+        """Bring the teacher's waveform to sign and level of the clean speech.
 
-        See ``speechbrain_dfkd.training.student_start``; only the waveform is
-        scaled, not features, and with ``init_from_teacher`` the output of a
-        student that has ``scale_output()``. To be called before
-        ``align_polarity``, whose batches it takes. Nothing happens where no
-        network is followed, nor where a training goes on: its checkpoint holds
-        the factor. Where ``hparams`` has ``scale_teacher`` False, a line tells
-        of an inverted teacher.
+        To be called before ``align_polarity``, whose batches it takes; with
+        ``init_from_teacher`` it also scales the output of a student that has
+        ``scale_output()``. Nothing happens where no network is followed, nor
+        where a training goes on: its checkpoint holds the factor.
         """
         if not self._follows_network() or self._has_begun():
             return
@@ -142,22 +135,30 @@ class DFKDBrain(EnhancementBrain):
     def measure_kd_weight(self, dataset: Dataset):
         """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
 
-        The batches are as those of ``align_polarity``. Nothing happens without
-        a ratio, nor where there is a checkpoint: it holds the weight that
-        ``fit`` goes on with.
+        Nothing happens without a ratio, nor where a training goes on: its
+        checkpoint holds the weight.
         """
         if not self.schedule.is_measured or self._has_begun():
             return
         batches = fixed_batches(
             dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
         )
-        self.schedule.weight = measure_weight(
-            self.hparams.kd_gradient_ratio,
-            self._losses,
-            self.modules,
-            self.trained,
-            batches,
-        )
+        with trial_copies(self.modules) as copies:
+            weights = copies[self.trained].parameters()
+            weights = [w for w in weights if w.requires_grad]
+            losses = partial(self._losses, copies)
+            norms = gradient_norms(losses, batches, weights)
+        ratio = self.hparams.kd_gradient_ratio
+        # That of the first process, where others round differently.
+        weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
+        self.schedule.weight = weight
+        if if_main_process():
+            print(
+                f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
+                f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD "
+                f"at the student's first weights",
+                flush=True,
+            )
 
     def _losses(self, modules, batch):
         """Return L_SE and L_KD of a batch, apart from each other."""
@@ -182,11 +183,10 @@ class DFKDBrain(EnhancementBrain):
         done = self.step - 1
         done -= done % self.grad_accumulation_factor
         counter = self.hparams.epoch_counter
-        return self.schedule.weight_at(
-            training_progress(
-                counter.current, done, counter.limit, self.steps_per_epoch
-            )
+        progress = training_progress(
+            counter.current, done, counter.limit, self.steps_per_epoch
         )
+        return self.schedule.weight_at(progress)
 
     def compute_forward(self, batch, stage):
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
@@ -239,17 +239,11 @@ class DFKDBrain(EnhancementBrain):
 
 @main_process_only
 def _write_text(text, path):
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def _read_text(path):
-    with open(path, encoding="utf-8") as stream:
-        return stream.read()
+    Path(path).write_text(text)
 
 
 def _check_fingerprint(own, path, end_of_epoch):
-    saved = _read_text(path)
+    saved = Path(path).read_text()
     if saved != own:
         raise UserError(
             f"the teacher must stay the same within a training, got "
@@ -263,4 +257,4 @@ def _save_scale(teacher, path):
 
 
 def _load_scale(teacher, path, end_of_epoch):
-    teacher.scale = float(_read_text(path))
+    teacher.scale = float(Path(path).read_text())

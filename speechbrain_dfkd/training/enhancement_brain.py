@@ -38,9 +38,8 @@ class EnhancementBrain(GuardedBrain):
 
     Batches carry ``id``, ``noisy_sig`` and ``clean_sig``. Validation and test
     sets are enhanced one utterance at a time, because padding changes what a
-    network puts out near it, and scored by PESQ-WB, STOI, SI-SDR and output
-    gain in all CPU cores. The best checkpoint is the one of highest
-    ``best_metric`` on validation.
+    network puts out near it, and scored on all CPU cores. The best checkpoint
+    is the one of highest ``best_metric`` on validation.
 
     Arguments
     ---------
@@ -78,11 +77,9 @@ class EnhancementBrain(GuardedBrain):
     def align_polarity(self, dataset: Dataset):
         """Negate the network if its first output is the inverse of the speech.
 
-        See ``speechbrain_dfkd.training.student_start``. To be called before
-        ``fit`` with the training set, its epoch counter at 0: the batches are
-        crops that no epoch trains on, and the same in every process. Nothing
-        happens where ``hparams`` has ``align_polarity`` False, nor where a
-        training goes on.
+        To be called before ``fit`` with the training set, its epoch counter at
+        0: the batches are crops that no epoch trains on. Nothing happens where
+        ``align_polarity`` is False, nor where a training goes on.
         """
         if not self.hparams.align_polarity or self._has_begun():
             return
@@ -94,11 +91,7 @@ class EnhancementBrain(GuardedBrain):
         align(self.network, value, f"the {self.trained}'s first output")
 
     def correct_polarity(self, dataset: Dataset):
-        """Negate the trained network if it puts out the inverse of the speech.
-
-        Fixed utterances of the validation set are looked at, so that the same
-        weights always end with the same sign.
-        """
+        """Negate the trained network if its output is inverted speech."""
         value = mean_correlation(
             partial(self._enhance, self.network.eval()),
             fixed_batches(dataset, batch_size=1, n_batches=16),
@@ -292,10 +285,8 @@ class EnhancementBrain(GuardedBrain):
         write_atomically(path, text.getvalue().encode())
 
     def _wrap_distributed(self):
-        """Wrap for several processes; batch norms stay local on a CPU.
-
-        SpeechBrain makes them SyncBatchNorm, which no CPU can train.
-        """
+        """Wrap for several processes; batch norms stay local on a CPU."""
+        # SpeechBrain makes them SyncBatchNorm, which no CPU can train.
         if not self.distributed_launch or self.distributed_backend != "gloo":
             super()._wrap_distributed()
             return

@@ -4,6 +4,7 @@ import math
 
 import speechbrain as sb
 import torch
+from speechbrain.utils.distributed import if_main_process
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.training.training_terms import TrainingTerms
@@ -14,24 +15,18 @@ class GuardedBrain(sb.Brain):
 
     Such a step changes neither weights nor running statistics nor the terms
     in the log; it is counted, and no checkpoint is made before the next good
-    one. After more than ``nonfinite_patience`` of them in a row, an option of
-    SpeechBrain, the training ends with a ``UserError``.
+    one. More than ``nonfinite_patience`` of them in a row end the training.
 
     SpeechBrain's own ``skip_nonfinite_grads`` looks at gradients alone: the
     running statistics keep what a NaN left there, the optimizer steps by its
     momentum, and the processes of one training may count differently. Here all
-    decide by the gradients, which they share. Arguments are those of
-    ``speechbrain.Brain``.
+    decide by the gradients, which they share.
     """
 
     def __init__(
-        self,
-        modules=None,
-        opt_class=None,
-        hparams=None,
-        run_opts=None,
+        self, modules=None, opt_class=None, hparams=None, run_opts=None,
         checkpointer=None,
-    ):
+    ):  # fmt: skip
         super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
         # Of the epoch so far: loss, and what subclasses append.
         self.terms = TrainingTerms()
@@ -49,28 +44,24 @@ class GuardedBrain(sb.Brain):
             self.terms.append({"loss": loss})
         else:
             self.terms.restore(terms)
-            self._restore_buffers(buffers)
+            with torch.no_grad():
+                for buffer, kept in zip(
+                    self.modules.buffers(), buffers, strict=True
+                ):
+                    buffer.copy_(kept)
         if self.skipped_in_row > skipped:
-            self._note_skipped(batch)
+            if if_main_process():
+                self.terms.count("skipped_steps")
+            found = ", ".join(self._suspects) or "the gradients"
+            epoch = self.hparams.epoch_counter.current
+            self._last_skipped = (
+                f"the last one was step {self.step} of epoch {epoch}, in "
+                f"{found}, with {', '.join(batch.id)}; {self._remedy(batch)}"
+            )
+            self._suspects = []
         if self.skipped_in_row > self.nonfinite_patience:
             raise self._too_many_skipped()
         return loss
-
-    @torch.no_grad()
-    def _restore_buffers(self, values):
-        for buffer, value in zip(self.modules.buffers(), values, strict=True):
-            buffer.copy_(value)
-
-    def _note_skipped(self, batch):
-        if sb.utils.distributed.if_main_process():
-            self.terms.count("skipped_steps")
-        found = ", ".join(self._suspects) or "the gradients"
-        epoch = self.hparams.epoch_counter.current
-        self._last_skipped = (
-            f"the last one was step {self.step} of epoch {epoch}, in {found}, "
-            f"with {', '.join(batch.id)}; {self._remedy(batch)}"
-        )
-        self._suspects = []
 
     def check_loss_isfinite(self, loss):
         """Let all processes know of a loss that is not finite."""
@@ -83,11 +74,8 @@ class GuardedBrain(sb.Brain):
 
     def optimizers_step(self):
         """Make a step, unless a gradient is not finite."""
-        gradients = [
-            weight.grad
-            for weight in self.modules.parameters()
-            if weight.grad is not None
-        ]
+        gradients = [weight.grad for weight in self.modules.parameters()]
+        gradients = [part for part in gradients if part is not None]
         finite = torch.nn.utils.get_total_norm(gradients).isfinite()
         self.skipped_in_row = 0 if finite else self.skipped_in_row + 1
         # The scaler of fp16 skips such steps itself, and lowers its scale.
@@ -121,12 +109,10 @@ class GuardedBrain(sb.Brain):
         # Accumulated gradients are not saved: wait until they are used. And
         # weights that may have diverged must not replace good ones.
         accumulating = self.step % self.grad_accumulation_factor != 0
-        return (
-            not accumulating
-            and self.skipped_in_row == 0
-            and super()._should_save_intra_epoch_ckpt(
-                last_ckpt_time, steps_since_ckpt
-            )
+        if accumulating or self.skipped_in_row > 0:
+            return False
+        return super()._should_save_intra_epoch_ckpt(
+            last_ckpt_time, steps_since_ckpt
         )
 
     def _save_intra_epoch_ckpt(self):
@@ -141,11 +127,8 @@ class GuardedBrain(sb.Brain):
             self.terms.reset()
 
     def update_average(self, loss, avg_loss):
-        """Return the mean of a stage's finite losses, this one included.
-
-        SpeechBrain takes the average so far in place of one that is not
-        finite, and that is 0 before the first.
-        """
+        """Return the mean of a stage's finite losses, this one included."""
+        # SpeechBrain takes the average so far, at first 0, for one that is not.
         if not torch.isfinite(loss):
             return avg_loss
         self.finite_losses += 1

@@ -1,7 +1,8 @@
 """The weight of distillation: its schedule, and one measured by gradients."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from speechbrain.utils.checkpoints import (
@@ -9,14 +10,13 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import ddp_broadcast, if_main_process
-from torch import Tensor, nn
+from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.training.student_start import trial_copies
 
 
 @register_checkpoint_hooks
+@dataclass(eq=False)
 class KDSchedule:
     """A weight that rises linearly at the start and ends before the training.
 
@@ -32,19 +32,8 @@ class KDSchedule:
     small student that cannot be like its teacher is, late in the training,
     kept from its own optimum.
 
-    A checkpoint holds the weight, so that one that was measured is kept.
-
-    Arguments
-    ---------
-    weight : float
-        The full weight.
-    ramp : float
-        Share of the training over which it rises from 0, in [0, 1].
-    stop : float
-        Share of the training after which it is 0, in (0, 1].
-    ratio : float, optional
-        The full weight is to be measured, see ``weight_for_ratio``. A weight
-        of 0 is no distillation, whatever the ratio.
+    With a ratio the weight is to be measured, see ``weight_for_ratio``; a
+    checkpoint holds it. A weight of 0 is no distillation, whatever the ratio.
 
     Example
     -------
@@ -53,17 +42,15 @@ class KDSchedule:
     [0.0, 1.0, 2.0, 0.0]
     """
 
-    def __init__(
-        self,
-        weight: float,
-        ramp: float = 0.0,
-        stop: float = 1.0,
-        ratio: float | None = None,
-    ):
-        self.weight = weight
-        self.ramp = ramp
-        self.stop = stop
-        self.is_measured = ratio is not None and weight > 0
+    weight: float
+    ramp: float = 0.0
+    stop: float = 1.0
+    ratio: float | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the weight is one that a ratio asked for."""
+        return self.ratio is not None and self.weight > 0
 
     @property
     def is_constant(self) -> bool:
@@ -79,30 +66,20 @@ class KDSchedule:
 
     @mark_as_saver
     def _save(self, path):
-        with open(path, "w", encoding="utf-8") as stream:
-            stream.write(repr(self.weight))
+        Path(path).write_text(repr(self.weight))
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):
-        with open(path, encoding="utf-8") as stream:
-            self.weight = float(stream.read())
+        self.weight = float(Path(path).read_text())
 
 
 def training_progress(
     epoch: int, steps_done: int, n_epochs: int, steps_per_epoch: int
 ) -> float:
-    """Return the share of a training that is done, a function of its position.
-
-    So a resume, also within an epoch, goes on as the training would have. One
-    with another ``n_epochs`` follows the new length from there on: what is
-    done is then a smaller or larger share.
-
-    Epochs count from 1; steps are batches of one process.
+    """Return the share of a training that is done; epochs count from 1.
 
     Example
     -------
-    >>> training_progress(epoch=1, steps_done=0, n_epochs=2, steps_per_epoch=5)
-    0.0
     >>> training_progress(epoch=2, steps_done=3, n_epochs=2, steps_per_epoch=5)
     0.8
     """
@@ -117,13 +94,11 @@ _RESOLUTION = torch.finfo(torch.float32).eps
 def gradient_norms(
     losses: Callable, batches: Iterable, parameters: Sequence[Tensor]
 ) -> list[float]:
-    """Return the norm of the mean gradient of each of several losses.
+    """Return the norm of the mean gradient of each loss that a batch makes.
 
     The gradient is averaged over the batches before its norm is taken: it is
     what a training follows, while the part that differs from batch to batch,
-    unequal among losses, averages out. ``losses`` makes a tuple of scalars of
-    a batch; one that does not depend on the parameters has a norm of 0.
-    ``grad`` attributes are not touched.
+    unequal among losses, averages out.
     """
     total, count = 0.0, 0
     for batch in batches:
@@ -176,30 +151,3 @@ def weight_for_ratio(ratio: float, se_norm: float, kd_norm: float) -> float:
         f"with a number instead (0: no distillation), or let the student "
         f"start elsewhere than at its teacher"
     )
-
-
-def measure_weight(
-    ratio: float,
-    losses: Callable,
-    modules: nn.ModuleDict,
-    trained: str,
-    batches: Iterable,
-) -> float:
-    """Return, and print, the kd_weight of a ratio at the present weights.
-
-    ``losses`` makes L_SE and L_KD of (a copy of) the modules and a batch; the
-    gradients are those of ``modules[trained]``.
-    """
-    with trial_copies(modules) as copies:
-        weights = [w for w in copies[trained].parameters() if w.requires_grad]
-        norms = gradient_norms(partial(losses, copies), batches, weights)
-    # That of the first process, where others round differently.
-    weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
-    if if_main_process():
-        print(
-            f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
-            f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD at "
-            f"the student's first weights",
-            flush=True,
-        )
-    return weight

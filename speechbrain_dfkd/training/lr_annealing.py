@@ -13,11 +13,9 @@ class PlateauThenDecay(ReduceLROnPlateau):
 
         ``min(1, (E - e + 1) / (n + 1))``.
 
-    A rate that never falls leaves a network at the noise of its last steps; a
-    short training sees too few plateaus to lower it by them. Hägele et al.,
-    Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations,
-    NeurIPS 2024, arXiv 2405.18392, compare such decays with others.
-
+    Hägele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed
+    Training Durations, NeurIPS 2024, arXiv 2405.18392, compare such decays
+    with others: a short training sees too few plateaus to lower its rate by.
     A training that goes on with more epochs begins at the rate it ended with.
 
     Arguments

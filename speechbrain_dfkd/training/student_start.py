@@ -14,19 +14,14 @@ from torch.utils.data import Dataset
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.losses.kd_loss import sample_mask
-from speechbrain_dfkd.models.channel_axes import ChannelAxes
 from speechbrain_dfkd.teacher.trained_network import non_finite
 
 
 def fixed_batches(
     dataset: Dataset, batch_size: int, n_batches: int = 8
 ) -> Iterator[PaddedBatch]:
-    """Yield the same batches in any run, spread evenly over a data set.
-
-    Manifests are sorted, so that the first items would all be one speaker's;
-    each of these batches spans the whole data set. Nothing random is drawn.
-    Sizes of batches differ by at most one.
-    """
+    """Yield the same batches in any run, each spread over a data set."""
+    # Manifests are sorted: the first items would all be one speaker's.
     size = len(dataset)
     count = min(size, batch_size * n_batches)
     chosen = [i * size // count for i in range(count)]
@@ -37,11 +32,7 @@ def fixed_batches(
 
 @contextmanager
 def trial_copies(modules: nn.ModuleDict) -> Iterator[nn.ModuleDict]:
-    """Give copies of networks in training mode to the body of a ``with``.
-
-    So neither running statistics nor anything else of the networks changes;
-    nor does the state of the global random generators.
-    """
+    """Give copies in training mode; neither networks nor generators change."""
     device = next(modules.parameters()).device
     devices = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices, device_type=device.type):
@@ -55,12 +46,10 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     hold it: rows of the matrices, filters and gates that put it out, their
     biases, and the gains and shifts of its norm. This is the criterion of Li
     et al., Pruning Filters for Efficient ConvNets, ICLR 2017, arXiv
-    1608.08710, section 3.1 (who found no clear difference to the L2 norm),
-    summed where layers share channels, as those that add to one residual
-    path do [inferred]. In each group of channels the student gets as many as
-    it has, in the teacher's order; every parameter and buffer is cut on all
-    of its axes. That a student starts from its teacher is also a part of
-    RT-SEMamba, Interspeech 2026, arXiv 2608.12099.
+    1608.08710, section 3.1, summed where layers share channels, as those that
+    add to one residual path do [inferred]. Every parameter and buffer is cut
+    on all of its axes. That a student starts from its teacher is also a part
+    of RT-SEMamba, Interspeech 2026, arXiv 2608.12099.
 
     Nothing is rescaled. So a student does what its teacher does where the
     channels left out are zero and the norms are each channel's own (DCCRN);
@@ -68,34 +57,22 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     is by the size of its heads, change with the number of channels.
 
     A student with fewer residual blocks gets the teacher's first ones in the
-    same roles (see the network's ``channel_axes``); blocks left out do not
-    count towards the importance.
-
-    A UserError names all reasons for which a student cannot be cut out.
-
-    Arguments
-    ---------
-    student : nn.Module
-        Receives the weights. It has ``channel_axes()``, which returns a
-        ``speechbrain_dfkd.models.channel_axes.ChannelAxes``.
-    teacher : nn.Module
-        A network of the same class, nowhere smaller; it is left as it is.
-
-    Example
-    -------
-    >>> from speechbrain_dfkd.models import DCCRN
-    >>> teacher, student = DCCRN((2, 2), 2), DCCRN((1, 2), 1)
-    >>> weight = teacher.mask_net.encoder[0].conv.weight_real
-    >>> weight.data = (
-    ...     torch.tensor([1.0, 2.0]).view(2, 1, 1, 1).expand(2, 1, 5, 2)
-    ... )
-    >>> initialise_from_teacher(student, teacher)
-    >>> student.mask_net.encoder[0].conv.weight_real[0, 0, 0]
-    tensor([2., 2.], grad_fn=<SelectBackward0>)
+    same roles (see the network's ``channel_axes``). The networks are of one
+    class, which has ``channel_axes()``; a UserError names all reasons for
+    which a student cannot be cut out.
     """
-    ours, theirs = _channels_of_both(student, teacher)
-    damaged = non_finite(teacher.state_dict(), teacher)
-    if damaged:
+    names, problem = [type(model).__name__ for model in (student, teacher)], ""
+    if type(student) is not type(teacher):
+        problem = f"be a network of its class, got {names[0]} from {names[1]}"
+    elif not hasattr(student, "channel_axes"):
+        problem = f"have channel_axes(), got {names[0]} without"
+    if problem:
+        raise UserError(
+            f"a student that starts from its teacher must {problem}; choose "
+            f"another student, or set init_from_teacher to False"
+        )
+    ours, theirs = student.channel_axes(), teacher.channel_axes()
+    if damaged := non_finite(teacher.state_dict(), teacher):
         raise UserError(
             f"a teacher that a student starts from must have finite weights, "
             f"got NaN or infinity in\n{listing(damaged, 5)}\ntrain the "
@@ -107,11 +84,20 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
         for name, value in ours.settings.items()
         if value != theirs.settings[name]
     )
-    _refuse(_larger_parts(ours, theirs))
+    sizes, most = ours.sizes(), theirs.sizes()
+    surplus = [role for role in ours.layers if role not in theirs.layers]
+    _refuse(
+        [f"{role}: only in the student" for role in surplus]
+        + [
+            f"channels of {n}: {size} in the student, {most[n]} in the teacher"
+            for n, size in sizes.items()
+            if size > most.get(n, size)
+        ]
+    )
     own, source = ours.tensors(), theirs.tensors()
     inherited = {role: source[role] for role in own}
-    kept = strongest_channels(inherited, ours.sizes())
-    cut = {role: take(*inherited[role], kept) for role in own}
+    kept = _strongest_channels(inherited, sizes)
+    cut = {role: _take(*inherited[role], kept) for role in own}
     _refuse(
         f"shape of {role}: {list(tensor.shape)} in the student, "
         f"{list(cut[role].shape)} from the teacher"
@@ -130,11 +116,10 @@ def start_from_teacher(hparams: dict) -> None:
         initialise_from_teacher(*networks)
 
 
-def strongest_channels(tensors: dict, sizes: dict) -> dict[str, Tensor]:
+def _strongest_channels(tensors, sizes):
     """Return {group: indices}, ascending, of the channels of largest L1 norm.
 
-    ``tensors`` are {role: (tensor, WeightAxes)}, of which buffers do not count,
-    ``sizes`` {group: how many}; of equal channels the first are chosen.
+    Of {role: (tensor, WeightAxes)} buffers do not count.
     """
     importance = defaultdict(float)
     for tensor, (axes, produced) in tensors.values():
@@ -143,16 +128,14 @@ def strongest_channels(tensors: dict, sizes: dict) -> dict[str, Tensor]:
             norms = rows.reshape(len(rows), -1).sum(1)
             for group, places in _places(axes[produced], norms):
                 importance[group.name] += norms[places].sum(1)
-    order = {
-        name: norms.argsort(descending=True, stable=True)
-        for name, norms in importance.items()
-    }
-    return {
-        name: order[name][:size].sort().values for name, size in sizes.items()
-    }
+    kept = {}
+    for name, size in sizes.items():
+        order = importance[name].argsort(descending=True, stable=True)
+        kept[name] = order[:size].sort().values
+    return kept
 
 
-def take(tensor: Tensor, weight_axes, kept: dict[str, Tensor]) -> Tensor:
+def _take(tensor, weight_axes, kept):
     """Return a copy of a tensor's channels {group: indices}."""
     tensor = tensor.detach().clone()
     for axis, groups in enumerate(weight_axes.axes):
@@ -174,34 +157,8 @@ def _places(groups, tensor):
     return zip(groups, indices, strict=True)
 
 
-def _channels_of_both(student, teacher) -> tuple[ChannelAxes, ChannelAxes]:
-    ours, theirs = (type(model).__name__ for model in (student, teacher))
-    problem = None
-    if type(student) is not type(teacher):
-        problem = f"be a network of its class, got {ours} from {theirs}"
-    elif not hasattr(student, "channel_axes"):
-        problem = f"have channel_axes(), got {ours} without"
-    if problem:
-        raise UserError(
-            f"a student that starts from its teacher must {problem}; choose "
-            f"another student, or set init_from_teacher to False"
-        )
-    return student.channel_axes(), teacher.channel_axes()
-
-
-def _larger_parts(ours, theirs):
-    surplus = [role for role in ours.layers if role not in theirs.layers]
-    sizes = theirs.sizes()
-    return [f"{role}: only in the student" for role in surplus] + [
-        f"channels of {name}: {size} in the student, {sizes[name]} in the teacher"
-        for name, size in ours.sizes().items()
-        if size > sizes.get(name, size)
-    ]
-
-
 def _refuse(problems):
-    problems = list(problems)
-    if problems:
+    if problems := list(problems):
         raise UserError(
             f"a student that starts from its teacher must be a part of it, "
             f"got\n{listing(problems, 8)}\nchoose a student that is nowhere "
@@ -216,16 +173,9 @@ NEGLIGIBLE = 0.1
 
 
 def correlation(wav: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
-    """Return the cosine between waveforms and clean ones, means removed.
+    """Return the cosine [B] of waveforms [B, L], means removed, 0 of silence.
 
-    It is from -1 to 1, and 0 where one of the two is silent; what lies beyond
-    the relative ``lengths`` does not matter.
-
-    Shape
-    -----
-    wav, clean : [B, L]
-    lengths : [B]
-    output : [B]
+    What lies beyond the relative ``lengths`` [B] does not matter.
     """
     wav, clean = (_centred(x, lengths) for x in (wav, clean))
     return torch.cosine_similarity(wav, clean, dim=1, eps=1e-30)
@@ -254,11 +204,10 @@ def mean_correlation(enhance: Callable, batches: Iterable) -> float:
 def level_of_speech(
     enhance: Callable, batches: Iterable
 ) -> tuple[float, float]:
-    """Return how, and how loud, the clean speech is in a network's outputs.
+    """Return <w, c> / (|w| |c|) and <w, c> / <c, c>, 0 for silence.
 
-    Both are of all batches at once, <w, c> / (|w| |c|), 0 for silence, and
-    <w, c> / <c, c> for outputs w and clean waveforms c with the mean of each
-    item removed; alike in all processes. Arguments: ``mean_correlation``'s.
+    They are of all outputs w and clean waveforms c at once, with the mean of
+    each item removed; ``enhance`` is that of ``mean_correlation``.
     """
     sums = torch.zeros(3, dtype=torch.float64)
     for batch in batches:
@@ -275,9 +224,8 @@ def level_of_speech(
 def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
     """Return what a teacher's output is multiplied by, and print it.
 
-    That is 1 / gain, with which the speech in it has the sign and the level of
-    the clean speech. Not wanted, the output stays as it is, and a line says so
-    only where it is the negative.
+    By 1 / gain the speech in it gets the sign and the level of the clean
+    speech. Not wanted, it is 1, and a line says so only of a negative output.
     """
     if not (math.isfinite(correlation) and math.isfinite(gain)):
         raise UserError(
@@ -314,10 +262,9 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
 def align(
     network: nn.Module, value: float, output: str, wanted: bool = True
 ) -> None:
-    """Negate a network whose correlation with the clean speech is below 0.
+    """Negate, where wanted, a network whose correlation with clean is below 0.
 
-    One without a method ``negate()``, or where that is not wanted, stays as
-    it is; a line says so, and by which ``output``.
+    A line says so; a network without a method ``negate()`` stays as it is.
     """
     if not value < 0:
         return

@@ -35,10 +35,10 @@ class _TestBrain(EnhancementBrain):
 
 
 class SystemTester:
-    """Scores systems on the whole utterances of a split, "test" or "valid".
+    """Scores systems on the utterances of a split, and keeps the scores.
 
-    Scores are kept in files named after what they depend on, so that a run
-    that goes on after a kill does not repeat them.
+    Their files are named after what they depend on: a run that goes on after
+    a kill does not repeat them.
     """
 
     def __init__(

@@ -31,8 +31,15 @@ class TrainLogger(FileTrainLogger):
         self.folder = Path(save_file).parent / "tensorboard"
         self.tensorboard = tensorboard
         self._board = None
-        if tensorboard:
-            _require_tensorboard()
+        if not tensorboard:
+            return
+        try:
+            import torch.utils.tensorboard  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                "tensorboard must be False where TensorBoard is not installed, "
+                "got True; pip install tensorboard, or read train_log.txt"
+            ) from error
 
     def log_stats(
         self, stats_meta, train_stats=None, valid_stats=None, test_stats=None,
@@ -41,31 +48,19 @@ class TrainLogger(FileTrainLogger):
         """See ``speechbrain.utils.train_logger.TrainLogger.log_stats``."""
         stats = (stats_meta, train_stats, valid_stats, test_stats)
         super().log_stats(*stats, verbose)
-        if self.tensorboard:
-            self._log_to_board(*stats)
-
-    def _log_to_board(self, meta, *stats):
+        epoch = stats_meta.get("epoch")
+        # A test has no place on the axis of epochs.
+        if not self.tensorboard or epoch is None:
+            return
         # Made with the first epoch: making settings must leave no folder.
         if self._board is None:
             self._board = TensorboardLogger(str(self.folder))
-        epoch = meta.get("epoch")
-        if epoch is None:  # a test has no place on the axis of epochs
-            return
         # A run that goes on is drawn behind what it has done before.
         steps = self._board.global_step
         steps["meta"] = epoch - 1
-        for name, values in zip(("train", "valid", "test"), stats, strict=True):
+        splits = ("train", "valid", "test")
+        for name, values in zip(splits, stats[1:], strict=True):
             steps[name] = dict.fromkeys(values or {}, epoch - 1)
-        self._board.log_stats(meta, *stats)
+        self._board.log_stats(*stats)
         if self._board.writer is not None:  # None: not the main process
             self._board.writer.flush()
-
-
-def _require_tensorboard():
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "tensorboard must be False where TensorBoard is not installed, got "
-            "True; pip install tensorboard, or read train_log.txt"
-        ) from error

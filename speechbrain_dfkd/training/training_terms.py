@@ -1,38 +1,21 @@
 """Averages the terms of a loss over an epoch, also across a resume."""
 
 import torch
+from speechbrain.utils import distributed
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
     register_checkpoint_hooks,
-)
-from speechbrain.utils.distributed import (
-    if_main_process,
-    is_distributed_initialized,
 )
 from torch import Tensor
 
 
 @register_checkpoint_hooks
 class TrainingTerms:
-    """Sums what a loss reports for each batch of an epoch.
-
-    Scalars are averaged over batches. One-dimensional tensors are
-    histograms over the bins of a spectrum, of which the first is at 0 Hz and
-    the last at half the sample rate; they are summed. Events are counted.
+    """Averages scalars, sums histograms over spectrum bins, counts events.
 
     Sums stay on the device, so that no batch waits for them. Of several
     processes each has its own share until ``collect``.
-
-    Example
-    -------
-    >>> terms = TrainingTerms()
-    >>> terms.append({"l_low": torch.tensor(1.0), "bins": torch.ones(3)})
-    >>> terms.append({"l_low": torch.tensor(2.0), "bins": torch.ones(3)})
-    >>> terms.means()
-    {'l_low': 1.5}
-    >>> terms.histograms()
-    {'bins': tensor([2., 2., 2.])}
     """
 
     def __init__(self):
@@ -40,9 +23,7 @@ class TrainingTerms:
 
     def reset(self):
         """Start a new epoch."""
-        self.sums = {}
-        self.counts = {}
-        self.events = {}
+        self.sums, self.counts, self.events = {}, {}, {}
 
     def append(self, terms: dict):
         """Add the detached tensors that a loss reported for one batch."""
@@ -74,7 +55,7 @@ class TrainingTerms:
 
     def collect(self):
         """Move the shares of all processes to the main one; all call it."""
-        if not is_distributed_initialized():
+        if not distributed.is_distributed_initialized():
             return
         sums = {name: value.cpu() for name, value in self.sums.items()}
         shares = [None] * torch.distributed.get_world_size()
@@ -82,7 +63,7 @@ class TrainingTerms:
             shares, {**self.snapshot(), "sums": sums}
         )
         self.reset()
-        if if_main_process():
+        if distributed.if_main_process():
             for share in shares:
                 self._add(**share)
 
@@ -107,7 +88,7 @@ class TrainingTerms:
     @mark_as_loader
     def _load(self, path, end_of_epoch):
         self.reset()
-        if not end_of_epoch and if_main_process():
+        if not end_of_epoch and distributed.if_main_process():
             self.restore(
                 torch.load(path, map_location="cpu", weights_only=True)
             )
@@ -116,12 +97,7 @@ class TrainingTerms:
 def histogram_quantiles(
     counts: Tensor, sample_rate: int, quantiles=(0.1, 0.5, 0.9)
 ) -> dict:
-    """Return quantiles in Hz of a histogram over spectrum bins, {} of none.
-
-    Shape
-    -----
-    counts : [F], of which bin F - 1 is at half the sample rate
-    """
+    """Return quantiles in Hz of a histogram [F] up to half the sample rate."""
     total = counts.double().sum()
     if not total > 0:
         return {}

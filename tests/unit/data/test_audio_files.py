@@ -65,6 +65,11 @@ def test_two_of_one_name_are_refused(first, second, tmp_path):
     assert str(tmp_path / second) in str(error.value)
 
 
+def test_an_id_holds_the_folders_that_the_name_does_not_repeat(tmp_path):
+    _touch(tmp_path, "a.wav", "p1/p1_1.flac", "p1/b.wav")
+    assert list(_named(tmp_path)) == ["a", "p1-b", "p1_1"]
+
+
 def test_both_encodings_of_an_accent_give_one_id(tmp_path):
     for form in ("NFC", "NFD"):
         _touch(tmp_path / form, unicodedata.normalize(form, "café_1.wav"))

@@ -102,9 +102,9 @@ def test_every_position_is_drawn_and_none_beyond_the_end():
     crop = RandomCrop(0.4, RATE, seed=0, epoch_counter=counter)
     starts = set()
     for _ in counter:
-        starts.add(crop.start("a", frames=404))
+        starts.add(crop.span("a", 0.404)[0])
     assert starts == {0, 1, 2, 3, 4}
-    assert crop.start("a", frames=9999) != crop.start("b", frames=9999)
+    assert crop.span("a", 9.999) != crop.span("b", 9.999)
 
 
 def test_workers_see_the_epoch_and_give_the_same_segments(manifest, counter):

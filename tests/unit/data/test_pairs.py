@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from speechbrain_dfkd.data.audio import WavFile
-from speechbrain_dfkd.data.pairs import Pair, check_pairs, require_twins
+from speechbrain_dfkd.data.pairs import (
+    Pair,
+    check_lengths,
+    check_rates,
+    require_twins,
+)
 from speechbrain_dfkd.errors import UserError
 
 
@@ -28,12 +33,12 @@ def _pair(noisy, clean):
 
 def test_lengths_must_match():
     good, bad = _pair((48000, 9), (48000, 9)), _pair((48000, 9), (48000, 8))
-    check_pairs({"a": good})
+    check_lengths({"a": good})
     with pytest.raises(UserError, match="got 1 .*\n  b: noisy 9, clean 8"):
-        check_pairs({"a": good, "b": bad})
+        check_lengths({"a": good, "b": bad})
 
 
 def test_rates_must_be_one():
     good, bad = _pair((48000, 9), (48000, 9)), _pair((48000, 9), (44100, 9))
     with pytest.raises(UserError, match="got 1 .*\n  clean.wav has 44100 Hz"):
-        check_pairs({"a": good, "b": bad})
+        check_rates({"a": good, "b": bad})

@@ -109,7 +109,7 @@ def test_noise_is_taken_from_all_of_a_recording(manifest, tmp_path):
     for side, wav in (("noisy", np.arange(6) / 8), ("clean", np.zeros(6))):
         soundfile.write(entry[f"{side}_wav"], wav, RATE, subtype="FLOAT")
     crop = RandomCrop(SEGMENT, RATE, 1, EpochCounter(limit=99))
-    remix = Remix(crop, {"b_2": entry}, (0, 0))
+    remix = Remix(crop, [entry], (0, 0))
     draw = np.random.default_rng(0)
     starts = {float(remix._read(draw, 4)[0]) * 8 for _ in range(50)}
     assert starts == {0, 1, 2}
@@ -126,9 +126,10 @@ def test_noise_is_taken_from_all_of_a_recording(manifest, tmp_path):
 def test_a_second_noise_is_up_to_10_db_below_the_first(manifest):
     counter = EpochCounter(limit=99)
     crop = RandomCrop(SEGMENT, RATE, 1, counter)
-    remix = Remix(crop, read_json(manifest), (5, 5), coloured=False)
+    pairs = read_json(manifest)
+    remix = Remix(crop, [*pairs.values()], (5, 5), coloured=False)
     time, levels = np.arange(400) / 400, []
-    clean_wav = read_json(manifest)["a_1"]["clean_wav"]
+    clean_wav = pairs["a_1"]["clean_wav"]
     for epoch in range(60):
         counter.current = epoch
         # The level of a recording is not that of its noise in the mixture.
@@ -179,7 +180,7 @@ def test_noise_is_another_for_another_seed_or_epoch(manifest):
 def test_draws_do_not_change_with_versions_and_are_not_those_of_crops():
     counter = EpochCounter(limit=99)
     crop = RandomCrop(SEGMENT, RATE, 1, counter)
-    draw = Remix(crop, {}, (0, 0))._generator("a_1")
+    draw = Remix(crop, [], (0, 0))._generator("a_1")
     key = stable_hash("remix", 1, counter.current, "a_1")
     assert draw.random() == np.random.default_rng(key).random()
 
@@ -188,7 +189,7 @@ def test_noises_are_coloured_unless_told_otherwise(manifest):
     crop = RandomCrop(SEGMENT, RATE, 1, EpochCounter(limit=99))
     pairs = read_json(manifest)
     default, coloured, plain = (
-        Remix(crop, pairs, (0, 0), **options)(
+        Remix(crop, [*pairs.values()], (0, 0), **options)(
             pairs["a_1"]["clean_wav"], "a_1", 1.0
         )
         for options in ({}, {"coloured": True}, {"coloured": False})
@@ -202,7 +203,7 @@ def test_a_level_at_the_limit_is_silence(manifest, monkeypatch, level, noisy):
     monkeypatch.setattr("speechbrain_dfkd.data.remix.SILENCE", 0.25)
     crop = RandomCrop(SEGMENT, RATE, 1, EpochCounter(limit=99))
     pairs = read_json(manifest)
-    remix = Remix(crop, pairs, (0, 0), coloured=False)
+    remix = Remix(crop, [*pairs.values()], (0, 0), coloured=False)
     remix._read = lambda draw, frames: torch.full((frames,), level)
     utterance = pairs["a_1"]["clean_wav"], "a_1", 1.0
     assert torch.equal(remix(*utterance), crop(*utterance)) is not noisy

@@ -291,6 +291,3 @@ def test_errors_of_arguments_are_whole(pool):
     message = "^utterance ids must be distinct, got clip0 twice; rename one$"
     with pytest.raises(UserError, match=message):
         scored(clips(1) * 2, {"first": first_sample})
-    message = "^n_jobs must be at least 1, got -1; null takes all cores$"
-    with pytest.raises(UserError, match=message):
-        scored(clips(1), {"first": first_sample}, n_jobs=-1)
