@@ -5,7 +5,13 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sized
-from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    TimeoutError,
+    wait,
+)
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
