@@ -151,9 +151,12 @@ def open_splits(hparams: dict) -> dict[str, Dataset]:
     Items are ``id``, ``noisy_sig`` and ``clean_sig``: segments for training,
     else whole utterances in the order of their ids.
     """
-    taken = ("train_annotation", "segment_seconds", "sample_rate", "seed")
     train = hparams["dataset"]["make_train"](
-        *(hparams[key] for key in taken), hparams["epoch_counter"]
+        hparams["train_annotation"],
+        hparams["segment_seconds"],
+        hparams["sample_rate"],
+        hparams["seed"],
+        hparams["epoch_counter"],
     )
     splits = {"train": train}
     whole = _items(partial(_read_whole, hparams["sample_rate"]))

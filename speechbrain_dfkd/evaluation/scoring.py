@@ -91,6 +91,10 @@ def score(
     """
     total = len(utterances) if isinstance(utterances, Sized) else None
     n_jobs = cpu_count() if n_jobs is None else n_jobs
+    if n_jobs < 1:
+        raise UserError(
+            f"n_jobs must be at least 1, got {n_jobs}; null takes all cores"
+        )
     if total is not None:
         n_jobs = max(1, min(n_jobs, total))
     outcomes = {}
