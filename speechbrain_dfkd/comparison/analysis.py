@@ -9,9 +9,9 @@ import pandas as pd
 
 from speechbrain_dfkd.comparison.results import SYSTEMS, ComparisonResults
 from speechbrain_dfkd.comparison.statistics import (
-    Estimate,
     bootstrap_mean,
     clip_means,
+    clip_scores,
     holm,
     mean_over_seeds,
 )
@@ -72,21 +72,35 @@ def select(
 
 def all_rows(results: ComparisonResults) -> pd.DataFrame:
     """Return every number that can be had from what is finished."""
-    rows = []
-    for metric in METRICS:
-        found = _score_rows(results, metric)
-        rows += (row._replace(metric=metric) for row in found)
+    rows = [row for m in METRICS for row in _score_rows(results, m)]
     rows += gate_rows(results)
     rows += _tuning_rows(results)
     rows += _weight_rows(results)
     rows += _time_rows(results)
-    return as_table(rows)
+    table = as_table(rows)
+    tested = table[table.quantity.isin(["difference", "difference_bootstrap"])]
+    by_metric = tested.groupby(["quantity", "metric"])
+    table["p_holm"] = by_metric.p.transform(holm)
+    return table
 
 
-def _score_rows(results, metric):
+def _score_rows(results: ComparisonResults, metric: str) -> Iterator[Row]:
     test = score_table(results, metric)
     yield from _mean_rows(results, test, "mean")
-    yield from _tested_rows(results, test)
+    for arm, found in _paired(results, test):
+        for seed, mean in clip_means(found).items():
+            by_seed, condition = "difference_by_seed", f"seed {seed}"
+            yield _row(results, found, by_seed, arm, [mean], condition)
+    yield from _difference_rows(results, test, "difference")
+    for arm, found in _paired(results, test):
+        means, quantity = clip_means(found), "difference_bootstrap"
+        crossed = bootstrap_mean(
+            np.ascontiguousarray(found),
+            results.comparison["confidence"],
+            results.comparison["bootstrap_draws"],
+        )
+        row = _row(results, found, quantity, arm, means)
+        yield row._replace(**crossed._asdict())
     yield from _snr_rows(results, test)
     # Arms, settings, and epochs within a training are chosen on these clips:
     # they cannot show that a choice was right.
@@ -100,7 +114,8 @@ def score_table(
 ) -> pd.DataFrame:
     """Return a metric's scores, a row for each system (and seed of an arm).
 
-    A clip for which it is undefined anywhere is left out everywhere.
+    A clip for which it is undefined anywhere is left out everywhere. The
+    columns' name is the metric's.
 
     Shape
     -----
@@ -114,15 +129,9 @@ def score_table(
     for arm in results.arms:
         for seed, job in results.reported(arm).items():
             found[arm, seed] = getattr(job, split)
-    table = pd.DataFrame(
-        [
-            {clip: of.get(metric) for clip, of in scores.items()}
-            for scores in found.values()
-        ],
-        pd.MultiIndex.from_tuples(found, names=["system", "seed"]),
-        dtype=float,
-    )
-    return table.dropna(axis="columns")
+    table = clip_scores(found.values(), metric).rename_axis(columns=metric)
+    table.index = pd.MultiIndex.from_tuples(found, names=["system", "seed"])
+    return table
 
 
 def differences(table: pd.DataFrame, arm: str, baseline: str) -> pd.DataFrame:
@@ -140,30 +149,37 @@ def differences(table: pd.DataFrame, arm: str, baseline: str) -> pd.DataFrame:
     return ours.loc[common] - theirs.loc[common]
 
 
-def _row(table, quantity, system, estimate, seeds, condition=""):
-    return Row(
-        quantity, system, condition=condition, **estimate._asdict(),
-        seeds=seeds, clips=table.shape[1],
-    )  # fmt: skip
+def _row(
+    results: ComparisonResults,
+    table: pd.DataFrame,
+    quantity: str,
+    system: str,
+    means: Sequence,
+    condition: str = "",
+) -> Row:
+    """Return the mean over seeds of means over the clips of ``table``."""
+    estimate = mean_over_seeds(means, results.comparison["confidence"])
+    metric, clips, seeds = table.columns.name, table.shape[1], len(means)
+    row = Row(quantity, system, metric, condition, seeds=seeds, clips=clips)
+    return row._replace(**estimate._asdict())
 
 
-def _mean_rows(results, table, quantity, condition=""):
-    """Yield each system's mean over seeds of its means over clips."""
+def _mean_rows(
+    results: ComparisonResults,
+    table: pd.DataFrame,
+    quantity: str,
+    condition: str = "",
+) -> Iterator[Row]:
+    """Yield each system's mean over seeds; that it is not 0 is no finding."""
     if table.shape[1]:
         by_system = clip_means(table).groupby("system", sort=False)
         for system, means in by_system:
-            estimate = _untested(means, results)
-            seeds = None if system in SYSTEMS else len(means)
-            yield _row(table, quantity, system, estimate, seeds, condition)
+            row = _row(results, table, quantity, system, means, condition)
+            seeds = None if system in SYSTEMS else row.seeds
+            yield row._replace(p=None, seeds=seeds)
 
 
-def _untested(means, results):
-    # That a score is not zero is no finding, and the gate asks for a margin.
-    confidence = results.comparison["confidence"]
-    return mean_over_seeds(means, confidence)._replace(p=None)
-
-
-def _paired(results, table):
+def _paired(results: ComparisonResults, table: pd.DataFrame) -> Iterator[tuple]:
     """Yield (arm, differences to the first) where these share a seed."""
     baseline, *arms = results.arms
     for arm in arms if table.shape[1] else ():
@@ -172,36 +188,16 @@ def _paired(results, table):
             yield arm, found
 
 
-def _difference_rows(results, table, quantity, condition=""):
+def _difference_rows(
+    results: ComparisonResults,
+    table: pd.DataFrame,
+    quantity: str,
+    condition: str = "",
+) -> Iterator[Row]:
     """Yield the arms' differences to the first, with t intervals."""
     for arm, found in _paired(results, table):
-        means, confidence = clip_means(found), results.comparison["confidence"]
-        estimate = mean_over_seeds(means, confidence)
-        yield _row(table, quantity, arm, estimate, len(found), condition)
-
-
-def _tested_rows(results, table):
-    """Yield the arms' differences to the first, with corrected p values."""
-    confidence = results.comparison["confidence"]
-    draws = results.comparison["bootstrap_draws"]
-    paired, crossed = [], []
-    for arm, found in _paired(results, table):
         means = clip_means(found)
-        for seed, value in means.items():
-            estimate, condition = Estimate(value), f"seed {seed}"
-            yield _row(table, "difference_by_seed", arm, estimate, 1, condition)
-        estimate = mean_over_seeds(means, confidence)
-        paired.append(_row(table, "difference", arm, estimate, len(found)))
-        estimate = bootstrap_mean(
-            np.ascontiguousarray(found), confidence, draws
-        )
-        crossed.append(
-            _row(table, "difference_bootstrap", arm, estimate, len(found))
-        )
-    for rows in (paired, crossed):
-        corrected = holm([row.p for row in rows])
-        for row, p_holm in zip(rows, corrected, strict=True):
-            yield row._replace(p_holm=p_holm)
+        yield _row(results, table, quantity, arm, means, condition)
 
 
 def snr_classes(edges: list) -> list:
@@ -210,7 +206,7 @@ def snr_classes(edges: list) -> list:
     return [f"below {edges[0]} dB", *inner, f"from {edges[-1]} dB"]
 
 
-def _snr_rows(results, table):
+def _snr_rows(results: ComparisonResults, table: pd.DataFrame) -> Iterator[Row]:
     """Yield means and differences by the noisy clip's SI-SDR.
 
     A class holds its lower edge and not its upper one. A clip whose input has
@@ -247,10 +243,11 @@ def gate_rows(results: ComparisonResults) -> Iterator[Row]:
             )
         means = clip_means(table)
         leads = means["teacher"].item() - means[baseline]
-        estimate, condition = _untested(leads, results), f"at least {margin:+g}"
+        # That it leads is no finding: the gate asks for a margin.
+        condition = f"at least {margin:+g}"
         yield _row(
-            table, "gate_difference", "teacher", estimate, len(leads), condition
-        )._replace(metric=metric)
+            results, table, "gate_difference", "teacher", leads, condition
+        )._replace(p=None)
 
 
 def is_void(results: ComparisonResults, numbers: pd.DataFrame) -> bool:
@@ -270,7 +267,7 @@ def setting_text(setting: dict) -> str:
     return ", ".join(f"{key} {value}" for key, value in sorted(setting.items()))
 
 
-def _tuning_rows(results):
+def _tuning_rows(results: ComparisonResults) -> Iterator[Row]:
     """Yield the mean validation score of each setting that was tried."""
     metric = results.comparison["tune_on"]
     for arm in results.all_arms:
@@ -280,35 +277,36 @@ def _tuning_rows(results):
             yield Row("tuning_mean", arm, metric, text, mean, seeds=1)
 
 
-def _weight_rows(results):
+def _weight_rows(results: ComparisonResults) -> Iterator[Row]:
     """Yield the kd_weight of each reported job that measured one."""
     for arm in results.arms:
         for seed, job in results.reported(arm).items():
             if job.kd_weight is not None:
-                yield Row(
-                    "kd_weight", arm, condition=f"seed {seed}",
-                    value=job.kd_weight, seeds=1,
-                )  # fmt: skip
+                condition, weight = f"seed {seed}", job.kd_weight
+                yield Row("kd_weight", arm, "", condition, weight, seeds=1)
 
 
-def _time_rows(results):
+def _time_rows(results: ComparisonResults) -> Iterator[Row]:
     """Yield the time of a step, and its ratio to the first arm's.
 
     Both are medians over seeds. The ratio is taken within a seed: its jobs see
     the same data in the same order.
     """
-    seconds = {
-        arm: pd.Series(
-            {seed: job.seconds_per_step for seed, job in jobs.items()}
-        )
-        for arm in results.arms
-        if (jobs := results.reported(arm))
-    }
-    for arm, own in seconds.items():
-        yield Row("step_seconds", arm, value=own.median(), seeds=len(own))
-        if results.arms[0] in seconds:
-            ratios = (own / seconds[results.arms[0]]).dropna()
-            if len(ratios):
-                yield Row(
-                    "step_ratio", arm, value=ratios.median(), seeds=len(ratios)
-                )
+    seconds = pd.DataFrame(
+        {
+            arm: {
+                s: j.seconds_per_step for s, j in results.reported(arm).items()
+            }
+            for arm in results.arms
+        },
+        dtype=float,
+    )
+    ratios = seconds.div(seconds[results.arms[0]], axis=0)
+    for arm in results.arms:
+        for quantity, times in (
+            ("step_seconds", seconds),
+            ("step_ratio", ratios),
+        ):
+            own = times[arm].dropna()
+            if len(own):
+                yield Row(quantity, arm, value=own.median(), seeds=len(own))

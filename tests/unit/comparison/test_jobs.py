@@ -34,11 +34,9 @@ class Stub:
 
     def has_ended(self):
         self.polls -= 1
-        return self.polls < 0
-
-    def require_success(self):
-        if self.fails:
+        if self.polls < 0 and self.fails:
             raise UserError(f"{self.name} failed")
+        return self.polls < 0
 
     def stop(self):
         self.stopped = True
