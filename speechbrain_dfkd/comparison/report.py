@@ -1,6 +1,6 @@
 """The report of a comparison."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -30,15 +30,19 @@ NOTHING = "-"
 TEMPLATE = Path(__file__).with_name("report.md.j2")
 
 
+def shown(value: float | None, text: Callable = str) -> str:
+    """Return a value as ``text`` writes it, a dash for none."""
+    return NOTHING if pd.isna(value) else text(value)
+
+
 def number(metric: str, value: float | None, sign: bool = False) -> str:
     """Return a value rounded as the results table rounds the metric."""
-    if pd.isna(value):
-        return NOTHING
-    text = COLUMNS[metric][1](value) if metric in COLUMNS else f"{value:.4g}"
+    _, rounded = COLUMNS.get(metric, (metric, "{:.4g}".format))
+    text = shown(value, rounded)
     return f"+{text}" if sign and not text.startswith("-") else text
 
 
-def with_interval(row, sign: bool = False) -> str:
+def with_interval(row: tuple, sign: bool = False) -> str:
     """Return a row's value and interval, as ``2.264 [2.250, 2.278]``."""
     value = number(row.metric, row.value, sign)
     if pd.isna(row.low):
@@ -47,7 +51,7 @@ def with_interval(row, sign: bool = False) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _with_difference(mean, difference):
+def _with_difference(mean: tuple, difference: tuple) -> str:
     text = number(mean.metric, mean.value)
     if pd.isna(difference.value):
         return text
@@ -56,9 +60,7 @@ def _with_difference(mean, difference):
 
 def p_value(p: float) -> str:
     """Return a p value with three decimals, or that it is smaller."""
-    if pd.isna(p):
-        return NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else shown(p, "{:.3f}".format)
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence]) -> str:
@@ -92,8 +94,7 @@ def difference_table(numbers: pd.DataFrame, metric: str, arms: list) -> str:
         for row in rows:
             interval = with_interval(row, True)
             cells += [interval, p_value(row.p), p_value(row.p_holm)]
-        seeds = rows[0].seeds
-        lines.append([*cells, NOTHING if pd.isna(seeds) else seeds])
+        lines.append([*cells, shown(rows[0].seeds)])
     header = [name for method in methods for name in (method, "p", "p, Holm")]
     return markdown_table(["arm", *header, "seeds"], lines)
 
@@ -117,6 +118,12 @@ def table_with_differences(
     return markdown_table(["system", *columns], lines)
 
 
+def validation_table(numbers: pd.DataFrame, systems: list) -> str:
+    """Return the means and differences on the validation set."""
+    columns = {heading(metric): (metric, "") for metric in METRICS}
+    return table_with_differences(numbers, "valid", systems, columns)
+
+
 def snr_table(
     numbers: pd.DataFrame, metric: str, systems: list, edges: list
 ) -> str:
@@ -135,14 +142,12 @@ def gate_table(numbers: pd.DataFrame, gate: dict) -> str:
     """Return by how much the teacher leads, and by how much it has to."""
     lines = []
     for metric, margin in gate.items():
-        condition = f"at least {margin:+g}"
-        (row,) = select(
-            numbers, "gate_difference", ["teacher"], metric, condition
-        )
-        verdict = "yes" if row.value >= margin else "**no**"
-        verdict = NOTHING if pd.isna(row.value) else verdict
+        key = ("gate_difference", ["teacher"], metric, f"at least {margin:+g}")
+        row = next(select(numbers, *key))
         lead, least = with_interval(row, True), number(metric, margin, True)
-        lines.append([heading(metric), lead, least, verdict])
+        verdict = "yes" if row.value >= margin else "**no**"
+        passed = NOTHING if pd.isna(row.value) else verdict
+        lines.append([heading(metric), lead, least, passed])
     header = ["metric", "teacher minus baseline", "at least", "passed"]
     return markdown_table(header, lines)
 
@@ -150,8 +155,6 @@ def gate_table(numbers: pd.DataFrame, gate: dict) -> str:
 def tuning_table(numbers: pd.DataFrame, chosen: dict) -> str:
     """Return each setting tried; ``chosen`` maps arms to their setting."""
     tried = numbers[numbers.quantity == "tuning_mean"]
-    if tried.empty:
-        return ""
     lines = [
         [
             row.system,
@@ -173,26 +176,39 @@ def weight_table(numbers: pd.DataFrame, settings: dict) -> str:
         for arm, of in weights.groupby("system", sort=False).value
     ]
     header = ["arm", "setting", "kd_weight"]
-    return markdown_table(header, lines) if lines else ""
-
-
-def time_table(numbers: pd.DataFrame, arms: list, steps: list) -> str:
-    """Return each arm's steps, the seconds of one, and their ratio."""
-    seconds, ratios = (
-        [
-            NOTHING if pd.isna(row.value) else form.format(row.value)
-            for row in select(numbers, quantity, arms)
-        ]
-        for quantity, form in (
-            ("step_seconds", "{:.3f}"), ("step_ratio", "{:.2f}")
-        )
-    )  # fmt: skip
-    header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
-    lines = zip(arms, steps, seconds, ratios, strict=True)
     return markdown_table(header, lines)
 
 
-def write_comparison_report(folder, against: str | None = None) -> str:
+def time_table(results: ComparisonResults, numbers: pd.DataFrame) -> str:
+    """Return each arm's steps, the seconds of one, and their ratio."""
+    arms, lines = results.arms, []
+    seconds, ratios = (
+        select(numbers, quantity, arms)
+        for quantity in ("step_seconds", "step_ratio")
+    )
+    for arm, second, ratio in zip(arms, seconds, ratios, strict=True):
+        steps = sorted({job.steps for job in results.reported(arm).values()})
+        cells = [", ".join(map(str, steps)) or NOTHING]
+        cells.append(shown(second.value, "{:.3f}".format))
+        cells.append(shown(ratio.value, "{:.2f}".format))
+        lines.append([arm, *cells])
+    header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
+    return markdown_table(header, lines)
+
+
+TABLES = (
+    mean_table,
+    difference_table,
+    snr_table,
+    validation_table,
+    gate_table,
+    tuning_table,
+    weight_table,
+    time_table,
+)
+
+
+def write_comparison_report(folder: Path, against: str | None = None) -> str:
     """Write report.md, report.csv and report.png; return the first.
 
     With differences ``against`` an arm in place of the baseline, they are
@@ -207,35 +223,13 @@ def write_comparison_report(folder, against: str | None = None) -> str:
         "md": report.encode(),
     }
     for suffix, content in contents.items():
-        name = f"{results.report_name}.{suffix}"
-        write_atomically(Path(folder, name), content)
+        write_atomically(folder / f"{results.report_name}.{suffix}", content)
     return report
 
 
 def as_markdown(results: ComparisonResults, numbers: pd.DataFrame) -> str:
     """Return the report's text, of the numbers that ``all_rows`` returned."""
-    plan = results.comparison
-    template = Template(
-        TEMPLATE.read_text(encoding="utf-8"), keep_trailing_newline=True
-    )
-    return template.render(
-        plan=plan,
-        against=results.against,
-        report_name=results.report_name,
-        baseline=results.arms[0],
-        percent=f"{100 * plan['confidence']:g} %",
-        void=is_void(results, numbers),
-        missing=results.missing(),
-        **_scores(results, numbers),
-        **_tuning(results, numbers),
-        **_trainings(results, numbers),
-    )
-
-
-def _scores(results, numbers):
-    """Return what the template says of test set, validation set and gate."""
     plan, arms = results.comparison, results.arms
-    systems = [*SYSTEMS, *arms]
     clips = {
         split: len(next(iter(results.scored(split)), ("", {}))[1])
         for split in SPLITS
@@ -244,72 +238,41 @@ def _scores(results, numbers):
         heading(metric): clips["test"] - score_table(results, metric).shape[1]
         for metric in METRICS
     }
-    found = set(numbers.quantity)
-    seeds = {tuple(sorted(results.seeds_of(arm))) for arm in arms}
-    edges = plan["snr_edges_db"] if "snr_mean" in found else []
-    every = {heading(metric): (metric, "") for metric in METRICS}
-    return {
-        "means": mean_table(numbers, systems),
-        "seeds_differ": len(seeds) > 1,
-        "undefined": [f"{n} for {name}" for name, n in undefined.items() if n],
-        "differences": [
-            (heading(metric), difference_table(numbers, metric, arms[1:]))
-            for metric in METRICS
-        ],
-        "by_snr": [
-            (heading(metric), snr_table(numbers, metric, systems, edges))
-            for metric in METRICS
-            if edges
-        ],
-        "validation": "valid_difference" in found
-        and table_with_differences(numbers, "valid", systems, every),
-        "gate": plan["gate"] and gate_table(numbers, plan["gate"]),
-        "clips": [f"{number} {split}" for split, number in clips.items()],
-    }
+    own_seeds = {arm: sorted(results.seeds_of(arm)) for arm in arms}
+    every = sorted(plan["seeds"])
+    template = Template(
+        TEMPLATE.read_text(encoding="utf-8"), keep_trailing_newline=True
+    )
+    return template.render(
+        {table.__name__: table for table in TABLES},
+        results=results,
+        numbers=numbers,
+        quantities=set(numbers.quantity),
+        plan=plan,
+        arms=arms,
+        systems=[*SYSTEMS, *arms],
+        metrics=METRICS,
+        heading=heading,
+        percent=f"{100 * plan['confidence']:g} %",
+        void=is_void(results, numbers),
+        missing=results.missing(),
+        clips=clips,
+        own_seeds={k: v for k, v in own_seeds.items() if v != every},
+        undefined=[f"{n} for {name}" for name, n in undefined.items() if n],
+        **_settings(results),
+    )
 
 
-def _tuning(results, numbers):
-    """Return what the template says of settings tried and weights measured."""
-    tune_on = results.comparison["tune_on"]
-    settings = dict.fromkeys(results.arms)
-    not_best = []
+def _settings(results: ComparisonResults) -> dict:
+    """Return with which setting each arm was reported, and if not the best."""
+    settings, not_best = dict.fromkeys(results.arms), []
     for arm in results.arms:
         reported, tuned = results.reported(arm), results.tuning(arm)
         if reported:
             settings[arm] = setting_text(next(iter(reported.values())).setting)
         if reported and tuned:
+            tune_on = results.comparison["tune_on"]
             best = setting_text(choose_setting(tuned, tune_on))
             if best != settings[arm]:
                 not_best.append((arm, settings[arm], best))
-    return {
-        "tuning": tuning_table(numbers, settings),
-        "tuned_only": [a for a in results.all_arms if a not in results.arms],
-        "not_best": not_best,
-        "weights": weight_table(numbers, settings),
-    }
-
-
-def _trainings(results, numbers):
-    """Return what the template says of times, seeds, arms and settings."""
-    plan, arms = results.comparison, results.arms
-    steps = [
-        sorted({job.steps for job in results.reported(arm).values()})
-        for arm in arms
-    ]
-    texts = [", ".join(map(str, of)) or NOTHING for of in steps]
-    seeds = [", ".join(map(str, plan["seeds"]))]
-    for arm in arms:
-        own = sorted(results.seeds_of(arm))
-        if own != sorted(plan["seeds"]):
-            seeds.append(f"{arm} only {', '.join(map(str, own))}")
-    changes = [
-        [arm, ", ".join(f"`{k}: {v}`" for k, v in plan["arms"][arm].items())]
-        for arm in results.all_arms
-    ]
-    held = [[key, f"`{value}`"] for key, value in plan["settings"].items()]
-    return {
-        "times": time_table(numbers, arms, texts),
-        "seeds": seeds,
-        "arms": markdown_table(["arm", "what it changes"], changes),
-        "held": held and markdown_table(["held for all arms", "value"], held),
-    }
+    return {"settings": settings, "not_best": not_best}
