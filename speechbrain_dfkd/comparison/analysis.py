@@ -1,6 +1,7 @@
 """From scores to means, differences and their intervals."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -85,28 +86,27 @@ def all_rows(results: ComparisonResults) -> pd.DataFrame:
 
 
 def _score_rows(results: ComparisonResults, metric: str) -> Iterator[Row]:
-    test = score_table(results, metric)
-    yield from _mean_rows(results, test, "mean")
-    for arm, found in _paired(results, test):
+    test = _Scores(results, score_table(results, metric))
+    yield from test.means("mean")
+    for arm, found in test.pairs():
         for seed, mean in clip_means(found).items():
-            by_seed, condition = "difference_by_seed", f"seed {seed}"
-            yield _row(results, found, by_seed, arm, [mean], condition)
-    yield from _difference_rows(results, test, "difference")
-    for arm, found in _paired(results, test):
-        means, quantity = clip_means(found), "difference_bootstrap"
+            condition = f"seed {seed}"
+            yield test.row("difference_by_seed", arm, [mean], condition)
+    yield from test.differences("difference")
+    for arm, found in test.pairs():
         crossed = bootstrap_mean(
             np.ascontiguousarray(found),
             results.comparison["confidence"],
             results.comparison["bootstrap_draws"],
         )
-        row = _row(results, found, quantity, arm, means)
+        row = test.row("difference_bootstrap", arm, clip_means(found))
         yield row._replace(**crossed._asdict())
-    yield from _snr_rows(results, test)
+    yield from test.by_snr()
     # Arms, settings, and epochs within a training are chosen on these clips:
     # they cannot show that a choice was right.
-    valid = score_table(results, metric, "valid")
-    yield from _mean_rows(results, valid, "valid_mean")
-    yield from _difference_rows(results, valid, "valid_difference")
+    valid = _Scores(results, score_table(results, metric, "valid"))
+    yield from valid.means("valid_mean")
+    yield from valid.differences("valid_difference")
 
 
 def score_table(
@@ -149,80 +149,70 @@ def differences(table: pd.DataFrame, arm: str, baseline: str) -> pd.DataFrame:
     return ours.loc[common] - theirs.loc[common]
 
 
-def _row(
-    results: ComparisonResults,
-    table: pd.DataFrame,
-    quantity: str,
-    system: str,
-    means: Sequence,
-    condition: str = "",
-) -> Row:
-    """Return the mean over seeds of means over the clips of ``table``."""
-    estimate = mean_over_seeds(means, results.comparison["confidence"])
-    metric, clips, seeds = table.columns.name, table.shape[1], len(means)
-    row = Row(quantity, system, metric, condition, seeds=seeds, clips=clips)
-    return row._replace(**estimate._asdict())
-
-
-def _mean_rows(
-    results: ComparisonResults,
-    table: pd.DataFrame,
-    quantity: str,
-    condition: str = "",
-) -> Iterator[Row]:
-    """Yield each system's mean over seeds; that it is not 0 is no finding."""
-    if table.shape[1]:
-        by_system = clip_means(table).groupby("system", sort=False)
-        for system, means in by_system:
-            row = _row(results, table, quantity, system, means, condition)
-            seeds = None if system in SYSTEMS else row.seeds
-            yield row._replace(p=None, seeds=seeds)
-
-
-def _paired(results: ComparisonResults, table: pd.DataFrame) -> Iterator[tuple]:
-    """Yield (arm, differences to the first) where these share a seed."""
-    baseline, *arms = results.arms
-    for arm in arms if table.shape[1] else ():
-        found = differences(table, arm, baseline)
-        if len(found):
-            yield arm, found
-
-
-def _difference_rows(
-    results: ComparisonResults,
-    table: pd.DataFrame,
-    quantity: str,
-    condition: str = "",
-) -> Iterator[Row]:
-    """Yield the arms' differences to the first, with t intervals."""
-    for arm, found in _paired(results, table):
-        means = clip_means(found)
-        yield _row(results, table, quantity, arm, means, condition)
-
-
 def snr_classes(edges: list) -> list:
     """Return the names of the classes that ascending edges in dB make."""
     inner = [f"{low} to {high} dB" for low, high in pairwise(edges)]
     return [f"below {edges[0]} dB", *inner, f"from {edges[-1]} dB"]
 
 
-def _snr_rows(results: ComparisonResults, table: pd.DataFrame) -> Iterator[Row]:
-    """Yield means and differences by the noisy clip's SI-SDR.
+@dataclass
+class _Scores:
+    """A ``score_table``, or some of its clips, and the rows made from it."""
 
-    A class holds its lower edge and not its upper one. A clip whose input has
-    no SI-SDR (silence, for example) is in none.
-    """
-    edges = results.comparison["snr_edges_db"]
-    if not edges or "noisy" not in results.systems:
-        return
-    noisy = results.systems["noisy"]["test"]
-    # None becomes NaN, which digitize takes for the largest.
-    snrs = np.array([noisy[clip].get("si_sdr") for clip in table], float)
-    known, of_clip = ~np.isnan(snrs), np.digitize(snrs, edges)
-    for index, name in enumerate(snr_classes(edges)):
-        part = table.loc[:, known & (of_clip == index)]
-        yield from _mean_rows(results, part, "snr_mean", name)
-        yield from _difference_rows(results, part, "snr_difference", name)
+    results: ComparisonResults
+    table: pd.DataFrame
+
+    def row(
+        self, quantity: str, system: str, means: Sequence, condition: str = ""
+    ) -> Row:
+        """Return a mean over seeds of means over these clips."""
+        estimate = mean_over_seeds(means, self.results.comparison["confidence"])
+        metric, clips = self.table.columns.name, self.table.shape[1]
+        row = Row(quantity, system, metric, condition, clips=clips)
+        return row._replace(seeds=len(means), **estimate._asdict())
+
+    def means(self, quantity: str, condition: str = "") -> Iterator[Row]:
+        """Yield each system's mean; that it is not 0 is no finding."""
+        if self.table.shape[1]:
+            by_system = clip_means(self.table).groupby("system", sort=False)
+            for system, means in by_system:
+                row = self.row(quantity, system, means, condition)
+                seeds = None if system in SYSTEMS else row.seeds
+                yield row._replace(p=None, seeds=seeds)
+
+    def pairs(self) -> Iterator[tuple]:
+        """Yield (arm, differences to the first) where these share a seed."""
+        baseline, *arms = self.results.arms
+        for arm in arms if self.table.shape[1] else ():
+            found = differences(self.table, arm, baseline)
+            if len(found):
+                yield arm, found
+
+    def differences(self, quantity: str, condition: str = "") -> Iterator[Row]:
+        """Yield the arms' differences to the first, with t intervals."""
+        for arm, found in self.pairs():
+            yield self.row(quantity, arm, clip_means(found), condition)
+
+    def by_snr(self) -> Iterator[Row]:
+        """Yield means and differences by the noisy clip's SI-SDR.
+
+        A class holds its lower edge and not its upper one. A clip whose input
+        has no SI-SDR (silence, for example) is in none.
+        """
+        edges = self.results.comparison["snr_edges_db"]
+        if not edges or "noisy" not in self.results.systems:
+            return
+        noisy = self.results.systems["noisy"]["test"]
+        # None becomes NaN, which digitize takes for the largest.
+        snrs = np.array(
+            [noisy[clip].get("si_sdr") for clip in self.table], float
+        )
+        known, of_clip = ~np.isnan(snrs), np.digitize(snrs, edges)
+        for index, name in enumerate(snr_classes(edges)):
+            part = self.table.loc[:, known & (of_clip == index)]
+            part = _Scores(self.results, part)
+            yield from part.means("snr_mean", name)
+            yield from part.differences("snr_difference", name)
 
 
 def gate_rows(results: ComparisonResults) -> Iterator[Row]:
@@ -244,10 +234,8 @@ def gate_rows(results: ComparisonResults) -> Iterator[Row]:
         means = clip_means(table)
         leads = means["teacher"].item() - means[baseline]
         # That it leads is no finding: the gate asks for a margin.
-        condition = f"at least {margin:+g}"
-        yield _row(
-            results, table, "gate_difference", "teacher", leads, condition
-        )._replace(p=None)
+        key = "gate_difference", "teacher", leads, f"at least {margin:+g}"
+        yield _Scores(results, table).row(*key)._replace(p=None)
 
 
 def is_void(results: ComparisonResults, numbers: pd.DataFrame) -> bool:
@@ -292,21 +280,15 @@ def _time_rows(results: ComparisonResults) -> Iterator[Row]:
     Both are medians over seeds. The ratio is taken within a seed: its jobs see
     the same data in the same order.
     """
-    seconds = pd.DataFrame(
-        {
-            arm: {
-                s: j.seconds_per_step for s, j in results.reported(arm).items()
-            }
-            for arm in results.arms
-        },
-        dtype=float,
-    )
-    ratios = seconds.div(seconds[results.arms[0]], axis=0)
-    for arm in results.arms:
-        for quantity, times in (
-            ("step_seconds", seconds),
-            ("step_ratio", ratios),
-        ):
+    arms, seeds = results.arms, results.comparison["seeds"]
+    seconds = pd.DataFrame(index=seeds, columns=arms, dtype=float)
+    for arm in arms:
+        for seed, job in results.reported(arm).items():
+            seconds.loc[seed, arm] = job.seconds_per_step
+    ratios = seconds.div(seconds[arms[0]], axis=0)
+    both = {"step_seconds": seconds, "step_ratio": ratios}
+    for arm in arms:
+        for quantity, times in both.items():
             own = times[arm].dropna()
             if len(own):
                 yield Row(quantity, arm, value=own.median(), seeds=len(own))
