@@ -112,10 +112,9 @@ def _score_rows(results: ComparisonResults, metric: str) -> Iterator[Row]:
 def score_table(
     results: ComparisonResults, metric: str, split: str = "test"
 ) -> pd.DataFrame:
-    """Return a metric's scores, a row for each system (and seed of an arm).
+    """Return the ``clip_scores`` of each system (and seed of an arm).
 
-    A clip for which it is undefined anywhere is left out everywhere. The
-    columns' name is the metric's.
+    The columns' name is the metric's.
 
     Shape
     -----

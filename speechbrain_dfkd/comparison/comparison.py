@@ -7,15 +7,12 @@ import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
-from speechbrain_dfkd.comparison.jobs import (
-    JobProcess,
-    duration,
-    run_side_by_side,
-)
+from speechbrain_dfkd.comparison.jobs import JobProcess, run_side_by_side
 from speechbrain_dfkd.comparison.plan import Plan, read_plan
 from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
@@ -65,6 +62,7 @@ from speechbrain_dfkd.teacher.frozen import teacher_roles
 
 # SpeechBrain's options for a look at a run, which leave no results.
 _UNFIT = ("debug", "test_only")
+LOG_FILE = "job.log"
 
 
 @dataclass(frozen=True)
@@ -166,15 +164,16 @@ def _settings_of(
 def held_settings(settings: dict, plan: Plan) -> dict:
     """Return what is the same in all arms' settings and not tuned, in brief."""
     tuned = TUNABLE if plan.learning_rates else ()
-    # A checkpoint says in place of the setting which network the teacher is,
-    # but an arm that needs no teacher does not look at it.
-    taught = [one for one in settings.values() if teacher_roles(one)]
-    teacher = [*taught, *settings.values()][0]["teacher"]
-    first, *others = ({**one, "teacher": teacher} for one in settings.values())
+    # Arms with a teacher first: a checkpoint says in place of the setting which
+    # network it is, but an arm that needs no teacher does not look at it.
+    first, *others = sorted(
+        settings.values(), key=lambda s: not teacher_roles(s)
+    )
     common = {
         key: value.get("name") if isinstance(value, dict) else value
         for key, value in first.items()
-        if key not in tuned and all(other.get(key) == value for other in others)
+        if key not in tuned
+        and (key == "teacher" or all(o.get(key) == value for o in others))
     }
     brief = common.items()
     return {k: v for k, v in brief if v is not None and type(v) is not list}
@@ -193,9 +192,6 @@ def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
             f"{listing(changes)}\ngive them back, call the arm or the "
             f"comparison by another name, or delete the arm's results"
         )
-
-
-LOG_FILE = "job.log"
 
 
 class Comparison:
@@ -280,7 +276,8 @@ class Comparison:
     def _train(self) -> None:
         """Run every job that has no result, several at a time."""
         total, side_by_side = number_of_jobs(self.plan), self.plan.side_by_side
-        print(f"Jobs: {total}, {len(self.results)} of them done before")
+        done = len(self.results)
+        print(f"Jobs: {total}, {done} of them done before", flush=True)
         began, took = {}, []
 
         def tell(event: str) -> None:
@@ -301,10 +298,8 @@ class Comparison:
             self._drop_checkpoints()
             took.append(time.monotonic() - began[job.name])
             left = fmean(took) * (total - len(self.results)) / side_by_side
-            tell(
-                f"finished {job.name} in {duration(took[-1])}; "
-                f"about {duration(left)} left"
-            )
+            last, left = (timedelta(seconds=round(s)) for s in (took[-1], left))
+            tell(f"finished {job.name} in {last}; about {left} left")
 
         run_side_by_side(self._unfinished, start, finish, side_by_side)
 

@@ -7,7 +7,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 from joblib import cpu_count
@@ -15,12 +14,6 @@ from joblib import cpu_count
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.evaluation.scoring import ONE_THREAD
 from speechbrain_dfkd.settings.command_line import ENDS_WITH_PARENT
-
-
-def duration(seconds: float) -> str:
-    """Return hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
-
 
 _POLL_SECONDS = 0.2
 _LAST_LINES = 15

@@ -10,11 +10,7 @@ from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError, is_number, require
 from speechbrain_dfkd.evaluation.metrics import METRICS
-from speechbrain_dfkd.settings.keys import (
-    ALIKE_IN_ARMS,
-    OWN_OF_A_TRAINING,
-    Check,
-)
+from speechbrain_dfkd.settings.keys import ALIKE_IN_ARMS, OWN_OF_A_TRAINING
 from speechbrain_dfkd.settings.tree import (
     dump_tree,
     one_line,
@@ -53,84 +49,70 @@ def _are_distinct(values: object, accepts: Callable, least: int = 0) -> bool:
     )
 
 
-_NAME = Check("letters, digits, _ . and -", _is_name)
-_POSITIVE = Check(
+_NAME = ("letters, digits, _ . and -", _is_name)
+_POSITIVE = (
     "distinct numbers above 0",
     lambda of: _are_distinct(of, lambda v: _is_finite(v) and v > 0),
 )
 
 
-def _key(check: Check, **options: object) -> Field:
+def _key(constraint: str, accepts: Callable, **options: object) -> Field:
     """Return a key of the comparison file, with what its value must be."""
-    return field(metadata={"check": check}, **options)
+    return field(metadata={"check": (constraint, accepts)}, **options)
 
 
 def _integer(least: int) -> Field:
     constraint = f"an integer of at least {least}"
-    return _key(Check(constraint, lambda v: _is_integer(v) and v >= least))
+    return _key(constraint, lambda v: _is_integer(v) and v >= least)
 
 
 @dataclass(frozen=True)
 class Plan:
     """A comparison; hparams/comparisons/objectives.yaml explains its keys."""
 
-    name: str = _key(_NAME)
-    baseline: str = _key(_NAME)
+    name: str = _key(*_NAME)
+    baseline: str = _key(*_NAME)
     # {name: {key of the leaf: value}}, values as YAML nodes.
     arms: dict = _key(
-        Check(
-            "a mapping of two names or more to overrides of the leaf",
-            lambda arms: isinstance(arms, Mapping) and len(arms) > 1,
-        )
+        "a mapping of two names or more to overrides of the leaf",
+        lambda arms: isinstance(arms, Mapping) and len(arms) > 1,
     )
     seeds: list = _key(
-        Check(
-            "distinct integers, at least one",
-            lambda seeds: _are_distinct(seeds, _is_integer, 1),
-        )
+        "distinct integers, at least one",
+        lambda seeds: _are_distinct(seeds, _is_integer, 1),
     )
-    tuning_seed: int = _key(Check("an integer", _is_integer))
-    gradient_ratios: list = _key(_POSITIVE)
-    learning_rates: list = _key(_POSITIVE)
-    tune_on: str = _key(
-        Check(f"one of {', '.join(_METRICS)}", _METRICS.__contains__)
-    )
+    tuning_seed: int = _key("an integer", _is_integer)
+    gradient_ratios: list = _key(*_POSITIVE)
+    learning_rates: list = _key(*_POSITIVE)
+    tune_on: str = _key(f"one of {', '.join(_METRICS)}", _METRICS.__contains__)
     side_by_side: int = _integer(1)
     gate: dict = _key(
-        Check(
-            f"a mapping of some of {', '.join(_METRICS)} to numbers",
-            lambda gate: (
-                isinstance(gate, Mapping)
-                and set(gate) <= set(_METRICS)
-                and all(map(_is_finite, gate.values()))
-            ),
-        )
+        f"a mapping of some of {', '.join(_METRICS)} to numbers",
+        lambda gate: (
+            isinstance(gate, Mapping)
+            and set(gate) <= set(_METRICS)
+            and all(map(_is_finite, gate.values()))
+        ),
     )
     confidence: float = _key(
-        Check(
-            "a number between 0 and 1",
-            lambda value: _is_finite(value) and 0 < value < 1,
-        )
+        "a number between 0 and 1", lambda v: _is_finite(v) and 0 < v < 1
     )
     bootstrap_draws: int = _integer(100)
     snr_edges_db: list = _key(
-        Check(
-            "ascending numbers",
-            lambda of: _are_distinct(of, _is_finite) and of == sorted(of),
-        )
+        "ascending numbers",
+        lambda of: _are_distinct(of, _is_finite) and of == sorted(of),
     )
     arm_seeds: dict = _key(
-        Check(
-            "a mapping of arms to lists of seeds, perhaps {}",
-            lambda value: isinstance(value, Mapping),
-        ),
+        "a mapping of arms to lists of seeds, perhaps {}",
+        lambda value: isinstance(value, Mapping),
         default_factory=dict,
     )
 
     def __post_init__(self):
         for entry in fields(self):
-            check, value = entry.metadata["check"], getattr(self, entry.name)
-            _require(entry.name, check.accepts(value), check.constraint, value)
+            constraint, accepts = entry.metadata["check"]
+            value = getattr(self, entry.name)
+            _require(entry.name, accepts(value), constraint, value)
         for arm, overrides in self.arms.items():
             _require_arm(arm, overrides)
         baseline, seeds = self.baseline, self.seeds
@@ -180,7 +162,7 @@ class Plan:
 
 def _require_arm(arm: str, overrides: Mapping) -> None:
     """Refuse a name or a change that no arm can have."""
-    _require("an arm's name", _is_name(arm), _NAME.constraint, arm)
+    _require("an arm's name", _is_name(arm), _NAME[0], arm)
     mapping = "a mapping of keys of the leaf to values, perhaps {}"
     _require(f"arm {arm}", isinstance(overrides, Mapping), mapping, overrides)
     instead = "give it on the command line instead"

@@ -192,13 +192,9 @@ class ComparisonResults:
                 yield job.label, getattr(job, split)
 
     def _require_planned_jobs(self) -> None:
-        planned = [
-            (arm, seed, REPORT)
-            for arm in self.comparison["arms"]
-            for seed in self.seeds_of(arm)
-        ]
-        seed = self.comparison["tuning_seed"]
-        trials = {(arm, seed, TUNING) for arm in self.comparison["arms"]}
+        arms, seed = self.comparison["arms"], self.comparison["tuning_seed"]
+        planned = [(a, s, REPORT) for a in arms for s in self.seeds_of(a)]
+        trials = [(arm, seed, TUNING) for arm in arms]
         surplus = []
         for job in self.jobs:
             key = (job.arm, job.seed, job.purpose)
@@ -216,11 +212,9 @@ class ComparisonResults:
 
     def _require_same_utterances(self) -> None:
         for split in SPLITS:
-            scored = [*self.scored(split)]
-            for label, scores in scored[1:]:
-                first, clips = scored[0]
-                differing = clips.keys() ^ scores.keys()
-                if differing:
+            (first, clips), *others = [*self.scored(split)] or [("", {})]
+            for label, scores in others:
+                if differing := clips.keys() ^ scores.keys():
                     raise UserError(
                         f"all jobs must be scored on the same {split} "
                         f"utterances, got {len(differing)} that only one of "
