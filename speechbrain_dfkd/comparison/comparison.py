@@ -60,8 +60,6 @@ from speechbrain_dfkd.settings.words import (
 )
 from speechbrain_dfkd.teacher.frozen import teacher_roles
 
-# SpeechBrain's options for a look at a run, which leave no results.
-_UNFIT = ("debug", "test_only")
 LOG_FILE = "job.log"
 
 
@@ -93,7 +91,8 @@ def read_base_command(argv: list, recipe_folder: Path) -> BaseCommand:
     leaf = find_settings_file(leaf, recipe_folder)
     overrides = parse_tree(overrides, "the command line")
     overrides = spelled_out(overrides, leaf.parent)
-    unfit = [f"--{key}" for key in _UNFIT if getattr(run_opts, key)]
+    looks = ("debug", "test_only")  # at a run, without results
+    unfit = [f"--{key}" for key in looks if getattr(run_opts, key)]
     unfit += [f"--{key}" for key in sorted(OWN_OF_A_TRAINING & set(overrides))]
     if unfit:
         raise UserError(

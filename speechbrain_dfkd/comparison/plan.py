@@ -181,10 +181,11 @@ def read_plan(path: Path) -> Plan:
     """Read a comparison file, YAML with the keys of ``Plan``."""
     tree = read_tree(path)
     needed = {key.name: key.default_factory is MISSING for key in fields(Plan)}
-    for key in (key for key in tree if key not in needed):
-        close = difflib.get_close_matches(str(key), needed, n=1)
+    unknown = [key for key in tree if key not in needed]
+    if unknown:
+        close = difflib.get_close_matches(str(unknown[0]), needed, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known: {[*needed]}"
-        raise UserError(f"unknown key '{key}' in {path}; {hint}")
+        raise UserError(f"unknown key '{unknown[0]}' in {path}; {hint}")
     missing = [key for key in needed if needed[key] and key not in tree]
     if missing:
         raise UserError(
