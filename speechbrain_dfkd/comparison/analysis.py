@@ -1,6 +1,7 @@
 """From scores to means, differences and their intervals."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -9,9 +10,9 @@ import pandas as pd
 
 from speechbrain_dfkd.comparison.results import SYSTEMS, ComparisonResults
 from speechbrain_dfkd.comparison.statistics import (
-    Estimate,
     bootstrap_mean,
     clip_means,
+    clip_scores,
     holm,
     mean_over_seeds,
 )
@@ -72,35 +73,48 @@ def select(
 
 def all_rows(results: ComparisonResults) -> pd.DataFrame:
     """Return every number that can be had from what is finished."""
-    rows = []
-    for metric in METRICS:
-        found = _score_rows(results, metric)
-        rows += (row._replace(metric=metric) for row in found)
+    rows = [row for m in METRICS for row in _score_rows(results, m)]
     rows += gate_rows(results)
     rows += _tuning_rows(results)
     rows += _weight_rows(results)
     rows += _time_rows(results)
-    return as_table(rows)
+    table = as_table(rows)
+    tested = table[table.quantity.isin(["difference", "difference_bootstrap"])]
+    by_metric = tested.groupby(["quantity", "metric"])
+    table["p_holm"] = by_metric.p.transform(holm)
+    return table
 
 
-def _score_rows(results, metric):
-    test = score_table(results, metric)
-    yield from _mean_rows(results, test, "mean")
-    yield from _tested_rows(results, test)
-    yield from _snr_rows(results, test)
+def _score_rows(results: ComparisonResults, metric: str) -> Iterator[Row]:
+    test = _Scores(results, score_table(results, metric))
+    yield from test.means("mean")
+    for arm, found in test.pairs():
+        for seed, mean in clip_means(found).items():
+            condition = f"seed {seed}"
+            yield test.row("difference_by_seed", arm, [mean], condition)
+    yield from test.differences("difference")
+    for arm, found in test.pairs():
+        crossed = bootstrap_mean(
+            np.ascontiguousarray(found),
+            results.comparison["confidence"],
+            results.comparison["bootstrap_draws"],
+        )
+        row = test.row("difference_bootstrap", arm, clip_means(found))
+        yield row._replace(**crossed._asdict())
+    yield from test.by_snr()
     # Arms, settings, and epochs within a training are chosen on these clips:
     # they cannot show that a choice was right.
-    valid = score_table(results, metric, "valid")
-    yield from _mean_rows(results, valid, "valid_mean")
-    yield from _difference_rows(results, valid, "valid_difference")
+    valid = _Scores(results, score_table(results, metric, "valid"))
+    yield from valid.means("valid_mean")
+    yield from valid.differences("valid_difference")
 
 
 def score_table(
     results: ComparisonResults, metric: str, split: str = "test"
 ) -> pd.DataFrame:
-    """Return a metric's scores, a row for each system (and seed of an arm).
+    """Return the ``clip_scores`` of each system (and seed of an arm).
 
-    A clip for which it is undefined anywhere is left out everywhere.
+    The columns' name is the metric's.
 
     Shape
     -----
@@ -114,15 +128,9 @@ def score_table(
     for arm in results.arms:
         for seed, job in results.reported(arm).items():
             found[arm, seed] = getattr(job, split)
-    table = pd.DataFrame(
-        [
-            {clip: of.get(metric) for clip, of in scores.items()}
-            for scores in found.values()
-        ],
-        pd.MultiIndex.from_tuples(found, names=["system", "seed"]),
-        dtype=float,
-    )
-    return table.dropna(axis="columns")
+    table = clip_scores(found.values(), metric).rename_axis(columns=metric)
+    table.index = pd.MultiIndex.from_tuples(found, names=["system", "seed"])
+    return table
 
 
 def differences(table: pd.DataFrame, arm: str, baseline: str) -> pd.DataFrame:
@@ -140,93 +148,70 @@ def differences(table: pd.DataFrame, arm: str, baseline: str) -> pd.DataFrame:
     return ours.loc[common] - theirs.loc[common]
 
 
-def _row(table, quantity, system, estimate, seeds, condition=""):
-    return Row(
-        quantity, system, condition=condition, **estimate._asdict(),
-        seeds=seeds, clips=table.shape[1],
-    )  # fmt: skip
-
-
-def _mean_rows(results, table, quantity, condition=""):
-    """Yield each system's mean over seeds of its means over clips."""
-    if table.shape[1]:
-        by_system = clip_means(table).groupby("system", sort=False)
-        for system, means in by_system:
-            estimate = _untested(means, results)
-            seeds = None if system in SYSTEMS else len(means)
-            yield _row(table, quantity, system, estimate, seeds, condition)
-
-
-def _untested(means, results):
-    # That a score is not zero is no finding, and the gate asks for a margin.
-    confidence = results.comparison["confidence"]
-    return mean_over_seeds(means, confidence)._replace(p=None)
-
-
-def _paired(results, table):
-    """Yield (arm, differences to the first) where these share a seed."""
-    baseline, *arms = results.arms
-    for arm in arms if table.shape[1] else ():
-        found = differences(table, arm, baseline)
-        if len(found):
-            yield arm, found
-
-
-def _difference_rows(results, table, quantity, condition=""):
-    """Yield the arms' differences to the first, with t intervals."""
-    for arm, found in _paired(results, table):
-        means, confidence = clip_means(found), results.comparison["confidence"]
-        estimate = mean_over_seeds(means, confidence)
-        yield _row(table, quantity, arm, estimate, len(found), condition)
-
-
-def _tested_rows(results, table):
-    """Yield the arms' differences to the first, with corrected p values."""
-    confidence = results.comparison["confidence"]
-    draws = results.comparison["bootstrap_draws"]
-    paired, crossed = [], []
-    for arm, found in _paired(results, table):
-        means = clip_means(found)
-        for seed, value in means.items():
-            estimate, condition = Estimate(value), f"seed {seed}"
-            yield _row(table, "difference_by_seed", arm, estimate, 1, condition)
-        estimate = mean_over_seeds(means, confidence)
-        paired.append(_row(table, "difference", arm, estimate, len(found)))
-        estimate = bootstrap_mean(
-            np.ascontiguousarray(found), confidence, draws
-        )
-        crossed.append(
-            _row(table, "difference_bootstrap", arm, estimate, len(found))
-        )
-    for rows in (paired, crossed):
-        corrected = holm([row.p for row in rows])
-        for row, p_holm in zip(rows, corrected, strict=True):
-            yield row._replace(p_holm=p_holm)
-
-
 def snr_classes(edges: list) -> list:
     """Return the names of the classes that ascending edges in dB make."""
     inner = [f"{low} to {high} dB" for low, high in pairwise(edges)]
     return [f"below {edges[0]} dB", *inner, f"from {edges[-1]} dB"]
 
 
-def _snr_rows(results, table):
-    """Yield means and differences by the noisy clip's SI-SDR.
+@dataclass
+class _Scores:
+    """A ``score_table``, or some of its clips, and the rows made from it."""
 
-    A class holds its lower edge and not its upper one. A clip whose input has
-    no SI-SDR (silence, for example) is in none.
-    """
-    edges = results.comparison["snr_edges_db"]
-    if not edges or "noisy" not in results.systems:
-        return
-    noisy = results.systems["noisy"]["test"]
-    # None becomes NaN, which digitize takes for the largest.
-    snrs = np.array([noisy[clip].get("si_sdr") for clip in table], float)
-    known, of_clip = ~np.isnan(snrs), np.digitize(snrs, edges)
-    for index, name in enumerate(snr_classes(edges)):
-        part = table.loc[:, known & (of_clip == index)]
-        yield from _mean_rows(results, part, "snr_mean", name)
-        yield from _difference_rows(results, part, "snr_difference", name)
+    results: ComparisonResults
+    table: pd.DataFrame
+
+    def row(
+        self, quantity: str, system: str, means: Sequence, condition: str = ""
+    ) -> Row:
+        """Return a mean over seeds of means over these clips."""
+        estimate = mean_over_seeds(means, self.results.comparison["confidence"])
+        metric, clips = self.table.columns.name, self.table.shape[1]
+        row = Row(quantity, system, metric, condition, clips=clips)
+        return row._replace(seeds=len(means), **estimate._asdict())
+
+    def means(self, quantity: str, condition: str = "") -> Iterator[Row]:
+        """Yield each system's mean; that it is not 0 is no finding."""
+        if self.table.shape[1]:
+            by_system = clip_means(self.table).groupby("system", sort=False)
+            for system, means in by_system:
+                row = self.row(quantity, system, means, condition)
+                seeds = None if system in SYSTEMS else row.seeds
+                yield row._replace(p=None, seeds=seeds)
+
+    def pairs(self) -> Iterator[tuple]:
+        """Yield (arm, differences to the first) where these share a seed."""
+        baseline, *arms = self.results.arms
+        for arm in arms if self.table.shape[1] else ():
+            found = differences(self.table, arm, baseline)
+            if len(found):
+                yield arm, found
+
+    def differences(self, quantity: str, condition: str = "") -> Iterator[Row]:
+        """Yield the arms' differences to the first, with t intervals."""
+        for arm, found in self.pairs():
+            yield self.row(quantity, arm, clip_means(found), condition)
+
+    def by_snr(self) -> Iterator[Row]:
+        """Yield means and differences by the noisy clip's SI-SDR.
+
+        A class holds its lower edge and not its upper one. A clip whose input
+        has no SI-SDR (silence, for example) is in none.
+        """
+        edges = self.results.comparison["snr_edges_db"]
+        if not edges or "noisy" not in self.results.systems:
+            return
+        noisy = self.results.systems["noisy"]["test"]
+        # None becomes NaN, which digitize takes for the largest.
+        snrs = np.array(
+            [noisy[clip].get("si_sdr") for clip in self.table], float
+        )
+        known, of_clip = ~np.isnan(snrs), np.digitize(snrs, edges)
+        for index, name in enumerate(snr_classes(edges)):
+            part = self.table.loc[:, known & (of_clip == index)]
+            part = _Scores(self.results, part)
+            yield from part.means("snr_mean", name)
+            yield from part.differences("snr_difference", name)
 
 
 def gate_rows(results: ComparisonResults) -> Iterator[Row]:
@@ -247,10 +232,9 @@ def gate_rows(results: ComparisonResults) -> Iterator[Row]:
             )
         means = clip_means(table)
         leads = means["teacher"].item() - means[baseline]
-        estimate, condition = _untested(leads, results), f"at least {margin:+g}"
-        yield _row(
-            table, "gate_difference", "teacher", estimate, len(leads), condition
-        )._replace(metric=metric)
+        # That it leads is no finding: the gate asks for a margin.
+        key = "gate_difference", "teacher", leads, f"at least {margin:+g}"
+        yield _Scores(results, table).row(*key)._replace(p=None)
 
 
 def is_void(results: ComparisonResults, numbers: pd.DataFrame) -> bool:
@@ -270,7 +254,7 @@ def setting_text(setting: dict) -> str:
     return ", ".join(f"{key} {value}" for key, value in sorted(setting.items()))
 
 
-def _tuning_rows(results):
+def _tuning_rows(results: ComparisonResults) -> Iterator[Row]:
     """Yield the mean validation score of each setting that was tried."""
     metric = results.comparison["tune_on"]
     for arm in results.all_arms:
@@ -280,35 +264,30 @@ def _tuning_rows(results):
             yield Row("tuning_mean", arm, metric, text, mean, seeds=1)
 
 
-def _weight_rows(results):
+def _weight_rows(results: ComparisonResults) -> Iterator[Row]:
     """Yield the kd_weight of each reported job that measured one."""
     for arm in results.arms:
         for seed, job in results.reported(arm).items():
             if job.kd_weight is not None:
-                yield Row(
-                    "kd_weight", arm, condition=f"seed {seed}",
-                    value=job.kd_weight, seeds=1,
-                )  # fmt: skip
+                condition, weight = f"seed {seed}", job.kd_weight
+                yield Row("kd_weight", arm, "", condition, weight, seeds=1)
 
 
-def _time_rows(results):
+def _time_rows(results: ComparisonResults) -> Iterator[Row]:
     """Yield the time of a step, and its ratio to the first arm's.
 
     Both are medians over seeds. The ratio is taken within a seed: its jobs see
     the same data in the same order.
     """
-    seconds = {
-        arm: pd.Series(
-            {seed: job.seconds_per_step for seed, job in jobs.items()}
-        )
-        for arm in results.arms
-        if (jobs := results.reported(arm))
-    }
-    for arm, own in seconds.items():
-        yield Row("step_seconds", arm, value=own.median(), seeds=len(own))
-        if results.arms[0] in seconds:
-            ratios = (own / seconds[results.arms[0]]).dropna()
-            if len(ratios):
-                yield Row(
-                    "step_ratio", arm, value=ratios.median(), seeds=len(ratios)
-                )
+    arms, seeds = results.arms, results.comparison["seeds"]
+    seconds = pd.DataFrame(index=seeds, columns=arms, dtype=float)
+    for arm in arms:
+        for seed, job in results.reported(arm).items():
+            seconds.loc[seed, arm] = job.seconds_per_step
+    ratios = seconds.div(seconds[arms[0]], axis=0)
+    both = {"step_seconds": seconds, "step_ratio": ratios}
+    for arm in arms:
+        for quantity, times in both.items():
+            own = times[arm].dropna()
+            if len(own):
+                yield Row(quantity, arm, value=own.median(), seeds=len(own))

@@ -3,24 +3,22 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 
-from speechbrain_dfkd.comparison.jobs import (
-    JobProcess,
-    Progress,
-    run_side_by_side,
-)
+from speechbrain_dfkd.comparison.jobs import JobProcess, run_side_by_side
 from speechbrain_dfkd.comparison.plan import Plan, read_plan
 from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
     JOB_FILE,
-    REPORT,
     RUNS_FOLDER,
     SPLITS,
     SYSTEMS,
@@ -58,13 +56,11 @@ from speechbrain_dfkd.settings.tree import merged, one_line, parse_tree
 from speechbrain_dfkd.settings.words import (
     asks_for_help,
     find_settings_file,
-    help_text,
     split_command_line,
 )
 from speechbrain_dfkd.teacher.frozen import teacher_roles
 
-# SpeechBrain's options for a look at a run, which leave no results.
-_UNFIT = ("debug", "test_only")
+LOG_FILE = "job.log"
 
 
 @dataclass(frozen=True)
@@ -89,13 +85,14 @@ class BaseCommand:
         return words
 
 
-def read_base_command(argv: list, recipe_folder) -> BaseCommand:
+def read_base_command(argv: list, recipe_folder: Path) -> BaseCommand:
     """Read a leaf and what follows it; refuse what cannot hold for all arms."""
     leaf, run_opts, overrides = split_command_line(argv)
     leaf = find_settings_file(leaf, recipe_folder)
     overrides = parse_tree(overrides, "the command line")
     overrides = spelled_out(overrides, leaf.parent)
-    unfit = [f"--{key}" for key in _UNFIT if getattr(run_opts, key)]
+    looks = ("debug", "test_only")  # at a run, without results
+    unfit = [f"--{key}" for key in looks if getattr(run_opts, key)]
     unfit += [f"--{key}" for key in sorted(OWN_OF_A_TRAINING & set(overrides))]
     if unfit:
         raise UserError(
@@ -115,10 +112,6 @@ def read_base_command(argv: list, recipe_folder) -> BaseCommand:
         values = values if isinstance(values, list) else [values]
         options += [f"--{key}", *(str(v) for v in values if v is not True)]
     return BaseCommand(str(leaf), options, overrides)
-
-
-# Each job has its own.
-_OF_A_JOB = ("seed", "__set_seed")
 
 
 def check_arms(plan: Plan, base: BaseCommand, recipe_folder: Path) -> dict:
@@ -141,23 +134,17 @@ def check_arms(plan: Plan, base: BaseCommand, recipe_folder: Path) -> dict:
     return settings
 
 
-def _settings_of(base, overrides, recipe_folder):
+def _settings_of(
+    base: BaseCommand, overrides: Mapping, recipe_folder: Path
+) -> dict:
+    """Refuse now what a job of the arm would be refused for hours later."""
     # Making the objects makes the folders that they write to.
     with tempfile.TemporaryDirectory() as folder:
         argv = base.argv(overrides, {"output_folder": folder})
         with redirect_stdout(None):  # what arms share was announced
             command = read_command(argv, recipe_folder, DFKD_KEYS)
-        _refuse_misfits(command.configuration.build())
-    configuration = command.configuration
-    plain = configuration.settings()
-    settings = decisive_settings(configuration)
-    settings.update({key: plain[key] for key in FIXED_IN_COMPARISON})
-    return {k: v for k, v in settings.items() if k not in _OF_A_JOB}
-
-
-def _refuse_misfits(hparams):
-    """Refuse now what a job of the arm would be refused for hours later."""
-    check_leaf(hparams)
+        hparams = command.configuration.build()
+        check_leaf(hparams)
     # No weight gives its gradient, which is zero, a ratio to another.
     if hparams["kd_weight"] > 0 and hparams["kd"]["loss"] is None:
         raise UserError(
@@ -166,20 +153,26 @@ def _refuse_misfits(hparams):
             f"{hparams['kd']['name']}; let the arm set kd_weight: 0 in place "
             f"of kd"
         )
+    plain = command.configuration.settings()
+    settings = decisive_settings(command.configuration)
+    settings |= {key: plain[key] for key in FIXED_IN_COMPARISON}
+    own = ("seed", "__set_seed")  # of each job
+    return {key: value for key, value in settings.items() if key not in own}
 
 
 def held_settings(settings: dict, plan: Plan) -> dict:
     """Return what is the same in all arms' settings and not tuned, in brief."""
     tuned = TUNABLE if plan.learning_rates else ()
-    # A checkpoint says in place of the setting which network the teacher is,
-    # but an arm that needs no teacher does not look at it.
-    taught = [one for one in settings.values() if teacher_roles(one)]
-    teacher = [*taught, *settings.values()][0]["teacher"]
-    first, *others = ({**one, "teacher": teacher} for one in settings.values())
+    # Arms with a teacher first: a checkpoint says in place of the setting which
+    # network it is, but an arm that needs no teacher does not look at it.
+    first, *others = sorted(
+        settings.values(), key=lambda s: not teacher_roles(s)
+    )
     common = {
         key: value.get("name") if isinstance(value, dict) else value
         for key, value in first.items()
-        if key not in tuned and all(other.get(key) == value for other in others)
+        if key not in tuned
+        and (key == "teacher" or all(o.get(key) == value for o in others))
     }
     brief = common.items()
     return {k: v for k, v in brief if v is not None and type(v) is not list}
@@ -200,21 +193,19 @@ def refuse_changed_arms(before: dict, now: dict, finished: set) -> None:
         )
 
 
-LOG_FILE = "job.log"
-
-
 class Comparison:
     """The jobs of a comparison in its folder."""
 
-    def __init__(
-        self, plan: Plan, base: BaseCommand, recipe_folder: Path, argv: list
-    ):
-        self.plan, self.base, self.recipe_folder = plan, base, recipe_folder
+    def __init__(self, argv: list, recipe_folder: Path):
+        self.recipe_folder = recipe_folder
+        self.plan = read_plan(find_settings_file(argv[0], recipe_folder))
+        self.base = read_base_command(argv[1:], recipe_folder)
         self.command = command_text(recipe_folder / "compare.py", argv)
         script = f"compare.py {argv[0]}"
-        command = read_command(base.argv(), recipe_folder, DFKD_KEYS, script)
+        words = self.base.argv()
+        command = read_command(words, recipe_folder, DFKD_KEYS, script)
         results_folder = command.configuration.settings()["results_folder"]
-        self.folder = Path(results_folder, f"comparison-{plan.name}")
+        self.folder = Path(results_folder, f"comparison-{self.plan.name}")
         self.results = []  # of the finished jobs
 
     def check(self) -> None:
@@ -237,24 +228,26 @@ class Comparison:
         save_json(path, now)
         self._drop_checkpoints()  # a kill may have come before
 
-    def is_finished(self) -> bool:
-        """Tell whether all results are there."""
-        return not self._unfinished() and self._teacher_results.exists()
+    def run(self) -> None:
+        """Do what has no results yet, the teacher first."""
+        if self._unfinished() or not self._teacher_results.exists():
+            self._teach()
+            self._train()
 
     @property
-    def _teacher_results(self):
+    def _teacher_results(self) -> Path:
         return self.folder / TEACHER_FOLDER / RESULTS_FILE
 
-    def teach(self) -> None:
+    def _teach(self) -> None:
         """Prepare the data, train the teacher unless it was, and test it."""
-        folder = self.folder / TEACHER_FOLDER
+        folder = self._teacher_results.parent
         log = folder / LOG_FILE
         print(f"Preparing data and teacher; log: {log}", flush=True)
-        words = self._words(folder, SYSTEMS, SPLITS)
-        JobProcess("the teacher", words, log).wait()
+        scored = {"score_systems": [*SYSTEMS], "score_splits": [*SPLITS]}
+        self._process("the teacher", folder, 1, scored).wait()
         self._keep_teacher(load_json(self._teacher_results))
 
-    def _keep_teacher(self, results):
+    def _keep_teacher(self, results: dict) -> None:
         """Refuse another teacher than that of the finished jobs."""
         path = self.folder / COMPARISON_FILE
         comparison = load_json(path)
@@ -271,51 +264,53 @@ class Comparison:
             )
         save_json(path, {**comparison, "teacher": own})
 
-    def _words(self, folder, systems, splits, *changes):
-        """Return the command that fills a run's folder."""
-        scored = {"score_systems": [*systems], "score_splits": [*splits]}
-        words = self.base.argv(*changes, {"output_folder": str(folder)}, scored)
-        return [self.recipe_folder / "train_dfkd.py", *words]
+    def _process(
+        self, label: str, folder: Path, side_by_side: int, *changes: Mapping
+    ) -> JobProcess:
+        """Start the recipe's script, which fills a run's folder."""
+        words = self.base.argv(*changes, {"output_folder": str(folder)})
+        words = [self.recipe_folder / "train_dfkd.py", *words]
+        return JobProcess(label, words, folder / LOG_FILE, side_by_side)
 
-    def train(self) -> None:
+    def _train(self) -> None:
         """Run every job that has no result, several at a time."""
-        total = number_of_jobs(self.plan)
-        n_processes = self.plan.side_by_side
-        progress = Progress(total, len(self.results), n_processes)
+        total, side_by_side = number_of_jobs(self.plan), self.plan.side_by_side
+        done = len(self.results)
+        print(f"Jobs: {total}, {done} of them done before", flush=True)
+        began, took = {}, []
 
-        def start(job):
-            progress.started(job.name)
-            return self._start(job)
+        def tell(event: str) -> None:
+            print(f"[{len(self.results)}/{total}] {event}", flush=True)
 
-        def finish(job):
-            self._finish(job)
-            progress.finished(job.name)
+        def start(job: Job) -> JobProcess:
+            tell(f"started  {job.name}")
+            began[job.name] = time.monotonic()
+            folder = self._run_folder(job)
+            save_json(folder / JOB_FILE, vars(job))
+            own = {"seed": job.seed, "score_systems": ["student"]}
+            own["score_splits"] = [*job.splits]
+            changes = self.plan.arms[job.arm], job.setting, own
+            return self._process(job.name, folder, side_by_side, *changes)
 
-        run_side_by_side(self._unfinished, start, finish, n_processes)
+        def finish(job: Job) -> None:
+            self.results.append(JobResult.load(self._run_folder(job)))
+            self._drop_checkpoints()
+            took.append(time.monotonic() - began[job.name])
+            left = fmean(took) * (total - len(self.results)) / side_by_side
+            last, left = (timedelta(seconds=round(s)) for s in (took[-1], left))
+            tell(f"finished {job.name} in {last}; about {left} left")
 
-    def _unfinished(self):
+        run_side_by_side(self._unfinished, start, finish, side_by_side)
+
+    def _unfinished(self) -> dict:
         finished = {result.name for result in self.results}
         jobs = known_jobs(self.plan, self.results)
         return {job.name: job for job in jobs if job.name not in finished}
 
-    def _run_folder(self, job):
+    def _run_folder(self, job: Job) -> Path:
         return self.folder / RUNS_FOLDER / job.name
 
-    def _start(self, job: Job):
-        folder = self._run_folder(job)
-        save_json(folder / JOB_FILE, vars(job))
-        splits = SPLITS if job.purpose == REPORT else ["valid"]
-        changes = (self.plan.arms[job.arm], job.setting, {"seed": job.seed})
-        words = self._words(folder, ["student"], splits, *changes)
-        log, side_by_side = folder / LOG_FILE, self.plan.side_by_side
-        return JobProcess(job.name, words, log, side_by_side)
-
-    def _finish(self, job: Job):
-        """Keep a job's result and its student, but no checkpoints."""
-        self.results.append(JobResult.load(self._run_folder(job)))
-        self._drop_checkpoints()
-
-    def _drop_checkpoints(self):
+    def _drop_checkpoints(self) -> None:
         """Remove the checkpoints of finished jobs: they take the room."""
         for result in self.results:
             save = self._run_folder(result) / "save"
@@ -323,7 +318,7 @@ class Comparison:
                 shutil.rmtree(save)
 
 
-def compare(argv: list, recipe_folder) -> int:
+def compare(argv: list, recipe_folder: str | Path) -> int:
     """Train all arms of a comparison, print its report, return the exit code.
 
     ``argv`` is a comparison file, then what ``train_dfkd.py`` takes. What is
@@ -332,12 +327,10 @@ def compare(argv: list, recipe_folder) -> int:
     return exit_code(_compare, argv, recipe_folder)
 
 
-def _compare(argv, recipe_folder):
-    if asks_for_help(argv):
-        script = "compare.py COMPARISON"
-        argv = argv[1:]
-        print(help_text(argv, recipe_folder, "dfkd", script))
-        raise SystemExit(0)
+def _compare(argv: list, recipe_folder: Path) -> None:
+    if asks_for_help(argv):  # the answer ends the script
+        words, script = ["--help", *argv[1:]], "compare.py COMPARISON"
+        read_command(words, recipe_folder, DFKD_KEYS, script)
     if len(argv) < 2 or argv[1].startswith("-"):
         raise UserError(
             "compare.py must be given a comparison file and a dfkd leaf, got "
@@ -345,13 +338,9 @@ def _compare(argv, recipe_folder):
             "hparams/comparisons/objectives.yaml hparams/dccrn_dfkd.yaml"
         )
     require_matplotlib()
-    plan = read_plan(find_settings_file(argv[0], recipe_folder))
-    base = read_base_command(argv[1:], recipe_folder)
-    comparison = Comparison(plan, base, recipe_folder, argv)
+    comparison = Comparison(argv, recipe_folder)
     with hold_folder(comparison.folder, waits=False):
         comparison.check()
-        if not comparison.is_finished():
-            comparison.teach()
-            comparison.train()
+        comparison.run()
         print(f"\n{write_comparison_report(comparison.folder)}", flush=True)
     print(f"Report: {comparison.folder}/report.md, report.csv, report.png")

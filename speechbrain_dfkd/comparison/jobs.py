@@ -7,7 +7,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 from joblib import cpu_count
@@ -15,51 +14,6 @@ from joblib import cpu_count
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.evaluation.scoring import ONE_THREAD
 from speechbrain_dfkd.settings.command_line import ENDS_WITH_PARENT
-
-
-class Progress:
-    """Prints a line when a job starts and when it has ended."""
-
-    def __init__(self, total: int, done: int, side_by_side: int):
-        self.total, self.done = total, done
-        self.side_by_side = side_by_side
-        self.seconds = []  # of the jobs finished now
-        self.started_at = {}
-        print(f"Jobs: {total}, {done} of them done before", flush=True)
-
-    def started(self, name: str) -> None:
-        """Note the start of a job."""
-        self.started_at[name] = time.monotonic()
-        print(f"{self._count()} started  {name}", flush=True)
-
-    def finished(self, name: str) -> None:
-        """Note the end of a job; say how long all will take."""
-        self.seconds.append(time.monotonic() - self.started_at.pop(name))
-        self.done += 1
-        took = duration(self.seconds[-1])
-        print(
-            f"{self._count()} finished {name} in {took}; "
-            f"about {duration(self.seconds_left())} left",
-            flush=True,
-        )
-
-    def seconds_left(self) -> float:
-        """Return the time that is left if jobs go on to take as long."""
-        now = time.monotonic()
-        mean = sum(self.seconds) / len(self.seconds)
-        spent = sum(min(now - then, mean) for then in self.started_at.values())
-        jobs = self.total - self.done
-        return (jobs * mean - spent) / self.side_by_side
-
-    def _count(self):
-        width = len(str(self.total))
-        return f"[{self.done:{width}}/{self.total}]"
-
-
-def duration(seconds: float) -> str:
-    """Return hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
-
 
 _POLL_SECONDS = 0.2
 _LAST_LINES = 15
@@ -95,16 +49,29 @@ class JobProcess:
             )
 
     def has_ended(self) -> bool:
-        """Tell whether the process has ended, well or not."""
-        return self._process.poll() is not None
+        """Tell whether it has ended; its last lines if it did not end well."""
+        code = self._process.poll()
+        if not code:
+            return code == 0
+        how = f"exit code {code}"
+        if code < 0:
+            how = f"signal {-code} (out of memory, perhaps)"
+        with self.log.open("rb") as stream:
+            stream.seek(self._start_of_log)
+            last = deque(stream, _LAST_LINES)
+        lines = [line.decode(errors="replace").rstrip() for line in last]
+        raise UserError(
+            f"{self.label} must end well, got {how} after\n{listing(lines)}\n"
+            f"the whole log: {self.log}\nput it right; the same command goes on"
+        )
 
     def wait(self) -> None:
         """Wait for its end; stop it if this is interrupted."""
         try:
-            self._process.wait()
+            while not self.has_ended():
+                time.sleep(_POLL_SECONDS)
         finally:
             self.stop()
-        self.require_success()
 
     def stop(self) -> None:
         """Kill the process and its workers; its training can go on later."""
@@ -114,26 +81,6 @@ class JobProcess:
             pass  # nothing of the group is left
         self._process.wait()
         self._process.stdin.close()
-
-    def require_success(self) -> None:
-        """Raise a ``UserError`` with the last lines of a job that failed."""
-        code = self._process.returncode
-        if code == 0:
-            return
-        how = f"exit code {code}"
-        if code < 0:
-            how = f"signal {-code} (out of memory, perhaps)"
-        raise UserError(
-            f"{self.label} must end well, got {how} after\n"
-            f"{listing(self._last_lines())}\nthe whole log: {self.log}\nput it "
-            f"right; the same command goes on"
-        )
-
-    def _last_lines(self):
-        with self.log.open("rb") as stream:
-            stream.seek(self._start_of_log)
-            lines = deque(stream, _LAST_LINES)
-        return [line.decode(errors="replace").rstrip() for line in lines]
 
 
 def run_side_by_side(
@@ -148,25 +95,21 @@ def run_side_by_side(
     running = {}
     try:
         while True:
-            waiting = {k: v for k, v in known().items() if k not in running}
-            for name in list(waiting)[: side_by_side - len(running)]:
-                running[name] = (waiting[name], start(waiting[name]))
+            for name, job in known().items():
+                if name not in running and len(running) < side_by_side:
+                    running[name] = (job, start(job))
             if not running:
                 return
-            name = _first_to_end(running)
-            job, process = running[name]
-            process.require_success()
-            process.stop()  # workers that it left behind
-            finish(job)
-            del running[name]
+            ended = []
+            while not ended:
+                time.sleep(_POLL_SECONDS)
+                ended = [
+                    k for k, (_, run) in running.items() if run.has_ended()
+                ]
+            for name in ended:
+                job, process = running.pop(name)
+                process.stop()  # workers that it left behind
+                finish(job)
     finally:
         for _, process in running.values():
             process.stop()
-
-
-def _first_to_end(running):
-    while True:
-        for name, (_, process) in running.items():
-            if process.has_ended():
-                return name
-        time.sleep(_POLL_SECONDS)

@@ -5,10 +5,10 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 
-from speechbrain_dfkd.errors import UserError, is_number
+from speechbrain_dfkd.errors import UserError, is_number, require
 from speechbrain_dfkd.evaluation.metrics import METRICS
 from speechbrain_dfkd.settings.keys import ALIKE_IN_ARMS, OWN_OF_A_TRAINING
 from speechbrain_dfkd.settings.tree import (
@@ -22,128 +22,88 @@ from speechbrain_dfkd.settings.tree import (
 _METRICS = [name for name, metric in METRICS.items() if metric.ranks]
 
 
-def require(key: str, constraint: str, value, accepts: Callable) -> None:
-    """Raise a ``UserError`` unless ``accepts(value)``."""
-    if not accepts(value):
-        raise UserError(
-            f"{key} must {constraint}, got {value!r}; correct the comparison "
-            f"file"
-        )
+def _require(
+    name: str, fulfilled: bool, constraint: str, value: object
+) -> None:
+    advice = "correct the comparison file"
+    require(name, fulfilled, constraint, repr(value), advice)
 
 
-def require_arm(arm: str, overrides: Mapping) -> None:
-    """Raise a ``UserError`` for a name or a change that no arm can have."""
-    require("an arm's name", "be letters, digits, _ . and -", arm, _is_name)
-    require(
-        f"arm {arm}", "be a mapping of keys of the leaf to values, perhaps {}",
-        overrides, lambda value: isinstance(value, Mapping),
-    )  # fmt: skip
-    instead = "give it on the command line instead"
-    for keys, owner, advice in (
-        (OWN_OF_A_TRAINING, "the comparison decides", "drop it"),
-        (ALIKE_IN_ARMS, "all arms share", instead),
-    ):
-        if found := sorted(keys & set(overrides)):
-            raise UserError(
-                f"arm {arm} must not set what {owner}, got {', '.join(found)}; "
-                f"{advice}"
-            )
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[\w.-]+", value))
 
 
-def _is_name(value):
-    return isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
-
-
-def _is_finite(value):
+def _is_finite(value: object) -> bool:
     return is_number(value) and math.isfinite(value)
 
 
-def _is_integer(value):
+def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _all(accepts: Callable, least: int = 0) -> Callable:
-    """Return the predicate of a list of distinct values that are accepted."""
-    return lambda values: (
+def _are_distinct(values: object, accepts: Callable, least: int = 0) -> bool:
+    return (
         isinstance(values, list)
         and all(map(accepts, values))
         and len({*values}) == len(values) >= least
     )
 
 
-def _is_positive(value):
-    return _is_finite(value) and value > 0
+_NAME = ("letters, digits, _ . and -", _is_name)
+_POSITIVE = (
+    "distinct numbers above 0",
+    lambda of: _are_distinct(of, lambda v: _is_finite(v) and v > 0),
+)
 
 
-def _count(least: int) -> tuple:
-    """Return a constraint of integers, and its predicate."""
-    return (
-        f"be an integer of at least {least}",
-        lambda value: _is_integer(value) and value >= least,
-    )
-
-
-def _key(constraint: str, accepts: Callable, **options):
+def _key(constraint: str, accepts: Callable, **options: object) -> Field:
     """Return a key of the comparison file, with what its value must be."""
     return field(metadata={"check": (constraint, accepts)}, **options)
 
 
-_POSITIVE = ("be distinct numbers above 0", _all(_is_positive))
+def _integer(least: int) -> Field:
+    constraint = f"an integer of at least {least}"
+    return _key(constraint, lambda v: _is_integer(v) and v >= least)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison: arms, seeds, what is tuned, and how it is judged."""
+    """A comparison; hparams/comparisons/objectives.yaml explains its keys."""
 
-    # The comparison's folder is named after it.
-    name: str = _key("be letters, digits, _ . and -", _is_name)
-    # The arm that all others are compared with.
-    baseline: str = _key("be an arm's name", _is_name)
+    name: str = _key(*_NAME)
+    baseline: str = _key(*_NAME)
     # {name: {key of the leaf: value}}, values as YAML nodes.
     arms: dict = _key(
-        "be a mapping of two names or more to overrides of the leaf",
+        "a mapping of two names or more to overrides of the leaf",
         lambda arms: isinstance(arms, Mapping) and len(arms) > 1,
     )
-    # Of the trainings that are reported.
     seeds: list = _key(
-        "be distinct integers, at least one", _all(_is_integer, 1)
+        "distinct integers, at least one",
+        lambda seeds: _are_distinct(seeds, _is_integer, 1),
     )
-    # Of the trainings that choose settings.
-    tuning_seed: int = _key("be an integer", _is_integer)
-    # Values of kd_gradient_ratio tried for each arm but the baseline, and as
-    # many of lr for that; the arms take its choice. Empty: nothing is tuned.
+    tuning_seed: int = _key("an integer", _is_integer)
     gradient_ratios: list = _key(*_POSITIVE)
     learning_rates: list = _key(*_POSITIVE)
-    # The metric whose mean on the validation set chooses.
-    tune_on: str = _key(
-        f"be one of {', '.join(_METRICS)}", _METRICS.__contains__
-    )
-    # Trainings at a time; above 1 each has one thread.
-    side_by_side: int = _key(*_count(1))
-    # {metric: margin} by which the teacher must lead on validation.
+    tune_on: str = _key(f"one of {', '.join(_METRICS)}", _METRICS.__contains__)
+    side_by_side: int = _integer(1)
     gate: dict = _key(
-        f"map some of {', '.join(_METRICS)} to numbers",
+        f"a mapping of some of {', '.join(_METRICS)} to numbers",
         lambda gate: (
             isinstance(gate, Mapping)
             and set(gate) <= set(_METRICS)
             and all(map(_is_finite, gate.values()))
         ),
     )
-    # Of intervals.
     confidence: float = _key(
-        "be a number between 0 and 1",
-        lambda value: _is_finite(value) and 0 < value < 1,
+        "a number between 0 and 1", lambda v: _is_finite(v) and 0 < v < 1
     )
-    bootstrap_draws: int = _key(*_count(100))
-    # Between the report's classes of input SI-SDR.
+    bootstrap_draws: int = _integer(100)
     snr_edges_db: list = _key(
-        "be ascending numbers",
-        lambda edges: _all(_is_finite)(edges) and edges == sorted(edges),
+        "ascending numbers",
+        lambda of: _are_distinct(of, _is_finite) and of == sorted(of),
     )
-    # {arm: some of seeds}; all others have all. An arm with [] is trained from
-    # the tuning seed only and never tested.
     arm_seeds: dict = _key(
-        "be a mapping of arms to lists of seeds, perhaps {}",
+        "a mapping of arms to lists of seeds, perhaps {}",
         lambda value: isinstance(value, Mapping),
         default_factory=dict,
     )
@@ -151,47 +111,36 @@ class Plan:
     def __post_init__(self):
         for entry in fields(self):
             constraint, accepts = entry.metadata["check"]
-            require(entry.name, constraint, getattr(self, entry.name), accepts)
+            value = getattr(self, entry.name)
+            _require(entry.name, accepts(value), constraint, value)
         for arm, overrides in self.arms.items():
-            require_arm(arm, overrides)
-        require(
-            "baseline", f"be one of the arms {sorted(self.arms)}",
-            self.baseline, self.arms.__contains__,
-        )  # fmt: skip
-        self._require_arm_seeds()
-        require(
-            "tuning_seed", "not be among seeds, whose scores are reported",
-            self.tuning_seed, lambda seed: seed not in self.seeds,
-        )  # fmt: skip
-        count = len(self.gradient_ratios)
-        require(
-            "learning_rates",
-            f"be as many as gradient_ratios, {count}, so that no arm is tuned "
-            "more than another",
-            self.learning_rates, lambda rates: len(rates) == count,
-        )  # fmt: skip
-        if self.learning_rates:
-            require(
-                f"the baseline {self.baseline}",
-                "not set lr while learning_rates are tried for it",
-                list(self.arms[self.baseline]), lambda keys: "lr" not in keys,
-            )  # fmt: skip
-
-    def _require_arm_seeds(self):
+            _require_arm(arm, overrides)
+        baseline, seeds = self.baseline, self.seeds
+        among = f"one of the arms {sorted(self.arms)}"
+        _require("baseline", baseline in self.arms, among, baseline)
         # The baseline needs all seeds: the others are paired with it by seed.
+        others = (
+            f"of arms other than the baseline, which has all seeds: "
+            f"{', '.join(self.others)}"
+        )
+        some = f"some of the seeds {seeds}, or []"
         for arm, own in self.arm_seeds.items():
-            require(
-                "arm_seeds",
-                "name arms other than the baseline, which has all seeds: "
-                f"{', '.join(self.others)}",
-                arm, self.others.__contains__,
-            )  # fmt: skip
-            require(
-                f"arm_seeds of {arm}",
-                f"be some of the seeds {self.seeds}, or []",
-                own,
-                _all(lambda seed: _is_integer(seed) and seed in self.seeds),
-            )
+            _require("arm_seeds", arm in self.others, others, arm)
+            fit = _are_distinct(own, lambda v: _is_integer(v) and v in seeds)
+            _require(f"arm_seeds of {arm}", fit, some, own)
+        unseen = "none of seeds, whose scores are reported"
+        tuning_seed, rates = self.tuning_seed, self.learning_rates
+        _require("tuning_seed", tuning_seed not in seeds, unseen, tuning_seed)
+        count = len(self.gradient_ratios)
+        as_many = (
+            f"as many as gradient_ratios, {count}, so that no arm is tuned "
+            f"more than another"
+        )
+        _require("learning_rates", len(rates) == count, as_many, rates)
+        keys = list(self.arms[baseline])
+        without = "without lr while learning_rates are tried for it"
+        fit = not rates or "lr" not in keys
+        _require(f"the baseline {baseline}", fit, without, keys)
 
     @property
     def others(self) -> list:
@@ -211,20 +160,33 @@ class Plan:
         return {**asdict(self), "arms": arms}
 
 
-def read_plan(path) -> Plan:
+def _require_arm(arm: str, overrides: Mapping) -> None:
+    """Refuse a name or a change that no arm can have."""
+    _require("an arm's name", _is_name(arm), _NAME[0], arm)
+    mapping = "a mapping of keys of the leaf to values, perhaps {}"
+    _require(f"arm {arm}", isinstance(overrides, Mapping), mapping, overrides)
+    instead = "give it on the command line instead"
+    for keys, owner, advice in (
+        (OWN_OF_A_TRAINING, "the comparison decides", "drop it"),
+        (ALIKE_IN_ARMS, "all arms share", instead),
+    ):
+        if found := sorted(keys & set(overrides)):
+            raise UserError(
+                f"arm {arm} must not set what {owner}, got {', '.join(found)}; "
+                f"{advice}"
+            )
+
+
+def read_plan(path: Path) -> Plan:
     """Read a comparison file, YAML with the keys of ``Plan``."""
-    tree = read_tree(Path(path))
-    known = [entry.name for entry in fields(Plan)]
-    unknown = [key for key in tree if key not in known]
+    tree = read_tree(path)
+    needed = {key.name: key.default_factory is MISSING for key in fields(Plan)}
+    unknown = [key for key in tree if key not in needed]
     if unknown:
-        close = difflib.get_close_matches(str(unknown[0]), known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {known}"
+        close = difflib.get_close_matches(str(unknown[0]), needed, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {[*needed]}"
         raise UserError(f"unknown key '{unknown[0]}' in {path}; {hint}")
-    missing = [
-        entry.name
-        for entry in fields(Plan)
-        if entry.name not in tree and entry.default_factory is MISSING
-    ]
+    missing = [key for key in needed if needed[key] and key not in tree]
     if missing:
         raise UserError(
             f"{path} must describe a comparison, got none of the keys "

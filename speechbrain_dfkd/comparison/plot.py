@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -9,11 +10,19 @@ from speechbrain_dfkd.comparison.analysis import heading, is_void, select
 from speechbrain_dfkd.comparison.results import ComparisonResults
 from speechbrain_dfkd.errors import UserError
 
+if TYPE_CHECKING:  # it need not be installed
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 PLOTTED = ("pesq_wb", "si_sdr")
-SEEDS_COLOUR, CLIPS_COLOUR = "#1f4e79", "#9dbcd9"
+POINT = {"marker": "o", "linestyle": "none"}
+MEAN = {**POINT, "color": "#1f4e79"}
+ONE_SEED = {**POINT, "color": "black", "ms": 4, "markerfacecolor": "none"}
+OTHER_SEEDS = {"color": "#1f4e79", "linewidth": 3}
+OTHER_CLIPS = {"color": "#9dbcd9", "linewidth": 9}
 
 
-def require_matplotlib():
+def require_matplotlib() -> None:
     """Raise a ``UserError`` if the plot could not be drawn at the end."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError(
@@ -22,7 +31,9 @@ def require_matplotlib():
         )
 
 
-def difference_figure(results: ComparisonResults, numbers: pd.DataFrame):
+def difference_figure(
+    results: ComparisonResults, numbers: pd.DataFrame
+) -> "Figure":
     """Return matplotlib's figure of each arm's difference to the first."""
     require_matplotlib()
     # Not pyplot, which would look for a screen and keep the figure.
@@ -40,62 +51,45 @@ def difference_figure(results: ComparisonResults, numbers: pd.DataFrame):
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(arms)), arms)
     panels[0].set_ylim(len(arms) - 0.5, -0.5)  # the first arm on top
-    _explain(figure, panels[0], results, numbers)
+    percent = f"{100 * results.comparison['confidence']:g} %"
+    styles = {
+        "mean over seeds": MEAN,
+        f"{percent}, other seeds": OTHER_SEEDS,
+        f"{percent}, other seeds and clips": OTHER_CLIPS,
+        "one seed": ONE_SEED,
+    }
+    for label, style in styles.items():
+        panels[0].plot([], [], label=label, **style)
+    figure.legend(loc="outside lower center", ncols=4)
+    marks = [results.comparison["name"]]
+    if is_void(results, numbers):
+        marks.append("VOID: the teacher is not better by the margin")
+    if results.missing():
+        marks.append("INCOMPLETE")
+    figure.suptitle(" - ".join(marks))
     return figure
 
 
-def as_png(figure) -> bytes:
+def as_png(figure: "Figure") -> bytes:
     """Return a figure as a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     return file.getvalue()
 
 
-def _draw_arms(panel, numbers, arms, metric):
-    styles = (
-        ("difference_bootstrap", CLIPS_COLOUR, 9),
-        ("difference", SEEDS_COLOUR, 3),
-    )
-    for quantity, colour, width in styles:
-        for height, row in enumerate(select(numbers, quantity, arms, metric)):
-            panel.plot(
-                [row.low, row.high], [height] * 2, color=colour,
-                linewidth=width, solid_capstyle="butt",
-            )  # fmt: skip
+def _draw_arms(
+    panel: "Axes", numbers: pd.DataFrame, arms: list, metric: str
+) -> None:
     of_metric = numbers[numbers.metric == metric]
     by_seed = of_metric[of_metric.quantity == "difference_by_seed"]
-    for height, arm in enumerate(arms):
-        seeds = by_seed.value[by_seed.system == arm]
-        panel.plot(
-            seeds, [height + 0.25] * len(seeds), "o", color="black",
-            markersize=4, markerfacecolor="none",
-        )  # fmt: skip
-    for height, row in enumerate(select(numbers, "difference", arms, metric)):
-        panel.plot([row.value], [height], "o", color=SEEDS_COLOUR)
-
-
-def _explain(figure, panel, results, numbers):
-    percent = f"{100 * results.comparison['confidence']:g} %"
-    keys = [
-        *panel.plot([], [], "o", color=SEEDS_COLOUR, label="mean over seeds"),
-        *panel.plot(
-            [], [], color=SEEDS_COLOUR, linewidth=3,
-            label=f"{percent}, other seeds",
-        ),
-        *panel.plot(
-            [], [], color=CLIPS_COLOUR, linewidth=9,
-            label=f"{percent}, other seeds and clips",
-        ),
-        *panel.plot(
-            [], [], "o", color="black", markersize=4, markerfacecolor="none",
-            label="one seed",
-        ),
-    ]  # fmt: skip
-    figure.legend(handles=keys, loc="outside lower center", ncols=4)
-    marks = (
-        ["VOID: the teacher is not better by the margin"]
-        if is_void(results, numbers)
-        else []
-    )
-    marks += ["INCOMPLETE"] if results.missing() else []
-    figure.suptitle(" - ".join([results.comparison["name"], *marks]))
+    of_both = select(numbers, "difference_bootstrap", arms, metric)
+    of_seeds = select(numbers, "difference", arms, metric)
+    for height, (wide, narrow) in enumerate(
+        zip(of_both, of_seeds, strict=True)
+    ):
+        for row, style in ((wide, OTHER_CLIPS), (narrow, OTHER_SEEDS)):
+            ends, heights = [row.low, row.high], [height] * 2
+            panel.plot(ends, heights, solid_capstyle="butt", **style)
+        seeds = by_seed.value[by_seed.system == arms[height]]
+        panel.plot(seeds, [height + 0.25] * len(seeds), **ONE_SEED)
+        panel.plot([narrow.value], [height], **MEAN)

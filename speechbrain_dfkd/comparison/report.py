@@ -1,6 +1,7 @@
 """The report of a comparison."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,6 @@ from speechbrain_dfkd.comparison.analysis import (
     score_table,
     select,
     setting_text,
-    snr_classes,
 )
 from speechbrain_dfkd.comparison.plot import as_png, difference_figure
 from speechbrain_dfkd.comparison.results import (
@@ -30,15 +30,19 @@ NOTHING = "-"
 TEMPLATE = Path(__file__).with_name("report.md.j2")
 
 
+def shown(value: float | None, text: Callable = str) -> str:
+    """Return a value as ``text`` writes it, a dash for none."""
+    return NOTHING if pd.isna(value) else text(value)
+
+
 def number(metric: str, value: float | None, sign: bool = False) -> str:
     """Return a value rounded as the results table rounds the metric."""
-    if pd.isna(value):
-        return NOTHING
-    text = COLUMNS[metric][1](value) if metric in COLUMNS else f"{value:.4g}"
+    _, rounded = COLUMNS.get(metric, (metric, "{:.4g}".format))
+    text = shown(value, rounded)
     return f"+{text}" if sign and not text.startswith("-") else text
 
 
-def with_interval(row, sign: bool = False) -> str:
+def with_interval(row: tuple, sign: bool = False) -> str:
     """Return a row's value and interval, as ``2.264 [2.250, 2.278]``."""
     value = number(row.metric, row.value, sign)
     if pd.isna(row.low):
@@ -47,7 +51,7 @@ def with_interval(row, sign: bool = False) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _with_difference(mean, difference):
+def _with_difference(mean: tuple, difference: tuple) -> str:
     text = number(mean.metric, mean.value)
     if pd.isna(difference.value):
         return text
@@ -56,9 +60,7 @@ def _with_difference(mean, difference):
 
 def p_value(p: float) -> str:
     """Return a p value with three decimals, or that it is smaller."""
-    if pd.isna(p):
-        return NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else shown(p, "{:.3f}".format)
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence]) -> str:
@@ -68,131 +70,148 @@ def markdown_table(header: Sequence[str], lines: Iterable[Sequence]) -> str:
     return "\n".join(["| " + " | ".join(header) + " |", rule, *rows])
 
 
-def mean_table(numbers: pd.DataFrame, systems: list) -> str:
-    """Return the means of all systems and metrics on the test set."""
-    columns = [[*select(numbers, "mean", systems, m)] for m in METRICS]
-    lines = []
-    for system, *rows in zip(systems, *columns, strict=True):
-        seeds = [row.seeds for row in rows if not pd.isna(row.seeds)]
-        texts = map(with_interval, rows)
-        lines.append([system, *texts, max(seeds, default=NOTHING)])
-    return markdown_table(["system", *map(heading, METRICS), "seeds"], lines)
+@dataclass
+class Tables:
+    """The tables of a report, of the numbers that ``all_rows`` returned."""
 
+    results: ComparisonResults
+    numbers: pd.DataFrame
 
-def difference_table(numbers: pd.DataFrame, metric: str, arms: list) -> str:
-    """Return one metric's differences to the first arm, by both methods."""
-    methods = {
-        "other seeds": "difference",
-        "other seeds and clips": "difference_bootstrap",
-    }
-    columns = [select(numbers, of, arms, metric) for of in methods.values()]
-    lines = []
-    for arm, *rows in zip(arms, *columns, strict=True):
-        cells = [arm]
-        for row in rows:
-            interval = with_interval(row, True)
-            cells += [interval, p_value(row.p), p_value(row.p_holm)]
-        seeds = rows[0].seeds
-        lines.append([*cells, NOTHING if pd.isna(seeds) else seeds])
-    header = [name for method in methods for name in (method, "p", "p, Holm")]
-    return markdown_table(["arm", *header, "seeds"], lines)
+    @property
+    def _systems(self) -> list:
+        return [*SYSTEMS, *self.results.arms]
 
+    def means(self) -> str:
+        """Return the means of all systems and metrics on the test set."""
+        systems, lines = self._systems, []
+        columns = [select(self.numbers, "mean", systems, m) for m in METRICS]
+        for system, *rows in zip(systems, *columns, strict=True):
+            seeds = [row.seeds for row in rows if not pd.isna(row.seeds)]
+            texts = map(with_interval, rows)
+            lines.append([system, *texts, max(seeds, default=NOTHING)])
+        header = ["system", *map(heading, METRICS), "seeds"]
+        return markdown_table(header, lines)
 
-def table_with_differences(
-    numbers: pd.DataFrame, kind: str, systems: list, columns: dict
-) -> str:
-    """Return means, and in parentheses the differences to the first arm.
-
-    The quantities begin with ``kind``; of ``{heading: (metric, condition)}``.
-    """
-    cells = [
-        map(
-            _with_difference,
-            select(numbers, f"{kind}_mean", systems, *of),
-            select(numbers, f"{kind}_difference", systems, *of),
-        )
-        for of in columns.values()
-    ]
-    lines = zip(systems, *cells, strict=True)
-    return markdown_table(["system", *columns], lines)
-
-
-def snr_table(
-    numbers: pd.DataFrame, metric: str, systems: list, edges: list
-) -> str:
-    """Return one metric by the class of the noisy clip; empty ones left out."""
-    means = numbers[numbers.quantity == "snr_mean"]
-    clips = means[means.metric == metric].groupby("condition").clips.first()
-    columns = {
-        f"{name}, {clips[name]} clips": (metric, name)
-        for name in snr_classes(edges)
-        if name in clips
-    }
-    return table_with_differences(numbers, "snr", systems, columns)
-
-
-def gate_table(numbers: pd.DataFrame, gate: dict) -> str:
-    """Return by how much the teacher leads, and by how much it has to."""
-    lines = []
-    for metric, margin in gate.items():
-        condition = f"at least {margin:+g}"
-        (row,) = select(
-            numbers, "gate_difference", ["teacher"], metric, condition
-        )
-        verdict = "yes" if row.value >= margin else "**no**"
-        verdict = NOTHING if pd.isna(row.value) else verdict
-        lead, least = with_interval(row, True), number(metric, margin, True)
-        lines.append([heading(metric), lead, least, verdict])
-    header = ["metric", "teacher minus baseline", "at least", "passed"]
-    return markdown_table(header, lines)
-
-
-def tuning_table(numbers: pd.DataFrame, chosen: dict) -> str:
-    """Return each setting tried; ``chosen`` maps arms to their setting."""
-    tried = numbers[numbers.quantity == "tuning_mean"]
-    if tried.empty:
-        return ""
-    lines = [
-        [
-            row.system,
-            row.condition,
-            number(row.metric, row.value),
-            "yes" if row.condition == chosen.get(row.system) else "",
+    def differences(self, metric: str) -> str:
+        """Return one metric's differences to the first arm, by both methods."""
+        methods = {
+            "other seeds": "difference",
+            "other seeds and clips": "difference_bootstrap",
+        }
+        arms, lines = self.results.arms[1:], []
+        columns = [
+            select(self.numbers, quantity, arms, metric)
+            for quantity in methods.values()
         ]
-        for row in tried.itertuples()
-    ]
-    header = ["arm", "setting", heading(tried.metric.iloc[0]), "chosen"]
-    return markdown_table(header, lines)
+        for arm, *rows in zip(arms, *columns, strict=True):
+            cells = [arm]
+            for row in rows:
+                interval = with_interval(row, True)
+                cells += [interval, p_value(row.p), p_value(row.p_holm)]
+            lines.append([*cells, shown(rows[0].seeds)])
+        header = [name for way in methods for name in (way, "p", "p, Holm")]
+        return markdown_table(["arm", *header, "seeds"], lines)
 
+    def by_snr(self, metric: str) -> str:
+        """Return one metric by the class of the noisy clip; no empty ones."""
+        means = self.numbers[self.numbers.quantity == "snr_mean"]
+        means = means[means.metric == metric]
+        clips = means.groupby("condition", sort=False).clips.first()
+        columns = {
+            f"{condition}, {count} clips": (metric, condition)
+            for condition, count in clips.items()
+        }
+        return self._with_differences("snr", columns)
 
-def weight_table(numbers: pd.DataFrame, settings: dict) -> str:
-    """Return each arm's weights; ``settings`` maps arms to their setting."""
-    weights = numbers[numbers.quantity == "kd_weight"]
-    lines = [
-        [arm, settings[arm] or NOTHING, ", ".join(map("{:.3g}".format, of))]
-        for arm, of in weights.groupby("system", sort=False).value
-    ]
-    header = ["arm", "setting", "kd_weight"]
-    return markdown_table(header, lines) if lines else ""
+    def validation(self) -> str:
+        """Return all metrics on the validation set."""
+        columns = {heading(metric): (metric, "") for metric in METRICS}
+        return self._with_differences("valid", columns)
 
+    def _with_differences(self, kind: str, columns: dict) -> str:
+        """Return means, and in parentheses the differences to the first arm.
 
-def time_table(numbers: pd.DataFrame, arms: list, steps: list) -> str:
-    """Return each arm's steps, the seconds of one, and their ratio."""
-    seconds, ratios = (
-        [
-            NOTHING if pd.isna(row.value) else form.format(row.value)
-            for row in select(numbers, quantity, arms)
+        The quantities begin with ``kind``; of ``{heading: (metric, condition)}``.
+        """
+        systems, numbers = self._systems, self.numbers
+        cells = [
+            map(
+                _with_difference,
+                select(numbers, f"{kind}_mean", systems, *of),
+                select(numbers, f"{kind}_difference", systems, *of),
+            )
+            for of in columns.values()
         ]
-        for quantity, form in (
-            ("step_seconds", "{:.3f}"), ("step_ratio", "{:.2f}")
-        )
-    )  # fmt: skip
-    header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
-    lines = zip(arms, steps, seconds, ratios, strict=True)
-    return markdown_table(header, lines)
+        lines = zip(systems, *cells, strict=True)
+        return markdown_table(["system", *columns], lines)
+
+    def gate(self) -> str:
+        """Return by how much the teacher leads, and by how much it has to."""
+        lines = []
+        for metric, margin in self.results.comparison["gate"].items():
+            key = (["teacher"], metric, f"at least {margin:+g}")
+            row = next(select(self.numbers, "gate_difference", *key))
+            lead, least = with_interval(row, True), number(metric, margin, True)
+            verdict = "yes" if row.value >= margin else "**no**"
+            passed = NOTHING if pd.isna(row.value) else verdict
+            lines.append([heading(metric), lead, least, passed])
+        header = ["metric", "teacher minus baseline", "at least", "passed"]
+        return markdown_table(header, lines)
+
+    def settings(self) -> dict:
+        """Return ``{arm: setting}`` with which the arms were reported."""
+        found = {arm: self.results.reported(arm) for arm in self.results.arms}
+        return {
+            arm: setting_text(next(iter(jobs.values())).setting)
+            for arm, jobs in found.items()
+            if jobs
+        }
+
+    def not_best(self) -> Iterator[tuple]:
+        """Yield arm, setting and best setting where these differ."""
+        for arm, setting in self.settings().items():
+            tune_on = self.results.comparison["tune_on"]
+            if tuned := self.results.tuning(arm):
+                best = setting_text(choose_setting(tuned, tune_on))
+                if best != setting:
+                    yield arm, setting, best
+
+    def tuning(self) -> str:
+        """Return each setting that was tried."""
+        numbers, settings = self.numbers, self.settings()
+        tried = numbers[numbers.quantity == "tuning_mean"]
+        lines = []
+        for row in tried.itertuples():
+            chosen = row.condition == settings.get(row.system)
+            mean, mark = number(row.metric, row.value), "yes" * chosen
+            lines.append([row.system, row.condition, mean, mark])
+        header = ["arm", "setting", heading(tried.metric.iloc[0]), "chosen"]
+        return markdown_table(header, lines)
+
+    def weights(self) -> str:
+        """Return each arm's measured weights of distillation."""
+        weights = self.numbers[self.numbers.quantity == "kd_weight"]
+        settings, lines = self.settings(), []
+        for arm, values in weights.groupby("system", sort=False).value:
+            texts = map("{:.3g}".format, values)
+            lines.append([arm, settings[arm] or NOTHING, ", ".join(texts)])
+        return markdown_table(["arm", "setting", "kd_weight"], lines)
+
+    def times(self) -> str:
+        """Return each arm's steps, the seconds of one, and their ratio."""
+        arms, lines = self.results.arms, []
+        seconds = select(self.numbers, "step_seconds", arms)
+        ratios = select(self.numbers, "step_ratio", arms)
+        for arm, second, ratio in zip(arms, seconds, ratios, strict=True):
+            jobs = self.results.reported(arm).values()
+            steps = ", ".join(map(str, sorted({job.steps for job in jobs})))
+            cells = [steps or NOTHING, shown(second.value, "{:.3f}".format)]
+            lines.append([arm, *cells, shown(ratio.value, "{:.2f}".format)])
+        header = ["arm", "steps", "seconds a step", f"relative to {arms[0]}"]
+        return markdown_table(header, lines)
 
 
-def write_comparison_report(folder, against: str | None = None) -> str:
+def write_comparison_report(folder: Path, against: str | None = None) -> str:
     """Write report.md, report.csv and report.png; return the first.
 
     With differences ``against`` an arm in place of the baseline, they are
@@ -207,35 +226,13 @@ def write_comparison_report(folder, against: str | None = None) -> str:
         "md": report.encode(),
     }
     for suffix, content in contents.items():
-        name = f"{results.report_name}.{suffix}"
-        write_atomically(Path(folder, name), content)
+        write_atomically(folder / f"{results.report_name}.{suffix}", content)
     return report
 
 
 def as_markdown(results: ComparisonResults, numbers: pd.DataFrame) -> str:
     """Return the report's text, of the numbers that ``all_rows`` returned."""
-    plan = results.comparison
-    template = Template(
-        TEMPLATE.read_text(encoding="utf-8"), keep_trailing_newline=True
-    )
-    return template.render(
-        plan=plan,
-        against=results.against,
-        report_name=results.report_name,
-        baseline=results.arms[0],
-        percent=f"{100 * plan['confidence']:g} %",
-        void=is_void(results, numbers),
-        missing=results.missing(),
-        **_scores(results, numbers),
-        **_tuning(results, numbers),
-        **_trainings(results, numbers),
-    )
-
-
-def _scores(results, numbers):
-    """Return what the template says of test set, validation set and gate."""
     plan, arms = results.comparison, results.arms
-    systems = [*SYSTEMS, *arms]
     clips = {
         split: len(next(iter(results.scored(split)), ("", {}))[1])
         for split in SPLITS
@@ -244,72 +241,22 @@ def _scores(results, numbers):
         heading(metric): clips["test"] - score_table(results, metric).shape[1]
         for metric in METRICS
     }
-    found = set(numbers.quantity)
-    seeds = {tuple(sorted(results.seeds_of(arm))) for arm in arms}
-    edges = plan["snr_edges_db"] if "snr_mean" in found else []
-    every = {heading(metric): (metric, "") for metric in METRICS}
-    return {
-        "means": mean_table(numbers, systems),
-        "seeds_differ": len(seeds) > 1,
-        "undefined": [f"{n} for {name}" for name, n in undefined.items() if n],
-        "differences": [
-            (heading(metric), difference_table(numbers, metric, arms[1:]))
-            for metric in METRICS
-        ],
-        "by_snr": [
-            (heading(metric), snr_table(numbers, metric, systems, edges))
-            for metric in METRICS
-            if edges
-        ],
-        "validation": "valid_difference" in found
-        and table_with_differences(numbers, "valid", systems, every),
-        "gate": plan["gate"] and gate_table(numbers, plan["gate"]),
-        "clips": [f"{number} {split}" for split, number in clips.items()],
-    }
-
-
-def _tuning(results, numbers):
-    """Return what the template says of settings tried and weights measured."""
-    tune_on = results.comparison["tune_on"]
-    settings = dict.fromkeys(results.arms)
-    not_best = []
-    for arm in results.arms:
-        reported, tuned = results.reported(arm), results.tuning(arm)
-        if reported:
-            settings[arm] = setting_text(next(iter(reported.values())).setting)
-        if reported and tuned:
-            best = setting_text(choose_setting(tuned, tune_on))
-            if best != settings[arm]:
-                not_best.append((arm, settings[arm], best))
-    return {
-        "tuning": tuning_table(numbers, settings),
-        "tuned_only": [a for a in results.all_arms if a not in results.arms],
-        "not_best": not_best,
-        "weights": weight_table(numbers, settings),
-    }
-
-
-def _trainings(results, numbers):
-    """Return what the template says of times, seeds, arms and settings."""
-    plan, arms = results.comparison, results.arms
-    steps = [
-        sorted({job.steps for job in results.reported(arm).values()})
-        for arm in arms
-    ]
-    texts = [", ".join(map(str, of)) or NOTHING for of in steps]
-    seeds = [", ".join(map(str, plan["seeds"]))]
-    for arm in arms:
-        own = sorted(results.seeds_of(arm))
-        if own != sorted(plan["seeds"]):
-            seeds.append(f"{arm} only {', '.join(map(str, own))}")
-    changes = [
-        [arm, ", ".join(f"`{k}: {v}`" for k, v in plan["arms"][arm].items())]
-        for arm in results.all_arms
-    ]
-    held = [[key, f"`{value}`"] for key, value in plan["settings"].items()]
-    return {
-        "times": time_table(numbers, arms, texts),
-        "seeds": seeds,
-        "arms": markdown_table(["arm", "what it changes"], changes),
-        "held": held and markdown_table(["held for all arms", "value"], held),
-    }
+    every = sorted(plan["seeds"])
+    own_seeds = {arm: sorted(results.seeds_of(arm)) for arm in arms}
+    template = Template(
+        TEMPLATE.read_text(encoding="utf-8"), keep_trailing_newline=True
+    )
+    return template.render(
+        tables=Tables(results, numbers),
+        results=results,
+        quantities=set(numbers.quantity),
+        plan=plan,
+        arms=arms,
+        metrics=METRICS,
+        heading=heading,
+        percent=f"{100 * plan['confidence']:g} %",
+        void=is_void(results, numbers),
+        clips=clips,
+        undefined={name: n for name, n in undefined.items() if n},
+        own_seeds={arm: of for arm, of in own_seeds.items() if of != every},
+    )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from speechbrain_dfkd.comparison.plan import Plan
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.run_folder import RESULTS_FILE
@@ -18,28 +19,37 @@ REPORT, TUNING = "report", "tuning"
 SPLITS = ("valid", "test")
 SYSTEMS = ("noisy", "teacher")
 # What the report reads of comparison.json.
-KEYS = {
-    "name", "baseline", "arms", "seeds", "arm_seeds", "tuning_seed", "tune_on",
-    "side_by_side", "gate", "confidence", "bootstrap_draws", "snr_edges_db",
-    "settings", "command",
-}  # fmt: skip
+_KEYS = [*(key.name for key in fields(Plan)), "settings", "command"]
+# What it reads of a training's results, beside the scores.
+_MEASURED = ("steps", "seconds_per_step", "command", "kd_weight")
 
 
-def save_json(path, content) -> None:
+def save_json(path: Path, content: dict) -> None:
     """Write ``content`` to ``path``, whole or not at all; NaN is refused."""
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    write_atomically(Path(path), text.encode())
+    write_atomically(path, text.encode())
 
 
-def load_json(path):
-    """Read JSON; a file that is absent or is none raises a ``UserError``."""
+def load_json(path: Path, keys: Iterable = ()) -> dict:
+    """Read a mapping with ``keys``; a ``UserError`` where there is none."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} must be a JSON file of a comparison, got {error}; run the "
             "comparison's command, or name its folder"
         ) from error
+    _require_keys(path, content, keys)
+    return content
+
+
+def _require_keys(path: Path, content: object, keys: Iterable) -> None:
+    found = set(content) if isinstance(content, dict) else set()
+    if not found.issuperset(keys):
+        raise UserError(
+            f"{path} must have the keys {sorted(keys)}, got {sorted(found)}; "
+            f"remove it, and run the comparison's command"
+        )
 
 
 @dataclass
@@ -54,15 +64,18 @@ class Job:
     @property
     def name(self) -> str:
         """The name of its files and folder, a job's alone."""
-        tuned = [
-            f"{key}_{value}" for key, value in sorted(self.setting.items())
-        ]
+        tuned = [f"{k}_{value}" for k, value in sorted(self.setting.items())]
         return "-".join([self.arm, *tuned, f"seed_{self.seed}"])
 
     @property
     def label(self) -> str:
         """The job for a reader, as ``dfkd, seed 1``."""
         return f"{self.arm}, seed {self.seed}"
+
+    @property
+    def splits(self) -> tuple:
+        """What it is scored on; to choose a setting takes no test set."""
+        return SPLITS if self.purpose == REPORT else SPLITS[:1]
 
 
 @dataclass
@@ -77,61 +90,37 @@ class JobResult(Job):
     command: str
     kd_weight: float | None  # measured for a ratio of gradients
 
-    def __post_init__(self):
-        if self.purpose not in (REPORT, TUNING):
-            raise UserError(
-                f"purpose must be {REPORT} or {TUNING}, got {self.purpose!r} "
-                f"for {self.label}; correct its {JOB_FILE}"
-            )
-
     @classmethod
     def load(cls, folder: Path) -> "JobResult":
         """Read a finished training's folder."""
-        path, results_path = folder / JOB_FILE, folder / RESULTS_FILE
-        job, results = load_json(path), load_json(results_path)
-        known = {entry.name for entry in fields(Job)}
-        _require_keys(path, job, known, exactly=True)
-        measured = {"steps", "seconds_per_step", "command", "kd_weight"}
-        _require_keys(results_path, results, measured | {"scores"})
-        scores = results["scores"].get("student", {})
-        splits = SPLITS if job["purpose"] == REPORT else SPLITS[:1]
-        _require_keys(results_path, scores, set(splits))
-        scores = {split: scores.get(split, {}) for split in SPLITS}
-        return cls(**job, **scores, **{k: results[k] for k in measured})
+        path, keys = folder / RESULTS_FILE, [key.name for key in fields(Job)]
+        job = load_json(folder / JOB_FILE, keys)
+        job = {key: job[key] for key in keys}
+        results = load_json(path, ("scores", *_MEASURED))
+        scores = results["scores"].get("student")
+        _require_keys(path, scores, Job(**job).splits)
+        measured = {key: results[key] for key in _MEASURED}
+        return cls(**job, **{"test": {}, **scores}, **measured)
 
 
-def _require_keys(path, content, known, exactly=False):
-    found = set(content) if isinstance(content, dict) else set()
-    if found != known if exactly else not known <= found:
-        raise UserError(
-            f"{path} must have the keys {sorted(known)}, got {sorted(found)}; "
-            "remove its folder, and the comparison's command repeats the job"
-        )
-
-
-def load_jobs(folder) -> list:
+def load_jobs(folder: Path) -> list[JobResult]:
     """Return the results of the finished jobs in a comparison's folder."""
-    paths = Path(folder, RUNS_FOLDER).glob(f"*/{RESULTS_FILE}")
-    return [JobResult.load(path.parent) for path in sorted(paths)]
+    paths = sorted((folder / RUNS_FOLDER).glob(f"*/{RESULTS_FILE}"))
+    folders = [path.parent for path in paths]
+    return [JobResult.load(run) for run in folders if (run / JOB_FILE).exists()]
 
 
 @dataclass
 class ComparisonResults:
     """All that a comparison has found so far; refuses what is not its own."""
 
-    comparison: dict  # of comparison.json, at least KEYS
+    comparison: dict  # of comparison.json
     jobs: list[JobResult]  # the finished ones
     # Scores of noisy input and teacher by system, split, utterance, metric.
     systems: dict = field(default_factory=dict)
     against: str | None = None  # an arm in the baseline's place
 
     def __post_init__(self):
-        missing = sorted(KEYS - set(self.comparison))
-        if missing:
-            raise UserError(
-                f"{COMPARISON_FILE} must have the keys {sorted(KEYS)}, got none "
-                f"of the name {', '.join(missing)}; run the comparison's command"
-            )
         arms = [arm for arm in self.comparison["arms"] if self.seeds_of(arm)]
         if self.against is not None and self.against not in arms:
             raise UserError(
@@ -139,14 +128,15 @@ class ComparisonResults:
                 f"{self.against!r}; name one of {', '.join(arms)}"
             )
         self._require_planned_jobs()
-        for split in SPLITS:
-            _require_same_utterances(split, self.scored(split))
+        self._require_same_utterances()
 
     @classmethod
-    def load(cls, folder, against: str | None = None) -> "ComparisonResults":
+    def load(
+        cls, folder: Path, against: str | None = None
+    ) -> "ComparisonResults":
         """Read a comparison's folder; jobs and systems may be missing yet."""
-        comparison = load_json(Path(folder, COMPARISON_FILE))
-        teacher = Path(folder, TEACHER_FOLDER, RESULTS_FILE)
+        comparison = load_json(folder / COMPARISON_FILE, _KEYS)
+        teacher = folder / TEACHER_FOLDER / RESULTS_FILE
         systems = load_json(teacher)["scores"] if teacher.exists() else {}
         return cls(comparison, load_jobs(folder), systems, against)
 
@@ -173,28 +163,20 @@ class ComparisonResults:
 
     def reported(self, arm: str) -> dict:
         """Return ``{seed: JobResult}`` of an arm's finished reported jobs."""
-        found = {
-            job.seed: job
-            for job in self.jobs
-            if job.purpose == REPORT and job.arm == arm
-        }
+        jobs = [job for job in self.jobs if job.purpose == REPORT]
+        found = {job.seed: job for job in jobs if job.arm == arm}
         seeds = self.comparison["seeds"]
         return {seed: found[seed] for seed in seeds if seed in found}
 
     def tuning(self, arm: str) -> list:
         """Return the finished jobs that chose an arm's setting."""
-        return [
-            job for job in self.jobs if job.purpose == TUNING and job.arm == arm
-        ]
+        tuning = [job for job in self.jobs if job.purpose == TUNING]
+        return [job for job in tuning if job.arm == arm]
 
     def missing(self) -> list:
         """Return what the report still lacks, a line each."""
-        lines = [
-            f"scores of the {system}"
-            for system in SYSTEMS
-            if system not in self.systems
-        ]
-        return lines + [
+        systems = [name for name in SYSTEMS if name not in self.systems]
+        return [f"scores of the {name}" for name in systems] + [
             f"{arm}, seed {seed}"
             for arm in self.arms
             for seed in self.seeds_of(arm)
@@ -206,46 +188,36 @@ class ComparisonResults:
         for name, scores in self.systems.items():
             yield f"the {name}", scores[split]
         for job in self.jobs:
-            if split == "valid" or job.purpose == REPORT:
+            if split in job.splits:
                 yield job.label, getattr(job, split)
 
-    def _require_planned_jobs(self):
-        surplus = [
-            f"{job.label} ({job.purpose})"
-            for job in self.jobs
-            if not self._is_planned(job)
-        ]
+    def _require_planned_jobs(self) -> None:
+        arms, seed = self.comparison["arms"], self.comparison["tuning_seed"]
+        planned = [(a, s, REPORT) for a in arms for s in self.seeds_of(a)]
+        trials = [(arm, seed, TUNING) for arm in arms]
+        surplus = []
+        for job in self.jobs:
+            key = (job.arm, job.seed, job.purpose)
+            if key in planned:
+                planned.remove(key)  # it has one result
+            elif key not in trials:
+                surplus.append(f"{job.label} ({job.purpose})")
         if surplus:
             raise UserError(
-                "the jobs must be of the comparison's arms and seeds, got "
-                "others; name them in the comparison file again, or remove "
-                f"their folders in {RUNS_FOLDER}/:\n{listing(surplus)}"
-            )
-        reported = [job.label for job in self.jobs if job.purpose == REPORT]
-        twice = sorted({name for name in reported if reported.count(name) > 1})
-        if twice:
-            raise UserError(
-                "a reported job must have one result, got several with "
-                "different settings; remove the folders of all but one:\n"
-                + listing(twice)
+                "the jobs must be of the comparison's arms and seeds, each "
+                "reported once, got others; name them in the comparison file "
+                f"again, or remove their folders in {RUNS_FOLDER}/:\n"
+                f"{listing(surplus)}"
             )
 
-    def _is_planned(self, job):
-        seeds = [self.comparison["tuning_seed"]]
-        if job.purpose == REPORT:
-            seeds = self.seeds_of(job.arm)
-        return job.arm in self.comparison["arms"] and job.seed in seeds
-
-
-def _require_same_utterances(split: str, scored: Iterable[tuple]):
-    first = None
-    for label, scores in scored:
-        first = first or (label, set(scores))
-        differing = first[1] ^ set(scores)
-        if differing:
-            raise UserError(
-                f"all jobs must be scored on the same {split} utterances, got "
-                f"{len(differing)} that only one of {first[0]} and {label} "
-                f"has; repeat the jobs on one data set:\n"
-                + listing(sorted(differing))
-            )
+    def _require_same_utterances(self) -> None:
+        for split in SPLITS:
+            (first, clips), *others = [*self.scored(split)] or [("", {})]
+            for label, scores in others:
+                if differing := clips.keys() ^ scores.keys():
+                    raise UserError(
+                        f"all jobs must be scored on the same {split} "
+                        f"utterances, got {len(differing)} that only one of "
+                        f"{first} and {label} has; repeat the jobs on one data "
+                        f"set:\n{listing(sorted(differing))}"
+                    )

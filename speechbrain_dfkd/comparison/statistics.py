@@ -5,7 +5,7 @@ form an array [S, U] of seeds by clips in which the two are crossed. All
 estimates are of differences between such arrays, paired by seed and by clip.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,22 @@ class Estimate(NamedTuple):
     low: float | None = None
     high: float | None = None
     p: float | None = None
+
+
+def clip_scores(found: Iterable[Mapping], metric: str) -> pd.DataFrame:
+    """Return one metric of each ``{clip: {metric: score}}``.
+
+    A clip for which it is undefined anywhere is left out everywhere.
+
+    Shape
+    -----
+    returns: [S, U]
+    """
+    rows = [
+        {clip: of.get(metric) for clip, of in scores.items()}
+        for scores in found
+    ]
+    return pd.DataFrame(rows, dtype=float).dropna(axis="columns")
 
 
 def clip_means(table: pd.DataFrame) -> pd.Series:
@@ -88,33 +104,26 @@ def bootstrap_mean(
     mean = float(differences.mean())
     if min(differences.shape) < 2:
         return Estimate(mean)
-    error = float(_draw_means(differences, draws).std())
-    freedom = _degrees_of_freedom(differences)
-    return _student(mean, error, freedom, confidence)
-
-
-def _draw_means(differences, draws):
     seeds, clips = differences.shape
     generator = np.random.default_rng(0)
     drawn_seeds = generator.integers(seeds, size=(draws, seeds - 1))
     drawn_clips = generator.integers(clips, size=(draws, clips - 1))
     shares = (drawn_seeds[..., None] == np.arange(seeds)).mean(axis=1)
     by_clip = shares @ differences  # [draws, U]: means over the seeds drawn
-    return np.take_along_axis(by_clip, drawn_clips, axis=1).mean(axis=1)
+    drawn = np.take_along_axis(by_clip, drawn_clips, axis=1).mean(axis=1)
+    of_seeds = differences.mean(axis=1).var(ddof=1) / seeds
+    of_clips = differences.mean(axis=0).var(ddof=1) / clips
+    freedom = seeds - 1
+    if of_seeds + of_clips > 0:
+        freedom = (of_seeds + of_clips) ** 2 / (
+            of_seeds**2 / (seeds - 1) + of_clips**2 / (clips - 1)
+        )
+    return _student(mean, float(drawn.std()), freedom, confidence)
 
 
-def _degrees_of_freedom(differences):
-    seeds, clips = differences.shape
-    by_seed = differences.mean(axis=1).var(ddof=1) / seeds
-    by_clip = differences.mean(axis=0).var(ddof=1) / clips
-    if by_seed + by_clip == 0:
-        return seeds - 1
-    return (by_seed + by_clip) ** 2 / (
-        by_seed**2 / (seeds - 1) + by_clip**2 / (clips - 1)
-    )
-
-
-def _student(mean, error, freedom, confidence):
+def _student(
+    mean: float, error: float, freedom: float, confidence: float
+) -> Estimate:
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     if error > 0:
         p = float(2 * stats.t.sf(abs(mean) / error, freedom))
@@ -123,25 +132,20 @@ def _student(mean, error, freedom, confidence):
     return Estimate(mean, mean - half, mean + half, p)
 
 
-def holm(p_values: Sequence) -> list:
+def holm(p_values: pd.Series) -> pd.Series:
     """Return p values corrected for their number by Holm's method.
 
     The smallest of m is multiplied by m, the next by m - 1, and so on; none is
     smaller than the one before (Holm, Scandinavian Journal of Statistics 6,
     1979). Rejecting below 0.05 keeps the chance of any false rejection below
-    0.05, however the tests depend on each other. None, where there is no test,
-    stays None and does not count.
+    0.05, however the tests depend on each other. NaN, where there is no test,
+    stays NaN and does not count.
 
     Example
     -------
-    >>> holm([0.01, 0.04, None, 0.03, 0.005])
-    [0.03, 0.06, None, 0.06, 0.02]
+    >>> holm(pd.Series([0.01, 0.04, None, 0.03, 0.005])).tolist()
+    [0.03, 0.06, nan, 0.06, 0.02]
     """
-    tested = [index for index, p in enumerate(p_values) if p is not None]
-    corrected = [None] * len(p_values)
-    largest = 0.0
-    by_size = sorted(tested, key=lambda index: p_values[index])
-    for rank, index in enumerate(by_size):
-        largest = max(largest, (len(tested) - rank) * p_values[index])
-        corrected[index] = min(1.0, largest)
-    return corrected
+    tested = p_values.dropna().sort_values(kind="stable")
+    corrected = tested * np.arange(len(tested), 0, -1)
+    return corrected.cummax().clip(upper=1.0).reindex(p_values.index)

@@ -1,80 +1,63 @@
 """Which jobs a comparison has, as far as its results tell already."""
 
-from collections.abc import Iterable
-
-import pandas as pd
-
 from speechbrain_dfkd.comparison.plan import Plan
 from speechbrain_dfkd.comparison.results import REPORT, TUNING, Job, JobResult
-from speechbrain_dfkd.comparison.statistics import clip_means
+from speechbrain_dfkd.comparison.statistics import clip_means, clip_scores
 from speechbrain_dfkd.errors import UserError
 
 
-def known_jobs(plan: Plan, results: Iterable[JobResult]) -> list:
+def known_jobs(
+    plan: Plan, results: list[JobResult], guesses: bool = False
+) -> list[Job]:
     """Return all jobs that can be named now, finished or not, in their order.
 
     First the baseline chooses its learning rate; with that each other arm
     chooses its gradient ratio; an arm that has chosen is trained from each
     of its seeds, all arms from the first seed before any from the second.
+    With ``guesses`` the first setting stands for a choice that is not made.
     """
-    results = list(results)
-    tried = baseline_settings(plan)
-    jobs, chosen = _jobs_of(plan, plan.baseline, tried, results)
+    rates = [{"lr": lr} for lr in plan.learning_rates] or [{}]
+    jobs, chosen = _jobs_of(plan, plan.baseline, rates, results, guesses)
     if chosen is None:
         return jobs
     for arm in plan.others:
-        jobs += _jobs_of(plan, arm, arm_settings(plan, arm, chosen), results)[0]
+        # An arm keeps what it sets itself: its lr, and its weight.
+        own = plan.arms[arm]
+        held = {key: value for key, value in chosen.items() if key not in own}
+        weighed = "kd_weight" in own or "kd_gradient_ratio" in own
+        ratios = [] if weighed else plan.gradient_ratios
+        tried = [{"kd_gradient_ratio": ratio, **held} for ratio in ratios]
+        jobs += _jobs_of(plan, arm, tried or [held], results, guesses)[0]
     order = [plan.tuning_seed, *plan.seeds]
     return sorted(jobs, key=lambda job: order.index(job.seed))
 
 
 def number_of_jobs(plan: Plan) -> int:
     """Return how many jobs a comparison has, once all are known."""
-    first = baseline_settings(plan)
-    trials = {plan.baseline: first} | {
-        arm: arm_settings(plan, arm, first[0]) for arm in plan.others
-    }
-    tuning = sum(
-        len(tried)
-        for arm, tried in trials.items()
-        if _needs_trials(plan, arm, tried)
-    )
-    return tuning + sum(len(plan.seeds_of(arm)) for arm in plan.arms)
+    return len(known_jobs(plan, [], guesses=True))
 
 
-def baseline_settings(plan: Plan) -> list:
-    """Return the settings tried for the baseline."""
-    return [{"lr": lr} for lr in plan.learning_rates] or [{}]
-
-
-def arm_settings(plan: Plan, arm: str, baseline: dict) -> list:
-    """Return the settings tried for an arm, at what the baseline chose.
-
-    An arm keeps what it sets itself: its ``lr``, and its weight.
-    """
-    own = plan.arms[arm]
-    held = {key: value for key, value in baseline.items() if key not in own}
-    weighed = "kd_weight" in own or "kd_gradient_ratio" in own
-    ratios = [] if weighed else plan.gradient_ratios
-    return [{"kd_gradient_ratio": ratio, **held} for ratio in ratios] or [held]
-
-
-def _jobs_of(plan, arm, tried, results):
+def _jobs_of(
+    plan: Plan,
+    arm: str,
+    tried: list[dict],
+    results: list[JobResult],
+    guesses: bool,
+) -> tuple[list, dict | None]:
     """Return an arm's known jobs and its setting, None until it has chosen."""
     finished = [result for result in results if result.arm == arm]
-    jobs, chosen = [], tried[0]
-    if _needs_trials(plan, arm, tried):
-        seed = plan.tuning_seed
-        jobs = [Job(arm, seed, TUNING, setting) for setting in tried]
-        found = [
-            result
-            for setting in tried
-            for result in finished
-            if (result.purpose, result.setting) == (TUNING, setting)
+    jobs, chosen, seeds = [], tried[0], plan.seeds_of(arm)
+    # An arm that is never reported has its one setting tried as well.
+    if len(tried) > 1 or not seeds:
+        jobs = [
+            Job(arm, plan.tuning_seed, TUNING, setting) for setting in tried
         ]
-        if len(found) < len(tried):
+        trials = {job.name: job for job in finished if job.purpose == TUNING}
+        found = [trials[job.name] for job in jobs if job.name in trials]
+        if len(found) == len(tried):
+            chosen = choose_setting(found, plan.tune_on)
+        elif not guesses:
             return jobs, None
-        chosen = choose_setting(found, plan.tune_on)
     for result in finished:
         if result.purpose == REPORT and result.setting != chosen:
             raise UserError(
@@ -83,36 +66,26 @@ def _jobs_of(plan, arm, tried, results):
                 f"give back the values tried before, or choose another name "
                 f"for this comparison"
             )
-    seeds = plan.seeds_of(arm)
-    return jobs + [Job(arm, s, REPORT, chosen) for s in seeds], chosen
+    return jobs + [Job(arm, seed, REPORT, chosen) for seed in seeds], chosen
 
 
-def _needs_trials(plan, arm, tried):
-    # An arm that is never reported has its one setting tried as well.
-    return len(tried) > 1 or not plan.seeds_of(arm)
-
-
-def setting_means(jobs: Iterable[JobResult], metric: str) -> list:
+def setting_means(jobs: list[JobResult], metric: str) -> list:
     """Return (setting, mean validation score) of an arm's tuning jobs.
 
     A clip for which the metric is undefined in one of the jobs is left out of
     all; none left, or no job, is a ``UserError``.
     """
-    jobs = list(jobs)
-    scores = pd.DataFrame(
-        [{clip: of.get(metric) for clip, of in j.valid.items()} for j in jobs],
-        dtype=float,
-    ).dropna(axis="columns")
+    scores = clip_scores([job.valid for job in jobs], metric)
     if scores.empty:
         raise UserError(
             f"{metric} must be defined for a validation clip in all tuning "
             f"jobs, got none in {len(jobs)} jobs; choose another tune_on"
         )
-    settings = [job.setting for job in jobs]
-    return list(zip(settings, clip_means(scores).tolist(), strict=True))
+    means = clip_means(scores)
+    return [(job.setting, mean) for job, mean in zip(jobs, means, strict=True)]
 
 
-def choose_setting(jobs: Iterable[JobResult], metric: str) -> dict:
+def choose_setting(jobs: list[JobResult], metric: str) -> dict:
     """Return the setting of the largest mean; of equal ones the first."""
     setting, _ = max(setting_means(jobs, metric), key=lambda pair: pair[1])
     return setting

@@ -21,6 +21,8 @@ PLAN = {
     "seeds": [1, 2, 3],
     "arm_seeds": {},
     "tuning_seed": 100,
+    "gradient_ratios": [],
+    "learning_rates": [],
     "tune_on": "pesq_wb",
     "side_by_side": 1,
     "gate": {"pesq_wb": 0.5, "si_sdr": 0.0},

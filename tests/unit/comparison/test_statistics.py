@@ -1,6 +1,7 @@
 """Known answers, independent references, and intervals that hold true."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -193,15 +194,20 @@ def test_the_bootstrap_is_the_same_each_time():
     assert bootstrap_mean(values) == bootstrap_mean(values, 0.95, 10000)
 
 
+def corrected(*p_values):
+    return holm(pd.Series(p_values, dtype=float)).tolist()
+
+
 def test_holm_stops_at_one_and_never_falls():
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([0.6, 0.5, 0.01]) == pytest.approx([1.0, 1.0, 0.03])
+    assert corrected(0.9, 0.8) == [1.0, 1.0]
+    assert corrected(0.6, 0.5, 0.01) == pytest.approx([1.0, 1.0, 0.03])
     # 2 x 0.02 comes after 3 x 0.015: the larger holds for both.
-    assert holm([0.02, 0.015, 0.9]) == pytest.approx([0.045, 0.045, 0.9])
+    assert corrected(0.02, 0.015, 0.9) == pytest.approx([0.045, 0.045, 0.9])
 
 
 def test_holm_of_no_tests_is_no_tests():
-    assert holm([]) == [] and holm([None]) == [None]
+    assert corrected() == []
+    assert pd.isna(corrected(None)).tolist() == [True]
 
 
 def tried(job, *scores):
