@@ -229,7 +229,7 @@ def _start(configuration, run_opts):
     if if_main_process():
         keep_data(folder, hparams)
         path = Path(folder, "hyperparams.yaml")
-        write_atomically(path, configuration.text().encode())
+        write_atomically(path, configuration.text.encode())
         keep_settings(folder, configuration)
     return hparams, datasets
 
@@ -310,7 +310,7 @@ def _finish(
                 if split == "test":
                     rows += tester.rows(name, systems[name], found)
         if trained:
-            text, rate = configuration.text(), hparams["sample_rate"]
+            text, rate = configuration.text, hparams["sample_rate"]
             model = systems[trained]
             export_enhancer(folder / EXPORT, text, trained, model, rate)
             keep_epochs(folder, configuration)

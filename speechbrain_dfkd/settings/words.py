@@ -3,6 +3,7 @@
 import json
 import re
 import textwrap
+from argparse import ArgumentParser
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,8 @@ class _Options(RunOptions):
     """SpeechBrain's options, whole names only, errors without a usage."""
 
     @staticmethod
-    def _create_parser():
-        def refuse(message):
+    def _create_parser() -> ArgumentParser:
+        def refuse(message: str) -> None:
             raise UserError(f"the command line must be usable, got {message}")
 
         parser = RunOptions._create_parser()
@@ -44,7 +45,7 @@ def split_command_line(argv: list[str]) -> tuple[str, RunOptions, str]:
     files, options, settings = [], [], []
     words = deque(map(str, argv))
 
-    def take(most):
+    def take(most: int) -> list[str]:
         taken = []
         while words and len(taken) < most and not words[0].startswith("--"):
             taken.append(words.popleft())
