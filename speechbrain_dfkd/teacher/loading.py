@@ -1,6 +1,7 @@
 """Which network ``teacher_ckpt`` means, and its weights."""
 
 import pydoc
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,7 @@ class TrainedNetwork(NamedTuple):
     is_asteroid: bool
 
 
-def find_teacher_checkpoint(path) -> Path:
+def find_teacher_checkpoint(path: str | Path) -> Path:
     """Return a file of weights, given as itself, a run's or exported folder."""
     path = Path(path)
     for candidate in (path, path / WEIGHTS, path / EXPORT / WEIGHTS):
@@ -51,7 +52,7 @@ def find_teacher_checkpoint(path) -> Path:
     )
 
 
-def read_network(path) -> TrainedNetwork:
+def read_network(path: str | Path) -> TrainedNetwork:
     """Read what ``teacher_ckpt`` means; a bare state_dict has no settings."""
     path = find_teacher_checkpoint(path)
     content = read_checkpoint(path)
@@ -70,19 +71,17 @@ def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
     if not (teacher_roles(settings) and settings["teacher_ckpt"]):
         return None
     found = read_network(settings["teacher_ckpt"])
-    if found.network is None:
+    here = settings["teacher"]
+    if found.network is None or not (found.is_asteroid or _others(found, here)):
         return None
     if not found.is_asteroid:
-        if not _other_settings(found, settings["teacher"]):
-            return None
         if is_chosen:
-            _refuse_other(found, settings["teacher"])
+            _refuse_other(found, here)
         _refuse_code(found)
     if if_main_process():
         print(
             f"Teacher: {found.network.get('name')}, as {found.path} describes "
-            f"it, in place of the setting teacher "
-            f"({settings['teacher'].get('name')})",
+            f"it, in place of the setting teacher ({here.get('name')})",
             flush=True,
         )
     return found.network
@@ -106,7 +105,7 @@ def _refuse_code(found: TrainedNetwork) -> None:
 _NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
 
 
-def _other_settings(found: TrainedNetwork, network: dict) -> list[str]:
+def _others(found: TrainedNetwork, network: dict) -> list[str]:
     """Return a line for each setting in which a checkpoint's network differs."""
     there = plain_settings(dump_tree(found.network))
     sizes = [key for key in network if key not in _NO_SIZES]
@@ -119,16 +118,14 @@ def _other_settings(found: TrainedNetwork, network: dict) -> list[str]:
     ]
 
 
-def _class_of(network):
+def _class_of(network: Mapping) -> str:
     """Return the name of the class in the tag of a model's plain value."""
-    tag = network.get("model")
-    if isinstance(tag, dict | list):
-        tag = tag["tag" if isinstance(tag, dict) else 0]
-    return str(tag).split()[0].rpartition(".")[2]
+    tag = re.search(r"!\w+:([\w.]+)", str(network.get("model")))
+    return tag[1].rpartition(".")[2] if tag else ""
 
 
 def _refuse_other(found: TrainedNetwork, network: dict) -> None:
-    if lines := _other_settings(found, network):
+    if lines := _others(found, network):
         raise UserError(
             f"teacher_ckpt must be of the teacher's network, got {found.path}, "
             f"which was trained with other settings:\n{listing(lines)}\n"
@@ -146,16 +143,12 @@ def load_teacher(hparams: dict, settings: dict) -> nn.Module:
     if found.network is not None and not found.is_asteroid:
         _refuse_other(found, settings["teacher"])
     model = hparams["teacher"]["model"]
-    _load(model, found)
+    load_strictly(model, found)
     return model
 
 
-def load_strictly(model: nn.Module, path: str | Path) -> None:
-    """Load a checkpoint, of which finite weights must fit ``model`` exactly."""
-    _load(model, read_network(path))
-
-
-def _load(model: nn.Module, found: TrainedNetwork) -> None:
+def load_strictly(model: nn.Module, found: TrainedNetwork) -> None:
+    """Load finite weights, which must fit ``model`` exactly."""
     state = _weights_for(model.state_dict(), found)
     damaged = non_finite(state, model)
     if damaged:
@@ -222,7 +215,7 @@ def _candidates(
 
 
 @cache
-def _announce(path, where):
+def _announce(path: Path, where: str) -> None:
     """Print a line once, though a checkpoint is read several times."""
     if if_main_process():
         print(
