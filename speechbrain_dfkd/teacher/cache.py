@@ -7,7 +7,6 @@ import math
 import os
 import random
 import shutil
-import struct
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -42,8 +41,6 @@ from speechbrain_dfkd.teacher.frozen import (
 
 # To be raised when the format changes, or what networks make of a recording.
 VERSION = 1
-_SCALE = struct.Struct("<f")
-_SAMPLE_BYTES = 2
 _PEAK_EXPONENT = 15  # float16 ends just below 2^16
 _LEAST_EXPONENT = -126  # of a float32 with all its bits
 
@@ -70,10 +67,8 @@ def choose_teacher(
         return teacher
     name = _folder_name(model, settings, train_set.data)
     cache = TeacherCache(Path(hparams["teacher_cache_folder"], name))
-    crop, device = train_set.crop, run_opts.device or infer_device()
-    progress = not run_opts.noprogressbar
-    cache.fill(teacher, train_set.data, crop.sample_rate, device, progress)
-    read = partial(cache.read_crop, crop)
+    cache.fill(teacher, train_set.data, train_set.crop.sample_rate, run_opts)
+    read = partial(cache.read_crop, train_set.crop)
     train_set.add_dynamic_item(read, ["id", "length"], "teacher_sig")
     train_set.set_output_keys([*OUTPUT_KEYS, "teacher_sig"])
     return CachedTeacher(model)
@@ -147,17 +142,13 @@ class TeacherCache:
 
     def is_whole(self, utterance_id: str, frames: int) -> bool:
         """Tell whether the file is there, readable, and of this length."""
+        path = self.path(utterance_id)
         try:
-            with open(self.path(utterance_id), "rb") as stream:
-                content = stream.read(_SCALE.size)
-                size = stream.seek(0, 2)
+            scale, size = np.fromfile(path, "<f4", 1), path.stat().st_size
         except OSError:  # to be made again, which then says what is wrong
             return False
-        if size != bytes_of(frames):
-            return False
         # After a power failure a file can have its length, and only zeros.
-        (scale,) = _SCALE.unpack(content)
-        return 0 < scale < math.inf
+        return size == bytes_of(frames) and 0 < scale.item() < math.inf
 
     def write(self, utterance_id: str, wav: Tensor) -> None:
         """Keep a finite waveform [frames]."""
@@ -166,26 +157,22 @@ class TeacherCache:
         _, exponent = math.frexp(np.abs(wav).max(initial=0.0))
         exponent = max(exponent - _PEAK_EXPONENT, _LEAST_EXPONENT)
         samples = np.ldexp(wav, -exponent).astype("<f2")
-        content = _SCALE.pack(2.0**exponent) + samples.tobytes()
+        scale = np.array(2.0**exponent, "<f4")
+        content = scale.tobytes() + samples.tobytes()
         write_atomically(self.path(utterance_id), content)
 
     def read(self, utterance_id: str, start: int, frames: int) -> Tensor:
         """Return ``frames`` samples from ``start`` on, float32 [frames]."""
-        path = self.path(utterance_id)
-        try:
-            with open(path, "rb") as stream:
-                head = stream.read(_SCALE.size)
-                stream.seek(_SAMPLE_BYTES * start, 1)
-                content = stream.read(_SAMPLE_BYTES * frames)
-        except FileNotFoundError:
-            content = b""
-        if len(content) < _SAMPLE_BYTES * frames:
+        path, samples = self.path(utterance_id), np.empty(0)
+        if path.exists():
+            scale = np.fromfile(path, "<f4", 1)
+            samples = np.fromfile(path, "<f2", frames, offset=bytes_of(start))
+        if len(samples) < frames:
             raise UserError(
                 f"{path} must have {start + frames} samples or more, got "
                 f"fewer; start the same command again, which makes it anew"
             )
-        samples = np.frombuffer(content, "<f2").astype("f4")
-        return torch.from_numpy(samples).mul_(*_SCALE.unpack(head))
+        return torch.from_numpy(samples.astype("f4")).mul_(scale.item())
 
     def read_crop(
         self, crop: RandomCrop, utterance_id: str, length: float
@@ -198,8 +185,7 @@ class TeacherCache:
         teacher: FrozenTeacher,
         recordings: Mapping,
         rate: int,
-        device: str,
-        progress: bool,
+        run_opts: RunOptions,
     ) -> None:
         """Make the outputs that are not there; draw nothing of the training.
 
@@ -224,8 +210,9 @@ class TeacherCache:
         if not missing:
             return
         random.Random().shuffle(missing)  # so that processes share the work
-        hidden = not (progress and if_main_process())
+        hidden = run_opts.noprogressbar or not if_main_process()
         bar = tqdm(missing, "Teacher cache", unit="file", disable=hidden)
+        device = run_opts.device or infer_device()
         teacher.to(device)
         with unwritable_is_user_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -249,4 +236,4 @@ class TeacherCache:
 
 def bytes_of(frames: int) -> int:
     """Return the size of a file of so many samples."""
-    return _SCALE.size + _SAMPLE_BYTES * frames
+    return 4 + 2 * frames

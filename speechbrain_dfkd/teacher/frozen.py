@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from torch import Tensor, nn
 
 from speechbrain_dfkd.errors import UserError
@@ -99,7 +100,7 @@ class FrozenTeacher(nn.Module):
         """Enhance without building a graph."""
         return self.model(noisy, features)
 
-    def estimate(self, batch, features: tuple = ()) -> Enhanced:
+    def estimate(self, batch: PaddedBatch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, whose ``noisy_sig`` is enhanced."""
         wav, kept = self(batch.noisy_sig.data, features)
         return Enhanced(self.scale * wav, kept)
@@ -112,7 +113,7 @@ class CachedTeacher:
         self.model = model
         self.scale = 1.0
 
-    def estimate(self, batch, features: tuple = ()) -> Enhanced:
+    def estimate(self, batch: PaddedBatch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, which are its ``teacher_sig``."""
         return Enhanced(self.scale * batch.teacher_sig.data, {})
 
@@ -127,7 +128,7 @@ class CleanTeacher:
     def __init__(self, model: nn.Module | None = None):
         self.model = model
 
-    def estimate(self, batch, features: tuple = ()) -> Enhanced:
+    def estimate(self, batch: PaddedBatch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, which are its ``clean_sig``."""
         return Enhanced(batch.clean_sig.data, {})
 

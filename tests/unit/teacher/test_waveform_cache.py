@@ -73,7 +73,7 @@ def test_a_crop_is_that_of_the_recordings(cache):
     crop = RandomCrop(0.25, 16, seed=0, epoch_counter=counter)
     cache.write("a", torch.arange(32.0))
     cut = pickle.loads(pickle.dumps(partial(cache.read_crop, crop)))
-    start = crop.start("a", 32)
+    start, _ = crop.span("a", 2.0)
     assert cut("a", 2.0).equal(torch.arange(32.0)[start : start + 4])
     cache.write("short", torch.arange(3.0))
     assert cut("short", 3 / 16).equal(torch.arange(3.0))
