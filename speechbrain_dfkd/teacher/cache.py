@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -95,13 +96,11 @@ def check_cache(hparams: dict, train_set: Dataset | None = None) -> bool:
 
 
 def _folder_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
-    """Return a name by a hash of all that decides what the folder holds.
-
-    Neither device nor precision are in it: the teacher runs in float32. On a
-    GPU that is TF32 in its convolutions, as PyTorch's defaults have it, so
-    that a cache made there can differ from a CPU's by about as much as the
-    files round, or a few times that for a large network.
-    """
+    """Return a name by a hash of all that decides what the folder holds."""
+    # Neither device nor precision: the teacher runs in float32. On a GPU that
+    # is TF32 in its convolutions, PyTorch's default, so that a cache made there
+    # can differ from a CPU's by about as much as the files round, or a few
+    # times that for a large network.
     decisive = {
         "version": VERSION,
         "weights": fingerprint(model),
@@ -126,6 +125,7 @@ def _state(path: Path) -> tuple[int, int]:
     return path.stat().st_size, path.stat().st_mtime_ns
 
 
+@dataclass
 class TeacherCache:
     """A folder with a waveform of each utterance, written whole or not at all.
 
@@ -133,8 +133,7 @@ class TeacherCache:
     characters: a scale, a power of two, and samples in float16.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    folder: Path
 
     def path(self, utterance_id: str) -> Path:
         """Return the file of an utterance."""
@@ -193,10 +192,7 @@ class TeacherCache:
         utterances in an order of its own, and leaves out what another one made
         meanwhile. What is finished is kept, whatever ends it.
         """
-        frames = {
-            name: round(entry["length"] * rate)
-            for name, entry in recordings.items()
-        }
+        frames = {k: round(v["length"] * rate) for k, v in recordings.items()}
         missing = [item for item in frames.items() if not self.is_whole(*item)]
         needed = sum(bytes_of(length) for _, length in missing)
         if if_main_process():

@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.torch_version import TorchVersion
 
 from speechbrain_dfkd.errors import UserError, listing
@@ -41,13 +41,21 @@ def read_checkpoint(path: str | Path) -> dict:
         # Safetensors: the length of a JSON header, and the header.
         size = int.from_bytes(head[:8], "little")
         if head[8:9] == b"{" and 8 + size <= path.stat().st_size:
-            return _read_safetensors(path)
+            from safetensors.torch import load_file
+
+            return load_file(path)
         # Asteroid's serialize() stores the version of PyTorch, a kind of str.
         with torch.serialization.safe_globals([TorchVersion]):
             content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content.items())
     except UserError:
         raise
+    except ImportError as error:
+        raise UserError(
+            f"teacher_ckpt must be a file that can be read, got {path} in the "
+            f"format safetensors, whose package is not installed; "
+            f"pip install safetensors"
+        ) from error
     except Exception as error:  # whatever the unpickler meets in a bad file
         raise _as_user_error(path, error) from error
 
@@ -77,18 +85,6 @@ def _refuse_other_kinds(path: Path, head: bytes) -> None:
             f"got {path} of {packed} bytes, which would unpack to {unpacked}; "
             f"save it again with torch.save"
         )
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(
-            f"teacher_ckpt must be a file that can be read, got {path} in the "
-            f"format safetensors, whose package is not installed; "
-            f"pip install safetensors"
-        ) from error
-    return load_file(path)
 
 
 def _as_user_error(path: Path, error: Exception) -> UserError:
