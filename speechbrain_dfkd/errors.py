@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 class UserError(ValueError):
@@ -17,9 +18,9 @@ class UserError(ValueError):
 
 
 def require(
-    name: str, fulfilled: bool, constraint: str, value: str, advice: str
+    name: str, fulfilled: bool, constraint: str, value: object, advice: str
 ) -> None:
-    """Refuse what is not fulfilled; ``value`` is shown as it is."""
+    """Refuse what is not fulfilled; ``value`` is shown by its text."""
     if not fulfilled:
         raise UserError(f"{name} must be {constraint}, got {value}; {advice}")
 
@@ -104,7 +105,7 @@ def show_errors() -> None:
     output in place of that, where ``2> errors.txt`` misses it.
     """
 
-    def log_and_show(*exc_info):
+    def log_and_show(*exc_info: Any) -> None:
         record = logging.LogRecord(
             __name__, logging.ERROR, __file__, 0, "Exception:", None, exc_info
         )

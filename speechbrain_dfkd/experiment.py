@@ -159,26 +159,22 @@ def _build(
 def _find_or_teach(configuration: Configuration, run_opts: RunOptions) -> Path:
     """Return the weights of a teacher, trained unless it was before."""
     settings = configuration.settings()
-    folder = Path(settings["output_folder"])
-    asked, trained = (
-        settings["number_of_epochs"],
-        run_folder.trained_epochs(folder),
-    )
-    weights = folder / EXPORT / WEIGHTS
+    folder, asked = settings["output_folder"], settings["number_of_epochs"]
+    trained = run_folder.trained_epochs(folder)
     with _about_the_teacher(configuration):
         run_on_main(run_folder.refuse_other_data, args=[folder, settings])
-    if trained is None or trained >= asked:
-        longer = f", trained for {trained} epochs where {asked} are asked for"
-        longer *= trained not in (None, asked)
-        print(f"Teacher found: {folder}{longer}", flush=True)
-        return weights
-    found = "not found; training it into"
-    if trained:
-        found = f"found, trained for {trained} of {asked} epochs; going on in"
-    print(f"Teacher {found} {folder}", flush=True)
-    with _about_the_teacher(configuration):
-        _teach(configuration, run_opts)
-    return weights
+        if trained is None or trained >= asked:
+            more = f", trained for {trained} epochs where {asked} are asked for"
+            more *= trained not in (None, asked)
+            print(f"Teacher found: {folder}{more}", flush=True)
+        else:
+            found = "not found; training it into"
+            if trained:
+                found = f"found, trained for {trained} of {asked} epochs; "
+                found += "going on in"
+            print(f"Teacher {found} {folder}", flush=True)
+            _teach(configuration, run_opts)
+    return Path(folder, EXPORT, WEIGHTS)
 
 
 @contextmanager

@@ -13,9 +13,7 @@ from speechbrain_dfkd.errors import UserError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Nobody's mistake but that of who chose the folder, where it is about that one.
-_UNWRITABLE = (
-    *_FORBIDDEN, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG,
-)  # fmt: skip
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -60,7 +58,7 @@ def _is_users(error: OSError, folder: Path | None) -> bool:
         return error.errno in _FORBIDDEN
     about = Path(error.filename)
     concerned = folder in (about, *about.parents) or about in folder.parents
-    return concerned and error.errno in _UNWRITABLE
+    return concerned and error.errno in _FORBIDDEN + _NO_FOLDER
 
 
 def stable_hash(*key: int | str | Path) -> int:
