@@ -54,7 +54,7 @@ class Command:
         own = student.tree["teacher_overrides"]
         teacher = _compose(leaf, self.layers, own, TEACHER_KEYS, shared)
         teacher, _ = _with_run_options(teacher, self.run_opts)
-        return _with_debug_folder(teacher, self.run_opts)
+        return _with_folder(teacher, self.run_opts)
 
 
 def read_command(
@@ -86,8 +86,7 @@ def read_command(
     network = described_teacher(configuration.settings(), is_chosen)
     if network is not None:
         configuration = configuration.replace(teacher=network)
-    configuration = _with_run_name(configuration)
-    configuration = _with_debug_folder(configuration, run_opts)
+    configuration = _with_folder(configuration, run_opts)
     text = command_text(recipe_folder / f"train_{_kind(keys)}.py", argv)
     return Command(configuration, run_opts, layers, text)
 
@@ -159,8 +158,10 @@ def _with_run_options(
     return configuration, run_opts
 
 
-def _with_run_name(configuration: Configuration) -> Configuration:
-    """Add to a run's name what YAML has no condition for: what is set."""
+def _with_folder(
+    configuration: Configuration, run_opts: RunOptions
+) -> Configuration:
+    """Name a run's folder after what is set: YAML has no conditions."""
     settings = configuration.settings()
     endings = ""
     for key, row in KEYS.items():
@@ -168,19 +169,12 @@ def _with_run_name(configuration: Configuration) -> Configuration:
         value = settings.get(key, default)
         if name and value != default:
             endings += f"-{name if value is True else f'{name}_{value}'}"
-    if not endings or "run" not in settings:
-        return configuration
-    return configuration.replace(run=settings["run"] + endings)
-
-
-def _with_debug_folder(
-    configuration: Configuration, run_opts: RunOptions
-) -> Configuration:
-    """Keep the few steps of --debug from looking like a training's results."""
-    if not run_opts.debug:
-        return configuration
-    folder = Path(configuration.settings()["output_folder"], "debug")
-    return configuration.replace(output_folder=str(folder))
+    if endings and "run" in settings:
+        configuration = configuration.replace(run=settings["run"] + endings)
+    if run_opts.debug:  # its few steps give no results of a training
+        folder = Path(configuration.settings()["output_folder"], "debug")
+        configuration = configuration.replace(output_folder=str(folder))
+    return configuration
 
 
 def _print_start(configuration: Configuration, demo_command: str) -> None:

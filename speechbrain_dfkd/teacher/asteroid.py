@@ -303,11 +303,6 @@ dccrn = Family(
 FAMILIES = {"ConvTasNet": conv_tasnet, "DCCRNet": dccrn, "DPTNet": dptnet}
 
 
-def is_asteroid(content: dict) -> bool:
-    """Return whether a checkpoint's content is Asteroid's."""
-    return {"model_name", "state_dict"} <= content.keys()
-
-
 def read_asteroid(
     content: dict, path: Path
 ) -> tuple[Mapping, dict[str, Tensor]]:

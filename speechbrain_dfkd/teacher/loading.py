@@ -3,7 +3,7 @@
 import pydoc
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from speechbrain_dfkd.settings.tree import (
     plain_settings,
     tag_of,
 )
-from speechbrain_dfkd.teacher.asteroid import is_asteroid, read_asteroid
+from speechbrain_dfkd.teacher.asteroid import read_asteroid
 from speechbrain_dfkd.teacher.frozen import teacher_roles
 from speechbrain_dfkd.teacher.trained_network import (
     EXPORT,
@@ -56,7 +56,7 @@ def read_network(path: str | Path) -> TrainedNetwork:
     """Read what ``teacher_ckpt`` means; a bare state_dict has no settings."""
     path = find_teacher_checkpoint(path)
     content = read_checkpoint(path)
-    if is_asteroid(content):
+    if {"model_name", "state_dict"} <= content.keys():
         return TrainedNetwork(path, *read_asteroid(content, path), True)
     return TrainedNetwork(path, exported_network(path.parent), content, False)
 
@@ -160,6 +160,10 @@ def load_strictly(model: nn.Module, found: TrainedNetwork) -> None:
     model.load_state_dict(state)
 
 
+# A checkpoint is read several times.
+_print_once = cache(partial(print, flush=True))
+
+
 def _weights_for(own: Mapping, found: TrainedNetwork) -> dict[str, Tensor]:
     """Return the only weights of a file that fit; say where they were."""
     candidates = list(_candidates(found.content, own))
@@ -180,8 +184,9 @@ def _weights_for(own: Mapping, found: TrainedNetwork) -> dict[str, Tensor]:
         )
     where = [f"its {place!r}"] * bool(place)
     where += [f"names without {prefix!r}"] * bool(prefix)
-    if where:
-        _announce(found.path, " and ".join(where))
+    if where and if_main_process():
+        taken = f"{found.path} are taken from {' and '.join(where)}"
+        _print_once(f"Teacher: the weights in {taken}")
     return fitting[place, prefix]
 
 
@@ -212,16 +217,6 @@ def _candidates(
         if isinstance(value, dict) and depth:
             inner = f"{place}.{key}" if place else str(key)
             yield from _candidates(value, own, inner, depth - 1)
-
-
-@cache
-def _announce(path: Path, where: str) -> None:
-    """Print a line once, though a checkpoint is read several times."""
-    if if_main_process():
-        print(
-            f"Teacher: the weights in {path} are taken from {where}",
-            flush=True,
-        )
 
 
 def _misfit(found: TrainedNetwork, states: list, own: Mapping) -> UserError:

@@ -15,9 +15,6 @@ from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.settings.tree import dump_tree, parse_tree, read_tree
 
-# Bytes by which a file may be smaller than its content: its names.
-_MARGIN = 2**20
-
 _CONVERSION = """\
   import torch  # and, for a whole network, the package that defines it
   content = torch.load({path!r}, map_location="cpu", weights_only=False)
@@ -79,7 +76,7 @@ def _refuse_other_kinds(path: Path, head: bytes) -> None:
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     packed = path.stat().st_size
-    if unpacked > packed + _MARGIN:
+    if unpacked > packed + 2**20:  # a margin for names
         raise UserError(
             f"teacher_ckpt must be stored uncompressed, as torch.save does, "
             f"got {path} of {packed} bytes, which would unpack to {unpacked}; "
