@@ -58,10 +58,7 @@ def whole_lists_in(path: str | Path) -> Iterator[None]:
 
 
 def listing(items: Iterable, limit: int = 20, title: str = "") -> str:
-    """Return ``items`` as indented lines, at most ``limit``, with the total.
-
-    Within ``whole_lists_in`` a longer list goes to that file, below its title.
-    """
+    """Return ``items`` as indented lines, at most ``limit``, with the total."""
     items = [str(item).replace("\n", "\\n") for item in items]
     lines = [f"  {item}" for item in items[:limit]]
     if len(items) > limit:
@@ -99,12 +96,10 @@ class Faults:
 
 
 def show_errors() -> None:
-    """Write an unexpected error to standard error and to the log's files.
+    """Write an unexpected error to standard error and to the log's files."""
 
-    SpeechBrain's hook, set with the experiment's folder, logs it to standard
-    output in place of that, where ``2> errors.txt`` misses it.
-    """
-
+    # SpeechBrain's hook, set with the experiment's folder, logs it to standard
+    # output instead, where `2> errors.txt` misses it.
     def log_and_show(*exc_info: Any) -> None:
         record = logging.LogRecord(
             __name__, logging.ERROR, __file__, 0, "Exception:", None, exc_info

@@ -62,10 +62,7 @@ from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
 
 
 def train_teacher(argv: list[str], recipe_folder: str | Path) -> int:
-    """Train and test a teacher as ``argv`` says; return the exit code.
-
-    The recipe's folder has ``<dataset>.yaml`` and ``demo.yaml``.
-    """
+    """Train and test a teacher as ``argv`` says; return the exit code."""
     return exit_code(_train_teacher, argv, recipe_folder)
 
 
@@ -86,6 +83,8 @@ def _train_dfkd(argv: list[str], recipe_folder: Path) -> None:
     command = read_command(argv, recipe_folder, DFKD_KEYS)
     with _hold_run(command.configuration, command.run_opts):
         configuration = _get_ready(command)
+        # Made just before the training, so that a student's first weights and
+        # data do not depend on what its teacher's training drew.
         run = _Run(configuration, command.run_opts)
         settings, brain = configuration.settings(), None
         needed = teacher_roles(settings)
@@ -112,11 +111,7 @@ def _hold_run(
 
 
 def _get_ready(command: Command) -> Configuration:
-    """Check a dfkd leaf, prepare its data, and train the teacher it needs.
-
-    Returned are the settings with its weights as ``teacher_ckpt``. What cannot
-    be used is refused before anything trains, the quickest to find first.
-    """
+    """Refuse what cannot be used; return settings with a trained teacher."""
     configuration, run_opts = command.configuration, command.run_opts
     hparams = _build(configuration, check_leaf)
     teacher = None
@@ -190,11 +185,7 @@ def _about_the_teacher(configuration: Configuration) -> Iterator[None]:
 
 
 class _Run:
-    """A run's objects, fresh from their seed, and its data sets.
-
-    Made just before a training, so that a student's first weights and data
-    do not depend on what its teacher's training drew.
-    """
+    """A run's objects, fresh from their seed, and its data sets."""
 
     def __init__(self, configuration: Configuration, run_opts: RunOptions):
         self.configuration, self.run_opts = configuration, run_opts

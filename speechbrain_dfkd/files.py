@@ -31,11 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def unwritable_is_user_error(folder: Path | None = None) -> Iterator[None]:
-    """Turn what keeps the body from writing into a ``UserError``.
-
-    A full disk counts wherever it is met; all else counts for the folder, what
-    is in it and what it is in, or without one where access is denied.
-    """
+    """Turn what keeps the body from writing into a ``UserError``."""
     try:
         yield
     except OSError as error:
@@ -50,6 +46,8 @@ def unwritable_is_user_error(folder: Path | None = None) -> Iterator[None]:
 
 
 def _is_users(error: OSError, folder: Path | None) -> bool:
+    # A full disk counts wherever it is met; all else for the folder, what is in
+    # it and what it is in, or without a folder where access is denied.
     if error.errno in _FULL:
         return True
     if not error.filename:  # it may be anything

@@ -24,13 +24,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 @contextmanager
 def hold_folder(folder: Path, waits: bool = True) -> Iterator[None]:
-    """Hold a folder, made if needed, and say what keeps from writing there.
-
-    The operating system releases the lock when its process ends, even by a
-    kill. Of the processes of one training the main one holds it.
-    """
+    """Hold a folder, made if needed, and say what keeps from writing there."""
     folder = Path(folder)
     with unwritable_is_user_error(folder):
+        # The system releases it with the process, even after a kill.
         lock = None
         if if_main_process():
             folder.mkdir(parents=True, exist_ok=True)

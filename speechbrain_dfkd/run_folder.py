@@ -91,11 +91,7 @@ def keep_data(folder: str | Path, settings: Mapping) -> None:
 
 
 def refuse_other_data(folder: str | Path, settings: Mapping) -> None:
-    """Keep a run, or a teacher that was found, from being of other data.
-
-    Recordings count by their names and lengths, those that are mixed while
-    training by their number and lengths; where they lie does not matter.
-    """
+    """Keep a run, or a teacher that was found, from being of other data."""
     before = _kept(folder, DATA_FILE)
     if before is None:
         return
@@ -110,6 +106,7 @@ def refuse_other_data(folder: str | Path, settings: Mapping) -> None:
         )
 
 
+# Where recordings lie does not matter; mixed ones count by their lengths.
 def _contents(settings: Mapping) -> dict[str, str]:
     return {name: _hash(settings[f"{name}_annotation"]) for name in SPLITS}
 
@@ -132,10 +129,8 @@ def _kept(folder: str | Path, name: str) -> dict | None:
 
 
 def keep_epochs(folder: str | Path, settings: Mapping) -> None:
-    """Note for how many epochs the exported network was trained.
-
-    Its checkpoints tell, which may be of a longer training.
-    """
+    """Note for how many epochs the exported network was trained."""
+    # Checkpoints tell: it may have been trained for longer than is asked.
     epochs = []
     for meta in Path(settings["save_folder"]).glob("CKPT+*/CKPT.yaml"):
         counter = meta.with_name("epoch_counter.ckpt")
@@ -146,10 +141,7 @@ def keep_epochs(folder: str | Path, settings: Mapping) -> None:
 
 
 def trained_epochs(folder: str | Path) -> int | None:
-    """Return for how many epochs an exported network was trained.
-
-    0 where no network was exported, None where nothing tells.
-    """
+    """Return the epochs noted; 0: nothing was exported, None: nothing tells."""
     if not Path(folder, EXPORT, WEIGHTS).is_file():
         return 0
     path = Path(folder, EXPORT, EPOCHS_FILE)
@@ -173,13 +165,7 @@ DEFINITIONS = {
 def write_report(
     folder: str | Path, rows: Iterable[Mapping], **record: Any
 ) -> str:
-    """Write results.csv and results.json, and return the rows as a table.
-
-    A row has the key ``system`` and any of ``DEFINITIONS``. The files hold full
-    precision, and results.json also the definition of each column, and what
-    else is on ``record``. What does not apply to a system is None: a dash in
-    the table.
-    """
+    """Write rows of ``COLUMNS`` and ``record``; return the rows as a table."""
     rows = [
         dict.fromkeys(COLUMNS) | {k: v for k, v in row.items() if v == v}
         for row in rows

@@ -34,10 +34,7 @@ def check_values(settings: Mapping) -> None:
 
 
 def check_run_options(run_opts: RunOptions, settings: Mapping) -> None:
-    """Refuse options of SpeechBrain that this machine cannot follow.
-
-    ``settings`` may have some of them as keys, which come first.
-    """
+    """Refuse options of SpeechBrain that this machine cannot follow."""
 
     def option(key: str) -> Any:
         return settings.get(key, run_opts[key])

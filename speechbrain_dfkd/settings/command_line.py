@@ -63,7 +63,7 @@ def read_command(
     keys: set[str],
     script: str | None = None,
 ) -> Command:
-    """Read and check a command line, whose leaf must have ``keys``; announce."""
+    """Read and check a command line, whose leaf must have ``keys``."""
     script = script or f"train_{_kind(keys)}.py"
     if asks_for_help(argv):
         print(help_text(argv, recipe_folder, _kind(keys), script))
@@ -104,11 +104,9 @@ ENDS_WITH_PARENT = "DFKD_ENDS_WITH_PARENT"
 
 
 def _end_with_input() -> None:
-    """Kill this process and its workers once standard input is closed.
-
-    Its other end is closed when the process that holds it ends, even by a
-    kill; this one leads a group of its own.
-    """
+    """Kill this process and its workers once standard input is closed."""
+    # The holder of its other end has ended then, even by a kill. This process
+    # leads a group of its own.
     while os.read(0, 1):
         pass
     os.killpg(os.getpid(), signal.SIGKILL)
@@ -142,11 +140,9 @@ def _compose(
 def _with_run_options(
     configuration: Configuration, run_opts: RunOptions
 ) -> tuple[Configuration, RunOptions]:
-    """Make settings of SpeechBrain's options that decide on results.
-
-    They are to be recorded, and refused where a run goes on without them. A
-    key of the leaf, such as ``--max_grad_norm``, holds for the student alone.
-    """
+    """Make settings of SpeechBrain's options that decide on results."""
+    # They are recorded, and refused where a run goes on without them. A key of
+    # the leaf, such as --max_grad_norm, holds for the student alone.
     given, tree = run_opts.overridden_args, configuration.tree
     moved = given & set(tree)
     values = {k: run_opts[k] for k in sorted(moved | given - FREE_OPTIONS)}

@@ -100,9 +100,7 @@ def compose(
     """Merge a leaf with layers of settings and check every key.
 
     A layer is a file that maps patterns of leaf names (``"*_teacher"``) to
-    values; ``overrides`` are those of the command line, ``replaced`` take the
-    whole place of what both files say. A misspelling is a key that is neither
-    in ``read_keys`` nor SpeechBrain's nor referred to by another key.
+    values; ``replaced`` take the whole place of what leaf and layers say.
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)
@@ -130,11 +128,7 @@ def compose(
 
 
 def spelled_out(values: Mapping, folder: Path) -> Mapping:
-    """Return overrides of a leaf in ``folder`` without short forms.
-
-    These are ``student.lstm_units: 16``, and ``student: dccrn_eighth``, or the
-    path of its file, for an include of it.
-    """
+    """Return overrides without short forms: a.b: 16, and student: a_file."""
     result = CommentedMap()
     # A key of a network's comes after the network that it belongs to.
     for key in sorted(values, key=lambda key: str(key).count(".")):

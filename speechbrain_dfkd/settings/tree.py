@@ -83,8 +83,7 @@ def merged(
     """Return ``values`` changed as an override changes them.
 
     A mapping changes another key by key, unless its tag names another class,
-    function or file. ``check`` gets values, key and path of each key, but of
-    those beside an include or in an empty mapping, where any goes.
+    function or file; ``check`` is called with values, key and path.
     """
     result = values.copy()  # with its tag
     for key, value in changes.items():
@@ -95,6 +94,7 @@ def merged(
         is_other = tag.startswith(INCLUDE) or tag and tag != old_tag
         if isinstance(value, Mapping) and not is_other:
             if isinstance(old, Mapping):
+                # Beside an include or in an empty mapping any key goes.
                 is_free = not old or old_tag.startswith(INCLUDE)
                 inner = None if is_free else check
                 value = merged(old, value, inner, f"{path}{key}.")

@@ -53,11 +53,7 @@ def choose_teacher(
     train_set: Dataset,
     run_opts: RunOptions,
 ) -> FrozenTeacher | CachedTeacher | CleanTeacher | None:
-    """Return whom the student follows, made of the trained network if any.
-
-    With ``teacher_cache`` the outputs that are missing from the cache are
-    made, and the training set gets an item ``teacher_sig``.
-    """
+    """Return whom the student follows, made of the trained network if any."""
     if hparams["clean_as_teacher"]:
         return CleanTeacher(model)
     if model is None:
@@ -127,14 +123,11 @@ def _state(path: Path) -> tuple[int, int]:
 
 @dataclass
 class TeacherCache:
-    """A folder with a waveform of each utterance, written whole or not at all.
-
-    Files are named after hashes of the utterances' ids, which may hold any
-    characters: a scale, a power of two, and samples in float16.
-    """
+    """A folder with a waveform of each utterance, whole or not at all."""
 
     folder: Path
 
+    # Ids may hold any characters. A file is a scale and samples in float16.
     def path(self, utterance_id: str) -> Path:
         """Return the file of an utterance."""
         return self.folder / f"{stable_hash(utterance_id):016x}.f16"
@@ -186,12 +179,7 @@ class TeacherCache:
         rate: int,
         run_opts: RunOptions,
     ) -> None:
-        """Make the outputs that are not there; draw nothing of the training.
-
-        Any number of processes may do so at once: each takes missing
-        utterances in an order of its own, and leaves out what another one made
-        meanwhile. What is finished is kept, whatever ends it.
-        """
+        """Make the outputs that are not there; draw nothing of the training."""
         frames = {k: round(v["length"] * rate) for k, v in recordings.items()}
         missing = [item for item in frames.items() if not self.is_whole(*item)]
         needed = sum(bytes_of(length) for _, length in missing)
@@ -205,7 +193,9 @@ class TeacherCache:
             )
         if not missing:
             return
-        random.Random().shuffle(missing)  # so that processes share the work
+        # Processes that do so at once take missing utterances each in an order
+        # of its own, and leave out what another one made meanwhile.
+        random.Random().shuffle(missing)
         hidden = run_opts.noprogressbar or not if_main_process()
         bar = tqdm(missing, "Teacher cache", unit="file", disable=hidden)
         device = run_opts.device or infer_device()

@@ -72,12 +72,11 @@ def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
         return None
     found = read_network(settings["teacher_ckpt"])
     here = settings["teacher"]
-    if found.network is None or not (found.is_asteroid or _others(found, here)):
+    if not (found.is_asteroid or _others(found, here)):
         return None
-    if not found.is_asteroid:
-        if is_chosen:
-            _refuse_other(found, here)
-        _refuse_code(found)
+    if is_chosen:
+        _refuse_other(found, here)
+    _refuse_code(found)
     if if_main_process():
         print(
             f"Teacher: {found.network.get('name')}, as {found.path} describes "
@@ -106,7 +105,9 @@ _NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
 
 
 def _others(found: TrainedNetwork, network: dict) -> list[str]:
-    """Return a line for each setting in which a checkpoint's network differs."""
+    """Return a line for each setting in which a folder's network differs."""
+    if found.network is None or found.is_asteroid:
+        return []
     there = plain_settings(dump_tree(found.network))
     sizes = [key for key in network if key not in _NO_SIZES]
     pairs = {key: (there.get(key), network[key]) for key in sizes}
@@ -135,13 +136,9 @@ def _refuse_other(found: TrainedNetwork, network: dict) -> None:
 
 
 def load_teacher(hparams: dict, settings: dict) -> nn.Module:
-    """Return the teacher with the weights of ``teacher_ckpt``.
-
-    ``hparams`` are the objects of a dfkd leaf, ``settings`` its plain values.
-    """
+    """Return a leaf's teacher with the weights of ``teacher_ckpt``."""
     found = read_network(hparams["teacher_ckpt"])
-    if found.network is not None and not found.is_asteroid:
-        _refuse_other(found, settings["teacher"])
+    _refuse_other(found, settings["teacher"])
     model = hparams["teacher"]["model"]
     load_strictly(model, found)
     return model

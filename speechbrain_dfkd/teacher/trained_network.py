@@ -116,10 +116,8 @@ def differences(state: dict, own: dict) -> list[str]:
 
 
 def non_finite(state: dict, model: nn.Module) -> list[str]:
-    """Return the names of weights that training or saving has ruined.
-
-    An infinite buffer may be a mask, unless it is a running statistic.
-    """
+    """Return the names of weights that training or saving has ruined."""
+    # An infinite buffer may be a mask, unless it is a running statistic.
     statistics = ("running_mean", "running_var")
     buffers = [name for name, _ in model.named_buffers()]
     masks = {name for name in buffers if not name.endswith(statistics)}
@@ -151,10 +149,7 @@ audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
 def export_enhancer(
     folder: Path, settings: str, key: str, model: nn.Module, sample_rate: int
 ) -> Path:
-    """Write a network and its ``key`` of the settings for SpeechBrain's use.
-
-    The weights come last, so that a folder that has them is complete.
-    """
+    """Write a network and its ``key`` of the settings for SpeechBrain's use."""
     require_finite(model, f"the {key}")
     tree = parse_tree(_HEAD, "the exported settings")
     tree["sample_rate"] = sample_rate
@@ -164,6 +159,7 @@ def export_enhancer(
     on_cpu = {name: value.cpu() for name, value in model.state_dict().items()}
     torch.save(on_cpu, weights)
     write_atomically(folder / SETTINGS, dump_tree(tree).encode())
+    # The last: a folder that has them is complete.
     write_atomically(folder / WEIGHTS, weights.getvalue())
     return folder
 
