@@ -48,10 +48,8 @@ def check_run_options(run_opts: RunOptions, settings: Mapping) -> None:
                 f"device {device}; pass --{key} bf16, or a GPU as --device"
             )
     _check_module_keys(option, settings.get("modules", {}))
-    if option("data_parallel_backend") and not torch.cuda.device_count():
-        raise UserError(
-            "data_parallel_backend must have a GPU, got none; drop it"
-        )
+    has_gpu = torch.cuda.device_count() or not option("data_parallel_backend")
+    require("data_parallel_backend", has_gpu, "on a GPU", "none", "drop it")
     intervals = [option(f"ckpt_interval_{u}") for u in ("steps", "minutes")]
     if min(intervals) > 0:
         raise UserError(
