@@ -103,22 +103,14 @@ def _folder_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
         "network": settings["teacher"],
         "sample_rate": settings["sample_rate"],
         "recordings": [
-            [name, entry["length"], *_state(Path(entry["noisy_wav"]))]
+            [name, entry["length"], state.st_size, state.st_mtime_ns]
             for name, entry in sorted(recordings.items())
+            for state in [os.stat(entry["noisy_wav"])]
         ],
     }
     text = json.dumps(decisive, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return f"{settings['teacher']['name']}-{key}"
-
-
-def _state(path: Path) -> tuple[int, int]:
-    if not path.is_file():
-        raise UserError(
-            f"{path} must exist, got no such file; run the recipe without "
-            f"skip_prep, or restore the file that was there at preparation"
-        )
-    return path.stat().st_size, path.stat().st_mtime_ns
 
 
 @dataclass

@@ -62,11 +62,9 @@ def read_network(path: str | Path) -> TrainedNetwork:
 
 
 def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
-    """Return the network that ``teacher_ckpt`` says is the teacher.
+    """Return what ``teacher_ckpt`` says in place of ``teacher``, if another.
 
-    It takes the place of the setting ``teacher``; where the command line chose
-    that one, a folder that was trained with another is refused. None: it stays,
-    for no teacher is needed, the checkpoint does not tell, or tells the same.
+    Where the command line chose the teacher, another one is refused.
     """
     if not (teacher_roles(settings) and settings["teacher_ckpt"]):
         return None
@@ -192,10 +190,8 @@ def _candidates(
 ) -> Iterator[tuple[str, str, dict]]:
     """Yield place, prefix and weights without it, of all dicts with some.
 
-    Trainings save a network's weights within a dict (``state_dict``,
-    ``model_state_dict`` ...), the place, and wrappers put their name before
-    those of the weights, the prefix: ``module.`` (DataParallel),
-    ``_orig_mod.`` (torch.compile), ``model.`` (Lightning).
+    The place is a key such as ``model_state_dict``; the prefix that of a
+    wrapper: of DataParallel, torch.compile or Lightning.
     """
     tensors = {
         key: value

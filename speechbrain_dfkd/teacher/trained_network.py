@@ -148,7 +148,7 @@ audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
 
 def export_enhancer(
     folder: Path, settings: str, key: str, model: nn.Module, sample_rate: int
-) -> Path:
+) -> None:
     """Write a network and its ``key`` of the settings for SpeechBrain's use."""
     require_finite(model, f"the {key}")
     tree = parse_tree(_HEAD, "the exported settings")
@@ -161,7 +161,6 @@ def export_enhancer(
     write_atomically(folder / SETTINGS, dump_tree(tree).encode())
     # The last: a folder that has them is complete.
     write_atomically(folder / WEIGHTS, weights.getvalue())
-    return folder
 
 
 def require_finite(model: nn.Module, subject: str) -> None:
