@@ -52,8 +52,7 @@ def refuse_other_settings(
     if before is None:
         return
     now = decisive_settings(configuration)
-    changes = differing(before, now, MAY_CHANGE)
-    if changes:
+    if changes := differing(before, now, MAY_CHANGE):
         raise UserError(
             f"output_folder must hold one experiment, got {folder}, which "
             f"holds a run with other settings:\n{listing(changes)}\n"
@@ -96,8 +95,7 @@ def refuse_other_data(folder: str | Path, settings: Mapping) -> None:
     if before is None:
         return
     now = _contents(settings)
-    changed = [split for split in SPLITS if before.get(split) != now[split]]
-    if changed:
+    if changed := [key for key in SPLITS if before.get(key) != now[key]]:
         raise UserError(
             f"output_folder must hold one experiment, got {folder}, which "
             f"holds a run with other recordings in {' and '.join(changed)}; "

@@ -17,12 +17,10 @@ def full_precision(device: torch.device) -> AbstractContextManager:
 
 
 def to_autocast(x: Tensor) -> Tensor:
-    """Cast the input of an LSTM to what autocast computes in, where it is on.
-
-    PyTorch chooses its oneDNN code by the type of the input before autocast
-    casts it, and a CPU without bfloat16 instructions then fails; from a
-    bfloat16 input it chooses code that runs.
-    """
+    """Cast an LSTM's input to what autocast computes in, where it is on."""
+    # PyTorch chooses its oneDNN code by the type of the input before autocast
+    # casts it, and a CPU without bfloat16 instructions then fails; from a
+    # bfloat16 input it chooses code that runs.
     kind = x.device.type
     available = torch.amp.is_autocast_available(kind)
     if available and torch.is_autocast_enabled(kind):

@@ -35,7 +35,6 @@ from speechbrain_dfkd.settings.tree import (
     tag_of,
 )
 
-_MOST_LISTED = 12
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
 # The keys of an included network or objective that the recipes read.
 _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
@@ -184,7 +183,7 @@ def _unknown(key: str, source: str | Path, known: set[str]) -> UserError:
     hint = f"known: {', '.join(sorted(known))}"
     if close:
         hint = f"did you mean {' or '.join(map(repr, close))}?"
-    elif len(known) > _MOST_LISTED:
+    elif len(known) > 12:
         hint = "--help lists the keys"
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
@@ -230,8 +229,8 @@ def _check_used(tree: Mapping, read_keys: set, source: Path) -> None:
 
 
 def _as_user_error(leaf: Path, error: Exception) -> UserError:
-    parts = [str(part) for part in error.args] or [type(error).__name__]
-    return UserError(f"{leaf} cannot be used: {': '.join(parts)}")
+    found = ": ".join(map(str, error.args)) or type(error).__name__
+    return UserError(f"{leaf} cannot be used: {found}")
 
 
 def _is_of_own_code(error: Exception) -> bool:

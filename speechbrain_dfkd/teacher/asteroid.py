@@ -94,11 +94,7 @@ def joined(
     name: str,
     join: Callable[[Sequence[Tensor]], Tensor],
 ) -> dict:
-    """Return a ``state_dict`` in which pairs of entries are one.
-
-    ``pattern`` finds the first of a pair, ``parts`` tell its two names apart,
-    and ``name`` takes their place. Half a pair stays as it is.
-    """
+    """Join entries whose names match, but for ``parts``, under ``name``."""
     state, first, second = dict(state), *parts
     for one in [key for key in state if re.search(pattern, key)]:
         two = one.replace(first, second)
@@ -335,8 +331,7 @@ def _network(content: dict, path: Path) -> tuple[Mapping, dict]:
     weights = family.weights(theirs, settings)
     with torch.device("meta"):
         own = family.network(**settings).state_dict()
-    problems = differences(weights, own)
-    if problems:
+    if problems := differences(weights, own):
         raise UserError(
             f"its weights must be those of the network that its model_args "
             f"describe (here by our names), got\n{listing(problems, 5)}\n"

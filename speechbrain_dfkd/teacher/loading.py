@@ -145,8 +145,7 @@ def load_teacher(hparams: dict, settings: dict) -> nn.Module:
 def load_strictly(model: nn.Module, found: TrainedNetwork) -> None:
     """Load finite weights, which must fit ``model`` exactly."""
     state = _weights_for(model.state_dict(), found)
-    damaged = non_finite(state, model)
-    if damaged:
+    if damaged := non_finite(state, model):
         raise UserError(
             f"teacher_ckpt must hold finite weights, got NaN or infinity in "
             f"{found.path}:\n{listing(damaged, 5)}\nchoose another "

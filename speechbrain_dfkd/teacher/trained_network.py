@@ -165,8 +165,7 @@ def export_enhancer(
 
 def require_finite(model: nn.Module, subject: str) -> None:
     """Refuse a trained network, ``subject``, that has ruined weights."""
-    damaged = non_finite(model.state_dict(), model)
-    if damaged:
+    if damaged := non_finite(model.state_dict(), model):
         raise UserError(
             f"{subject} must have finite weights, got NaN or infinity in\n"
             f"{listing(damaged, 5)}\nit is neither tested nor exported; its "
