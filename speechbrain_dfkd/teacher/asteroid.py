@@ -41,9 +41,9 @@ class Family:
     network: type[nn.Module]
     # Asteroid's positive integers: (ours, Asteroid's default).
     sizes: Mapping[str, tuple[str, int]]
-    # What we know of its other arguments; absent, it is the first of these,
+    # Its other arguments that we know, and their values, the default first,
     allowed: Callable[[dict], Mapping[str, Sequence]]
-    defaults: Mapping  # or one of these
+    defaults: Mapping  # unless it is one of these
     other_settings: Callable[[dict], dict]  # arguments of ours beside sizes
     weights: Callable[[dict, dict], dict]  # (Asteroid's, settings) -> ours
 
