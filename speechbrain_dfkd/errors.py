@@ -10,11 +10,7 @@ from typing import Any
 
 
 class UserError(ValueError):
-    """Something that the user of a recipe can put right.
-
-    The message reads ``<name> must <constraint>, got <value>; <next step>``.
-    The recipe scripts print it and exit with code 2.
-    """
+    """``<name> must <constraint>, got <value>; <next step>``: for a user."""
 
 
 def require(

@@ -27,16 +27,15 @@ def hold_folder(folder: Path, waits: bool = True) -> Iterator[None]:
     """Hold a folder, made if needed, and say what keeps from writing there."""
     folder = Path(folder)
     with unwritable_is_user_error(folder):
-        # The system releases it with the process, even after a kill.
-        lock = None
         if if_main_process():
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / LOCK_FILE)
+        # The system releases it with the process, even after a kill.
+        lock = FileLock(folder / LOCK_FILE)
         _wait(lock, folder, waits)
         try:
             yield
         finally:
-            if lock is not None:
+            if if_main_process():
                 (folder / _HOLDER_FILE).unlink(missing_ok=True)
                 lock.release()
 
@@ -57,7 +56,7 @@ def empty_folder(folder: Path) -> None:
             path.unlink()
 
 
-def _wait(lock: FileLock | None, folder: Path, waits: bool) -> None:
+def _wait(lock: FileLock, folder: Path, waits: bool) -> None:
     attempt = main_process_only(_attempt)
     holder = attempt(lock, folder, 0)
     if holder is None:

@@ -47,7 +47,6 @@ def check_run_options(run_opts: RunOptions, settings: Mapping) -> None:
                 f"{key} must not be fp16 on a CPU, got --{key} with the "
                 f"device {device}; pass --{key} bf16, or a GPU as --device"
             )
-    _check_module_keys(option, settings.get("modules", {}))
     has_gpu = torch.cuda.device_count() or not option("data_parallel_backend")
     require("data_parallel_backend", has_gpu, "on a GPU", "none", "drop it")
     intervals = [option(f"ckpt_interval_{u}") for u in ("steps", "minutes")]
@@ -56,6 +55,22 @@ def check_run_options(run_opts: RunOptions, settings: Mapping) -> None:
             "checkpoints must be saved by steps or by minutes, got both; "
             "pass --ckpt_interval_minutes 0 as well"
         )
+    # SpeechBrain would not find them, or not look for them.
+    modules = settings.get("modules", {})
+    for flag in ("compile", "jit"):
+        key = f"{flag}_module_keys"
+        named = option(key) or []
+        if unknown := [name for name in named if name not in modules]:
+            raise UserError(
+                f"{key} must be among {', '.join(modules)}, got "
+                f"{', '.join(unknown)}; drop it (a teacher that is trained "
+                f"first has modules of its own: give it as --teacher_ckpt)"
+            )
+        if named and not option(flag):
+            raise UserError(
+                f"{key} must go with {flag}, got {', '.join(named)} alone, "
+                f"which SpeechBrain ignores; pass --{flag} as well"
+            )
 
 
 def _check_device(device: str) -> None:
@@ -75,24 +90,6 @@ def _check_device(device: str) -> None:
             f"device must be one of this machine, got {device!r} ({reason}); "
             f"pass --device cpu, or leave it out"
         ) from error
-
-
-def _check_module_keys(option: Callable, modules: Mapping) -> None:
-    """Refuse modules that SpeechBrain would not find, or not look for."""
-    for flag in ("compile", "jit"):
-        key = f"{flag}_module_keys"
-        named = option(key) or []
-        if unknown := [name for name in named if name not in modules]:
-            raise UserError(
-                f"{key} must be among {', '.join(modules)}, got "
-                f"{', '.join(unknown)}; drop it (a teacher that is trained "
-                f"first has modules of its own: give it as --teacher_ckpt)"
-            )
-        if named and not option(flag):
-            raise UserError(
-                f"{key} must go with {flag}, got {', '.join(named)} alone, "
-                f"which SpeechBrain ignores; pass --{flag} as well"
-            )
 
 
 def check_objects(hparams: Mapping) -> None:

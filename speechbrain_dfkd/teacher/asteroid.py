@@ -30,8 +30,6 @@ from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
 from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.teacher.trained_network import differences
 
-_MONO_16_KHZ = {"n_src": (1,), "sample_rate": (16000,)}
-
 
 @dataclass(frozen=True)
 class Family:
@@ -57,7 +55,8 @@ class Family:
             if not isinstance(given[name], int) or given[name] < 1
         ]
         if not problems:
-            allowed = _MONO_16_KHZ | self.allowed(given)
+            allowed = {"n_src": (1,), "sample_rate": (16000,)}
+            allowed |= self.allowed(given)
             absent = allowed.keys() - given.keys()
             given |= {name: allowed[name][0] for name in absent}
             problems = [
