@@ -5,7 +5,6 @@ python benchmarks/settings.py --update   writes it
 """
 
 import argparse
-import re
 from pathlib import Path
 
 from speechbrain.utils.run_opts import RunOptions
@@ -19,7 +18,6 @@ from speechbrain_dfkd.settings.keys import (
     TOLERATED,
 )
 from speechbrain_dfkd.settings.tree import INCLUDE, one_line, read_tree, tag_of
-from speechbrain_dfkd.settings.words import entries
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/settings.md"
@@ -29,8 +27,7 @@ HEAD = """\
 
 <!-- Made by python benchmarks/settings.py --update -->
 
-Every key of the leaves in `hparams/`: the meanings are from
-`hparams/dccrn_dfkd.yaml`, all else is from the table `KEYS` of
+Every key of the leaves in `hparams/`, from the table `KEYS` of
 `speechbrain_dfkd/settings/keys.py`. On the command line each is `--key value`,
 a key within it `--key.inner value`; `--help` explains them with the defaults of
 a leaf on a data set.
@@ -60,13 +57,7 @@ refused to go on with another value: {decisive}. All others may change.
 def make_page() -> str:
     """Return docs/settings.md."""
     trees = [read_tree(leaf) for leaf in LEAVES]
-    leaf = (ROOT / "hparams/dccrn_dfkd.yaml").read_text(encoding="utf-8")
-    # Without the marks of their sources, which the leaf explains.
-    meanings = {
-        key: re.sub(r" \[(P|A|ours)\]", "", comment).strip()
-        for key, _, comment in entries(leaf)
-    }
-    lines = [_row(key, meanings.get(key, ""), trees) for key in KEYS]
+    lines = [_row(key, trees) for key in KEYS]
     parts = _code(sorted(key for key in MAY_CHANGE if "." in key))
     options = set(RunOptions().as_dict()) - FREE_OPTIONS
     decisive = _code(sorted(options - TOLERATED))
@@ -81,14 +72,14 @@ def make_page() -> str:
     return HEAD + "".join(lines) + tail
 
 
-def _row(key, meaning, trees):
+def _row(key, trees):
     row = KEYS[key]
     defaults = [_brief(tree[key]) for tree in trees if key in tree]
     constraint = row.check or row.built
     leaf = "dfkd" if row.leaf == DFKD else "both"
     cells = [
         f"`{key}`",
-        meaning.replace("<", r"\<"),
+        row.meaning,
         constraint.constraint if constraint else "",
         _code(dict.fromkeys(defaults)),
         leaf + ", shared" * row.shared,

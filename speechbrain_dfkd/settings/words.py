@@ -121,13 +121,13 @@ def help_text(
     tree = compose(leaf, [layer], "", DFKD_KEYS).tree
     dataset = recipe_folder.name
     lines = [_HEAD.format(script=script, leaf=leaf.name, dataset=dataset)]
-    for key, _, comment in entries(leaf.read_text(encoding="utf-8")):
+    for key, _, comment in _entries(leaf.read_text(encoding="utf-8")):
         if key is None:
             lines.append(f"{comment}:")
         elif "." not in key:
             lines += _described(key, one_line(tree[key]), comment)
     lines.append(f"of {layer.name}:")
-    for key, value, comment in entries(layer.read_text(encoding="utf-8")):
+    for key, value, comment in _entries(layer.read_text(encoding="utf-8")):
         if key and key.startswith("dataset."):
             lines += _described(key, value, comment)
     options = RunOptions._create_parser().format_help()
@@ -135,7 +135,7 @@ def help_text(
     return "\n".join([*lines, "SpeechBrain's options:", options])
 
 
-def entries(text: str) -> Iterator[tuple]:
+def _entries(text: str) -> Iterator[tuple]:
     """Yield key, value and comment of each line; key None: a section."""
     comments, path = [], []
     for line in text.splitlines():

@@ -6,7 +6,7 @@ import pytest
 
 from speechbrain_dfkd.settings.command_line import exit_code, read_command
 from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEACHER_KEYS
-from speechbrain_dfkd.settings.words import asks_for_help, entries
+from speechbrain_dfkd.settings.words import _entries, asks_for_help
 
 ROOT = Path(__file__).parents[3]
 LEAVES = sorted((ROOT / "hparams").glob("*.yaml"))
@@ -68,7 +68,7 @@ def test_every_key_of_a_leaf_is_explained(leaf):
     # One comment may be for a key and what follows it without a blank line.
     silent = [
         key
-        for key, _, comment in entries(leaf.read_text())
+        for key, _, comment in _entries(leaf.read_text())
         if key and "." not in key and not comment.strip(" ][PAours")
     ]
     assert silent == []
