@@ -140,7 +140,12 @@ conv_tasnet = Family(
         "n_blocks": ("blocks", 8),
         "n_repeats": ("repeats", 3),
     },
-    defaults={"n_src": None, "sample_rate": 8000, "stride": 8},
+    defaults={
+        "n_src": None,
+        "sample_rate": 8000,
+        "stride": 8,
+        "norm_type": "gLN",
+    },
     allowed=lambda given: {
         "fb_name": ("free", "FreeFB"),
         "encoder_activation": (None, "linear"),
