@@ -44,6 +44,7 @@ from speechbrain_dfkd.teacher.frozen import CachedTeacher
 from speechbrain_dfkd.teacher.loading import (
     find_teacher_checkpoint,
     load_strictly,
+    read_network,
 )
 from speechbrain_dfkd.teacher.trained_network import SETTINGS
 
@@ -143,7 +144,7 @@ def load_network(folder):
     weights = find_teacher_checkpoint(folder)
     with open(weights.with_name(SETTINGS), encoding="utf-8") as stream:
         model = load_hyperpyyaml(stream)["network"]["model"]
-    load_strictly(model, weights)
+    load_strictly(model, read_network(weights))
     return FrozenTeacher(model)
 
 

@@ -19,14 +19,13 @@ _HOME_OF = {
 __all__ = sorted(_HOME_OF)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> type:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     importlib.import_module(f"{__name__}.torchaudio_check")
-    return getattr(
-        importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name
-    )
+    home = importlib.import_module(f"{__name__}.{_HOME_OF[name]}")
+    return getattr(home, name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

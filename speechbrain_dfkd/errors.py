@@ -6,20 +6,17 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 class UserError(ValueError):
-    """Something that the user of a recipe can put right.
-
-    The message reads ``<name> must <constraint>, got <value>; <next step>``.
-    The recipe scripts print it and exit with code 2.
-    """
+    """``<name> must <constraint>, got <value>; <next step>``: for a user."""
 
 
 def require(
-    name: str, fulfilled: bool, constraint: str, value: str, advice: str
+    name: str, fulfilled: bool, constraint: str, value: object, advice: str
 ) -> None:
-    """Refuse what is not fulfilled; ``value`` is shown as it is."""
+    """Refuse what is not fulfilled; ``value`` is shown by its text."""
     if not fulfilled:
         raise UserError(f"{name} must be {constraint}, got {value}; {advice}")
 
@@ -57,10 +54,7 @@ def whole_lists_in(path: str | Path) -> Iterator[None]:
 
 
 def listing(items: Iterable, limit: int = 20, title: str = "") -> str:
-    """Return ``items`` as indented lines, at most ``limit``, with the total.
-
-    Within ``whole_lists_in`` a longer list goes to that file, below its title.
-    """
+    """Return ``items`` as indented lines, at most ``limit``, with the total."""
     items = [str(item).replace("\n", "\\n") for item in items]
     lines = [f"  {item}" for item in items[:limit]]
     if len(items) > limit:
@@ -98,13 +92,11 @@ class Faults:
 
 
 def show_errors() -> None:
-    """Write an unexpected error to standard error and to the log's files.
+    """Write an unexpected error to standard error and to the log's files."""
 
-    SpeechBrain's hook, set with the experiment's folder, logs it to standard
-    output in place of that, where ``2> errors.txt`` misses it.
-    """
-
-    def log_and_show(*exc_info):
+    # SpeechBrain's hook, set with the experiment's folder, logs it to standard
+    # output instead, where `2> errors.txt` misses it.
+    def log_and_show(*exc_info: Any) -> None:
         record = logging.LogRecord(
             __name__, logging.ERROR, __file__, 0, "Exception:", None, exc_info
         )

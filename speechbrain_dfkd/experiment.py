@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from speechbrain_dfkd import torchaudio_check  # noqa: F401
 
@@ -16,7 +17,9 @@ from speechbrain.utils.distributed import (
     run_on_main,
 )
 from speechbrain.utils.run_opts import RunOptions
+from torch import nn
 
+from speechbrain_dfkd import run_folder
 from speechbrain_dfkd.data.dataset import (
     loader_options,
     lost_workers_are_user_errors,
@@ -30,15 +33,6 @@ from speechbrain_dfkd.folder_lock import (
     empty_folder,
     hold_folder,
     hold_if_writable,
-)
-from speechbrain_dfkd.run_folder import (
-    keep_data,
-    keep_epochs,
-    keep_settings,
-    refuse_other_data,
-    refuse_other_settings,
-    trained_epochs,
-    write_report,
 )
 from speechbrain_dfkd.settings.checks import check_objects
 from speechbrain_dfkd.settings.command_line import (
@@ -68,10 +62,7 @@ from speechbrain_dfkd.training.systems import SystemTester, Unprocessed
 
 
 def train_teacher(argv: list[str], recipe_folder: str | Path) -> int:
-    """Train and test a teacher as ``argv`` says; return the exit code.
-
-    The recipe's folder has ``<dataset>.yaml`` and ``demo.yaml``.
-    """
+    """Train and test a teacher as ``argv`` says; return the exit code."""
     return exit_code(_train_teacher, argv, recipe_folder)
 
 
@@ -80,39 +71,33 @@ def train_dfkd(argv: list[str], recipe_folder: str | Path) -> int:
     return exit_code(_train_dfkd, argv, recipe_folder)
 
 
-def _train_teacher(argv, recipe_folder):
+def _train_teacher(argv: list[str], recipe_folder: Path) -> None:
     command = read_command(argv, recipe_folder, TEACHER_KEYS)
     configuration, run_opts = command.configuration, command.run_opts
-    with hold_run(configuration, run_opts):
-        hparams = _build(configuration)
-        prepare_splits(hparams)
+    with _hold_run(configuration, run_opts):
+        prepare_splits(_build(configuration))
         _teach(configuration, run_opts)
 
 
-def _train_dfkd(argv, recipe_folder):
+def _train_dfkd(argv: list[str], recipe_folder: Path) -> None:
     command = read_command(argv, recipe_folder, DFKD_KEYS)
-    configuration, run_opts = command.configuration, command.run_opts
-    with hold_run(configuration, run_opts):
-        get_ready(command)
-        configuration = command.configuration  # it names the teacher now
-        if "student" in configuration.settings()["score_systems"]:
-            hparams, datasets, brain = distil(command)
-            teacher = getattr(brain.teacher, "model", None)
-            systems = {} if teacher is None else {"teacher": teacher}
-            systems["student"] = hparams["student"]["model"]
-        else:
-            hparams, brain = configuration.build(), None
-            datasets = open_splits(hparams)
-            teacher = load_teacher(hparams, configuration.settings())
-            systems = {"teacher": teacher}
-        _finish(
-            configuration, hparams, run_opts, datasets, systems, brain,
-            command.text,
-        )  # fmt: skip
+    with _hold_run(command.configuration, command.run_opts):
+        configuration = _get_ready(command)
+        # Made just before the training, so that a student's first weights and
+        # data do not depend on what its teacher's training drew.
+        run = _Run(configuration, command.run_opts)
+        settings, brain = configuration.settings(), None
+        needed = teacher_roles(settings)
+        model = load_teacher(run.hparams, settings) if needed else None
+        systems = {} if model is None else {"teacher": model}
+        if "student" in settings["score_systems"]:
+            brain = _distil(run, model)
+            systems["student"] = run.hparams["student"]["model"]
+        run.finish(systems, brain, command.text)
 
 
 @contextmanager
-def hold_run(
+def _hold_run(
     configuration: Configuration,
     run_opts: RunOptions,
     hold: Callable = hold_folder,
@@ -125,21 +110,14 @@ def hold_run(
         yield
 
 
-def get_ready(command: Command) -> None:
-    """Check a dfkd leaf, prepare its data, and train the teacher it needs.
-
-    The command receives its weights as ``teacher_ckpt``. What cannot be used
-    is refused before anything trains, the quickest to find first.
-    """
+def _get_ready(command: Command) -> Configuration:
+    """Refuse what cannot be used; return settings with a trained teacher."""
     configuration, run_opts = command.configuration, command.run_opts
-    hparams = configuration.build()
-    check_leaf(hparams)
-    teaches = bool(teacher_roles(hparams))
-    if teaches and hparams["teacher_ckpt"]:
-        load_teacher(hparams, configuration.settings())
-    _refuse_folder_of_others(configuration)
+    hparams = _build(configuration, check_leaf)
     teacher = None
-    if teaches and not hparams["teacher_ckpt"]:
+    if teacher_roles(hparams) and hparams["teacher_ckpt"]:
+        load_teacher(hparams, configuration.settings())
+    elif teacher_roles(hparams):
         teacher = command.teacher()
         with _about_the_teacher(teacher):
             _build(teacher)
@@ -147,10 +125,11 @@ def get_ready(command: Command) -> None:
     datasets = open_splits(hparams)
     check_cache(hparams, datasets["train"])
     require_shared_memory(hparams, datasets)
-    if teacher:
-        with hold_run(teacher, run_opts, hold_if_writable):
-            weights = _find_or_teach(teacher, run_opts)
-        command.configuration = configuration.replace(teacher_ckpt=str(weights))
+    if teacher is None:
+        return configuration
+    with _hold_run(teacher, run_opts, hold_if_writable):
+        weights = _find_or_teach(teacher, run_opts)
+    return configuration.replace(teacher_ckpt=str(weights))
 
 
 def check_leaf(hparams: dict) -> None:
@@ -161,43 +140,40 @@ def check_leaf(hparams: dict) -> None:
     start_from_teacher(hparams)
 
 
-def _refuse_folder_of_others(configuration):
-    folder = configuration.settings()["output_folder"]
-    run_on_main(refuse_other_settings, args=[folder, configuration])
-
-
-def _build(configuration):
+def _build(
+    configuration: Configuration, check: Callable = check_objects
+) -> dict:
     """Return a leaf's objects, checked, for a folder that is not another's."""
     hparams = configuration.build()
-    check_objects(hparams)
-    _refuse_folder_of_others(configuration)
+    check(hparams)
+    folder = configuration.settings()["output_folder"]
+    run_on_main(run_folder.refuse_other_settings, args=[folder, configuration])
     return hparams
 
 
-def _find_or_teach(configuration, run_opts) -> Path:
+def _find_or_teach(configuration: Configuration, run_opts: RunOptions) -> Path:
     """Return the weights of a teacher, trained unless it was before."""
     settings = configuration.settings()
-    folder = Path(settings["output_folder"])
-    asked, trained = settings["number_of_epochs"], trained_epochs(folder)
-    weights = folder / EXPORT / WEIGHTS
+    folder, asked = settings["output_folder"], settings["number_of_epochs"]
+    trained = run_folder.trained_epochs(folder)
     with _about_the_teacher(configuration):
-        run_on_main(refuse_other_data, args=[folder, settings])
-    if trained is None or trained >= asked:
-        longer = f", trained for {trained} epochs where {asked} are asked for"
-        longer *= trained not in (None, asked)
-        print(f"Teacher found: {folder}{longer}", flush=True)
-        return weights
-    found = "not found; training it into"
-    if trained:
-        found = f"found, trained for {trained} of {asked} epochs; going on in"
-    print(f"Teacher {found} {folder}", flush=True)
-    with _about_the_teacher(configuration):
-        _teach(configuration, run_opts)
-    return weights
+        run_on_main(run_folder.refuse_other_data, args=[folder, settings])
+        if trained is None or trained >= asked:
+            more = f", trained for {trained} epochs where {asked} are asked for"
+            more *= trained not in (None, asked)
+            print(f"Teacher found: {folder}{more}", flush=True)
+        else:
+            found = "not found; training it into"
+            if trained:
+                found = f"found, trained for {trained} of {asked} epochs; "
+                found += "going on in"
+            print(f"Teacher {found} {folder}", flush=True)
+            _teach(configuration, run_opts)
+    return Path(folder, EXPORT, WEIGHTS)
 
 
 @contextmanager
-def _about_the_teacher(configuration):
+def _about_the_teacher(configuration: Configuration) -> Iterator[None]:
     try:
         yield
     except UserError as error:
@@ -208,120 +184,127 @@ def _about_the_teacher(configuration):
         ) from error
 
 
-def _start(configuration, run_opts):
-    """Return objects fresh from their seed, and the data sets.
+class _Run:
+    """A run's objects, fresh from their seed, and its data sets."""
 
-    Made just before a training, so that a student's first weights and data
-    do not depend on what its teacher's training drew.
-    """
-    hparams = configuration.build()
-    datasets = open_splits(hparams)
-    folder = hparams["output_folder"]
-    run_on_main(refuse_other_data, args=[folder, hparams])
-    # Before anything is kept: a folder is that of a run only once it trains.
-    if run_opts.test_only and not hparams["checkpointer"].list_checkpoints():
-        raise UserError(
-            f"there must be a checkpoint to test in {hparams['save_folder']}, "
-            f"got none; run without --test_only first"
-        )
-    sb.create_experiment_directory(folder)
-    show_errors()
-    if if_main_process():
-        keep_data(folder, hparams)
-        path = Path(folder, "hyperparams.yaml")
-        write_atomically(path, configuration.text().encode())
-        keep_settings(folder, configuration)
-    return hparams, datasets
+    def __init__(self, configuration: Configuration, run_opts: RunOptions):
+        self.configuration, self.run_opts = configuration, run_opts
+        self.hparams = configuration.build()
+        self.datasets = open_splits(self.hparams)
+        self.folder = Path(self.hparams["output_folder"])
+
+    def start(self) -> None:
+        """Make the folder that of this run, unless it is another's."""
+        hparams, folder = self.hparams, self.folder
+        run_on_main(run_folder.refuse_other_data, args=[folder, hparams])
+        # Before anything is kept: a folder is a run's only once it trains.
+        saved = hparams["checkpointer"].list_checkpoints
+        if self.run_opts.test_only and not saved():
+            raise UserError(
+                f"there must be a checkpoint to test in "
+                f"{hparams['save_folder']}, got none; run without --test_only "
+                f"first"
+            )
+        sb.create_experiment_directory(folder)
+        show_errors()
+        if if_main_process():
+            run_folder.keep_data(folder, hparams)
+            text = self.configuration.text.encode()
+            write_atomically(folder / "hyperparams.yaml", text)
+            run_folder.keep_settings(folder, self.configuration)
+
+    def brain(self, kind: type[EnhancementBrain], *more: Any) -> Any:
+        """Return a Brain that trains the run's modules."""
+        hparams = self.hparams
+        modules, optimizer = hparams["modules"], hparams["opt_class"]
+        options = hparams, self.run_opts, hparams["checkpointer"]
+        return kind(modules, optimizer, *options, *more)
+
+    def fit(self, brain: EnhancementBrain) -> None:
+        """Train, or go on; load the best checkpoint, its sign put right."""
+        hparams, datasets = self.hparams, self.datasets
+        if not brain.test_only:
+            require_shared_memory(hparams, datasets)
+        options = loader_options(hparams["num_workers"])
+        training = {"batch_size": hparams["batch_size"], "shuffle": True}
+        training |= {"collate_fn": PaddedBatch, **options}
+        with lost_workers_are_user_errors():
+            brain.fit(
+                hparams["epoch_counter"],
+                datasets["train"],
+                datasets["valid"],
+                train_loader_kwargs=training,
+                valid_loader_kwargs={"batch_size": 1, **options},
+            )
+        brain.checkpointer.recover_if_possible(max_key=hparams["best_metric"])
+        require_finite(brain.network, "the trained network")
+        brain.correct_polarity(datasets["valid"])
+
+    def finish(
+        self,
+        systems: dict[str, nn.Module],
+        brain: EnhancementBrain | None,
+        command: str | None = None,
+    ) -> None:
+        """Score the systems, export what the Brain trained, if any; report."""
+        if if_main_process():
+            rows, scores = self._scored({"noisy": Unprocessed(), **systems})
+            hparams, folder = self.hparams, self.folder
+            trained = brain and list(systems)[-1]
+            if trained:
+                text, rate = self.configuration.text, hparams["sample_rate"]
+                model = systems[trained]
+                export_enhancer(folder / EXPORT, text, trained, model, rate)
+                run_folder.keep_epochs(folder, hparams)
+            record = {"scores": scores, "command": command}
+            if "teacher" in systems:
+                record["teacher_fingerprint"] = fingerprint(systems["teacher"])
+            if brain:
+                record |= brain.record()
+            print(f"\n{run_folder.write_report(folder, rows, **record)}\n")
+            print(f"Results:  {folder}/results.csv, results.json")
+            if trained:
+                print(f"{trained.capitalize()} to deploy: {folder / EXPORT}")
+            sys.stdout.flush()
+        ddp_barrier()
+
+    def _scored(self, systems: dict[str, nn.Module]) -> tuple[list, dict]:
+        """Return the rows of the results, and the scores of each clip."""
+        hparams, rows, scores = self.hparams, [], {}
+        for split in hparams.get("score_splits", ["test"]):
+            test_set = self.datasets[split]
+            tester = SystemTester(hparams, self.run_opts, test_set, split)
+            for name, model in systems.items():
+                if name not in hparams.get("score_systems", systems):
+                    continue
+                noisy = name == "noisy"
+                kept = hparams["prepared_folder"] if noisy else self.folder
+                found = tester.scores(name, model, kept)
+                scores.setdefault(name, {})[split] = found.rows
+                if split == "test":
+                    rows += tester.rows(name, model, found)
+        return rows, scores
 
 
-def _fit(brain, hparams, datasets):
-    """Train, or go on, and load the best checkpoint, its sign put right."""
-    if not brain.test_only:
-        require_shared_memory(hparams, datasets)
-    options = loader_options(hparams["num_workers"])
-    with lost_workers_are_user_errors():
-        brain.fit(
-            hparams["epoch_counter"],
-            datasets["train"],
-            datasets["valid"],
-            train_loader_kwargs={
-                "batch_size": hparams["batch_size"], "shuffle": True,
-                "collate_fn": PaddedBatch, **options
-            },
-            valid_loader_kwargs={"batch_size": 1, **options},
-        )  # fmt: skip
-    brain.checkpointer.recover_if_possible(max_key=hparams["best_metric"])
-    require_finite(brain.network, "the trained network")
-    brain.correct_polarity(datasets["valid"])
+def _teach(configuration: Configuration, run_opts: RunOptions) -> None:
+    run = _Run(configuration, run_opts)
+    run.start()
+    brain = run.brain(EnhancementBrain)
+    brain.align_polarity(run.datasets["train"])
+    run.fit(brain)
+    run.finish({"teacher": run.hparams["teacher"]["model"]}, brain)
 
 
-def _of_brain(hparams, run_opts):
-    """Return the arguments of a Brain."""
-    modules, optimizer = hparams["modules"], hparams["opt_class"]
-    return modules, optimizer, hparams, run_opts, hparams["checkpointer"]
-
-
-def _teach(configuration, run_opts):
-    hparams, datasets = _start(configuration, run_opts)
-    brain = EnhancementBrain(*_of_brain(hparams, run_opts))
-    brain.align_polarity(datasets["train"])
-    _fit(brain, hparams, datasets)
-    systems = {"teacher": hparams["teacher"]["model"]}
-    _finish(configuration, hparams, run_opts, datasets, systems, brain)
-
-
-def distil(command: Command) -> tuple[dict, dict, DFKDBrain]:
-    """Train a student, or go on, up to its best checkpoint; after get_ready.
-
-    Returned are the leaf's objects, the data sets and the Brain.
-    """
-    run_opts, settings = command.run_opts, command.configuration.settings()
-    hparams, datasets = _start(command.configuration, run_opts)
-    needed = teacher_roles(hparams)
-    model = load_teacher(hparams, settings) if needed else None
-    train_set = datasets["train"]
-    teacher = choose_teacher(model, hparams, settings, train_set, run_opts)
+def _distil(run: _Run, model: nn.Module | None) -> DFKDBrain:
+    """Train a student, or go on, up to its best checkpoint."""
+    run.start()
+    hparams, train_set = run.hparams, run.datasets["train"]
+    settings = run.configuration.settings()
+    teacher = choose_teacher(model, hparams, settings, train_set, run.run_opts)
     start_from_teacher(hparams)  # a resume then loads its checkpoint
-    brain = DFKDBrain(*_of_brain(hparams, run_opts), teacher)
+    brain = run.brain(DFKDBrain, teacher)
     brain.scale_teacher(train_set)
     brain.align_polarity(train_set)
     brain.measure_kd_weight(train_set)
-    _fit(brain, hparams, datasets)
-    return hparams, datasets, brain
-
-
-def _finish(
-    configuration, hparams, run_opts, datasets, systems, brain, command=None
-):
-    """Score the systems, export what the Brain trained, if any, and report."""
-    if if_main_process():
-        folder = Path(hparams["output_folder"])
-        trained = brain and list(systems)[-1]
-        systems = {"noisy": Unprocessed(), **systems}
-        rows, scores = [], {}
-        for split in hparams.get("score_splits", ["test"]):
-            tester = SystemTester(hparams, run_opts, datasets[split], split)
-            for name in systems:
-                if name not in hparams.get("score_systems", systems):
-                    continue
-                kept = hparams["prepared_folder"] if name == "noisy" else folder
-                found = tester.scores(name, systems[name], kept)
-                scores.setdefault(name, {})[split] = found.rows
-                if split == "test":
-                    rows += tester.rows(name, systems[name], found)
-        if trained:
-            text, rate = configuration.text(), hparams["sample_rate"]
-            model = systems[trained]
-            export_enhancer(folder / EXPORT, text, trained, model, rate)
-            keep_epochs(folder, configuration)
-        record = {"scores": scores, "command": command}
-        if "teacher" in systems:
-            record["teacher_fingerprint"] = fingerprint(systems["teacher"])
-        if brain:
-            record |= brain.record()
-        print(f"\n{write_report(folder, rows, **record)}\n")
-        print(f"Results:  {folder}/results.csv, results.json")
-        if trained:
-            print(f"{trained.capitalize()} to deploy: {folder / EXPORT}")
-        sys.stdout.flush()
-    ddp_barrier()
+    run.fit(brain)
+    return brain

@@ -13,9 +13,7 @@ from speechbrain_dfkd.errors import UserError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Nobody's mistake but that of who chose the folder, where it is about that one.
-_UNWRITABLE = (
-    *_FORBIDDEN, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG,
-)  # fmt: skip
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -33,11 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def unwritable_is_user_error(folder: Path | None = None) -> Iterator[None]:
-    """Turn what keeps the body from writing into a ``UserError``.
-
-    A full disk counts wherever it is met; all else counts for the folder, what
-    is in it and what it is in, or without one where access is denied.
-    """
+    """Turn what keeps the body from writing into a ``UserError``."""
     try:
         yield
     except OSError as error:
@@ -52,6 +46,8 @@ def unwritable_is_user_error(folder: Path | None = None) -> Iterator[None]:
 
 
 def _is_users(error: OSError, folder: Path | None) -> bool:
+    # A full disk counts wherever it is met; all else for the folder, what is in
+    # it and what it is in, or without a folder where access is denied.
     if error.errno in _FULL:
         return True
     if not error.filename:  # it may be anything
@@ -60,7 +56,7 @@ def _is_users(error: OSError, folder: Path | None) -> bool:
         return error.errno in _FORBIDDEN
     about = Path(error.filename)
     concerned = folder in (about, *about.parents) or about in folder.parents
-    return concerned and error.errno in _UNWRITABLE
+    return concerned and error.errno in _FORBIDDEN + _NO_FOLDER
 
 
 def stable_hash(*key: int | str | Path) -> int:

@@ -24,22 +24,18 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 @contextmanager
 def hold_folder(folder: Path, waits: bool = True) -> Iterator[None]:
-    """Hold a folder, made if needed, and say what keeps from writing there.
-
-    The operating system releases the lock when its process ends, even by a
-    kill. Of the processes of one training the main one holds it.
-    """
+    """Hold a folder, made if needed, and say what keeps from writing there."""
     folder = Path(folder)
     with unwritable_is_user_error(folder):
-        lock = None
         if if_main_process():
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / LOCK_FILE)
+        # The system releases it with the process, even after a kill.
+        lock = FileLock(folder / LOCK_FILE)
         _wait(lock, folder, waits)
         try:
             yield
         finally:
-            if lock is not None:
+            if if_main_process():
                 (folder / _HOLDER_FILE).unlink(missing_ok=True)
                 lock.release()
 
@@ -60,7 +56,7 @@ def empty_folder(folder: Path) -> None:
             path.unlink()
 
 
-def _wait(lock: FileLock | None, folder: Path, waits: bool) -> None:
+def _wait(lock: FileLock, folder: Path, waits: bool) -> None:
     attempt = main_process_only(_attempt)
     holder = attempt(lock, folder, 0)
     if holder is None:

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from speechbrain.utils.run_opts import RunOptions
 
-from speechbrain_dfkd.data.manifest import read_manifest
+from speechbrain_dfkd.data.manifest import read_manifest, write_json
 from speechbrain_dfkd.data.mixtures import is_mixture_manifest, open_tables
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
@@ -40,7 +41,7 @@ def decisive_settings(configuration: Configuration) -> dict:
 
 def keep_settings(folder: str | Path, configuration: Configuration) -> None:
     """Note the settings that a resume must share, once they are found good."""
-    _keep(folder, SETTINGS_FILE, decisive_settings(configuration))
+    write_json(Path(folder, SETTINGS_FILE), decisive_settings(configuration))
 
 
 def refuse_other_settings(
@@ -51,8 +52,7 @@ def refuse_other_settings(
     if before is None:
         return
     now = decisive_settings(configuration)
-    changes = differing(before, now, MAY_CHANGE)
-    if changes:
+    if changes := differing(before, now, MAY_CHANGE):
         raise UserError(
             f"output_folder must hold one experiment, got {folder}, which "
             f"holds a run with other settings:\n{listing(changes)}\n"
@@ -86,21 +86,16 @@ SPLITS = ("train", "valid")
 
 def keep_data(folder: str | Path, settings: Mapping) -> None:
     """Note the recordings that a run is trained and validated on."""
-    _keep(folder, DATA_FILE, _contents(settings))
+    write_json(Path(folder, DATA_FILE), _contents(settings))
 
 
 def refuse_other_data(folder: str | Path, settings: Mapping) -> None:
-    """Keep a run, or a teacher that was found, from being of other data.
-
-    Recordings count by their names and lengths, those that are mixed while
-    training by their number and lengths; where they lie does not matter.
-    """
+    """Keep a run, or a teacher that was found, from being of other data."""
     before = _kept(folder, DATA_FILE)
     if before is None:
         return
     now = _contents(settings)
-    changed = [split for split in SPLITS if before.get(split) != now[split]]
-    if changed:
+    if changed := [key for key in SPLITS if before.get(key) != now[key]]:
         raise UserError(
             f"output_folder must hold one experiment, got {folder}, which "
             f"holds a run with other recordings in {' and '.join(changed)}; "
@@ -109,6 +104,7 @@ def refuse_other_data(folder: str | Path, settings: Mapping) -> None:
         )
 
 
+# Where recordings lie does not matter; mixed ones count by their lengths.
 def _contents(settings: Mapping) -> dict[str, str]:
     return {name: _hash(settings[f"{name}_annotation"]) for name in SPLITS}
 
@@ -125,53 +121,29 @@ def _hash(manifest: str | Path) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _keep(folder: str | Path, name: str, content: dict) -> None:
-    text = json.dumps(content, indent=1)
-    write_atomically(Path(folder, name), text.encode())
-
-
 def _kept(folder: str | Path, name: str) -> dict | None:
     path = Path(folder, name)
-    if not path.exists():
-        return None
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_bytes()) if path.exists() else None
 
 
-def keep_epochs(folder: str | Path, configuration: Configuration) -> None:
-    """Note for how many epochs the exported network was trained.
-
-    Its checkpoints tell, which may be of a longer training.
-    """
-    settings = configuration.settings()
-    epochs = _finished_epochs(settings["save_folder"])
-    epochs = epochs or settings["number_of_epochs"]
-    path = Path(folder, EXPORT, EPOCHS_FILE)
-    write_atomically(path, f"{epochs}\n".encode())
-
-
-def trained_epochs(folder: str | Path) -> int | None:
-    """Return for how many epochs an exported network was trained.
-
-    0 where no network was exported, None where nothing tells.
-    """
-    folder = Path(folder)
-    if not (folder / EXPORT / WEIGHTS).is_file():
-        return 0
-    path = folder / EXPORT / EPOCHS_FILE
-    if path.exists():
-        return int(path.read_text())
-    # A run of before this was noted ended with its last checkpoint.
-    return _finished_epochs(folder / "save") or None
-
-
-def _finished_epochs(save_folder: str | Path) -> int:
-    """Return the number of the last epoch that has a checkpoint of its end."""
-    epochs = [0]
-    for meta in Path(save_folder).glob("CKPT+*/CKPT.yaml"):
+def keep_epochs(folder: str | Path, settings: Mapping) -> None:
+    """Note for how many epochs the exported network was trained."""
+    # Checkpoints tell: it may have been trained for longer than is asked.
+    epochs = []
+    for meta in Path(settings["save_folder"]).glob("CKPT+*/CKPT.yaml"):
         counter = meta.with_name("epoch_counter.ckpt")
         if counter.exists() and read_tree(meta).get("end-of-epoch", True):
             epochs.append(int(counter.read_text()))
-    return max(epochs)
+    last = max(epochs, default=settings["number_of_epochs"])
+    write_atomically(Path(folder, EXPORT, EPOCHS_FILE), f"{last}\n".encode())
+
+
+def trained_epochs(folder: str | Path) -> int | None:
+    """Return the epochs noted; 0: nothing was exported, None: nothing tells."""
+    if not Path(folder, EXPORT, WEIGHTS).is_file():
+        return 0
+    path = Path(folder, EXPORT, EPOCHS_FILE)
+    return int(path.read_text()) if path.exists() else None
 
 
 RESULTS_FILE = "results.json"
@@ -188,16 +160,18 @@ DEFINITIONS = {
 }
 
 
-def write_report(folder, rows: Iterable[Mapping], **record) -> str:
-    """Write results.csv and results.json, and return the rows as a table.
-
-    A row has the key ``system`` and any of ``DEFINITIONS``. The files hold full
-    precision, and results.json also the definition of each column, and what
-    else is on ``record``. What does not apply to a system is None: a dash in
-    the table.
-    """
-    rows = [_checked(row) for row in rows]
-    folder = Path(folder)
+def write_report(
+    folder: str | Path, rows: Iterable[Mapping], **record: Any
+) -> str:
+    """Write rows of ``COLUMNS`` and ``record``; return the rows as a table."""
+    rows = [
+        dict.fromkeys(COLUMNS) | {k: v for k, v in row.items() if v == v}
+        for row in rows
+    ]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     content = {
         "rows": rows,
         "definitions": DEFINITIONS,
@@ -205,24 +179,19 @@ def write_report(folder, rows: Iterable[Mapping], **record) -> str:
         **record,
     }
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    files = {"results.csv": _as_csv(rows), RESULTS_FILE: text}
-    for name, text in files.items():
-        write_atomically(folder / name, text.encode())
+    write_atomically(Path(folder, "results.csv"), table.getvalue().encode())
+    write_atomically(Path(folder, RESULTS_FILE), text.encode())
     return _as_table(rows)
 
 
-def _score(decimals):
-    return lambda value: f"{value:.{decimals}f}"
-
-
-def _count(value):
+def _count(value: float) -> str:
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.2f}{unit}"
     return str(value)
 
 
-def _significant(value):
+def _significant(value: float) -> str:
     return f"{float(f'{value:.3g}'):g}"
 
 
@@ -231,7 +200,7 @@ COLUMNS = {
     "system": ("system", str),
     "test_set": ("test set", str),
     **{
-        name: (metric.heading, _score(metric.decimals))
+        name: (metric.heading, f"{{:.{metric.decimals}f}}".format)
         for name, metric in METRICS.items()
     },
     "parameters": ("params", _count),
@@ -243,45 +212,13 @@ COLUMNS = {
 _OPTIONAL = {"test_set", *(METRICS.keys() - validation_metrics().keys())}
 
 
-def _checked(row):
-    unknown = set(row) - set(COLUMNS)
-    if unknown or "system" not in row:
-        raise ValueError(
-            f"a row must have a system and keys of {list(COLUMNS)}, "
-            f"got {list(row)}; correct the row"
-        )
-    return {column: _none_if_nan(row.get(column)) for column in COLUMNS}
-
-
-def _none_if_nan(value):
-    return None if value != value else value
-
-
-def _as_csv(rows):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _as_table(rows):
-    shown = [
-        column
-        for column in COLUMNS
-        if column not in _OPTIONAL or any(row[column] for row in rows)
-    ]
-    lines = [[COLUMNS[column][0] for column in shown]]
-    lines += [[_cell(column, row[column]) for column in shown] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_aligned(line, widths) for line in lines)
-
-
-def _cell(column, value):
-    return "-" if value is None else COLUMNS[column][1](value)
-
-
-def _aligned(line, widths):
-    name, *numbers = line
-    first, *others = widths
-    return "  ".join([name.ljust(first), *map(str.rjust, numbers, others)])
+def _as_table(rows: list[dict]) -> str:
+    columns = []
+    for name, (heading, text_of) in COLUMNS.items():
+        values = [row[name] for row in rows]
+        if name not in _OPTIONAL or any(values):
+            cells = ["-" if v is None else text_of(v) for v in values]
+            width = max(map(len, [heading, *cells]))
+            align = str.rjust if columns else str.ljust
+            columns.append([align(cell, width) for cell in (heading, *cells)])
+    return "\n".join(map("  ".join, zip(*columns, strict=True)))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.errors import require
+
 
 def full_precision(device: torch.device) -> AbstractContextManager:
     """Switch autocast off, where the device has it."""
@@ -15,12 +17,10 @@ def full_precision(device: torch.device) -> AbstractContextManager:
 
 
 def to_autocast(x: Tensor) -> Tensor:
-    """Cast the input of an LSTM to what autocast computes in, where it is on.
-
-    PyTorch chooses its oneDNN code by the type of the input before autocast
-    casts it, and a CPU without bfloat16 instructions then fails; from a
-    bfloat16 input it chooses code that runs.
-    """
+    """Cast an LSTM's input to what autocast computes in, where it is on."""
+    # PyTorch chooses its oneDNN code by the type of the input before autocast
+    # casts it, and a CPU without bfloat16 instructions then fails; from a
+    # bfloat16 input it chooses code that runs.
     kind = x.device.type
     available = torch.amp.is_autocast_available(kind)
     if available and torch.is_autocast_enabled(kind):
@@ -80,11 +80,9 @@ class STFT(nn.Module):
         super().__init__()
         win_length = n_fft if win_length is None else win_length
         _check_sizes(n_fft, win_length, hop_length)
-        if window not in WINDOWS:
-            raise ValueError(
-                f"window must be one of {sorted(WINDOWS)}, got {window!r}; "
-                "the published DCCRN uses 'hann', Asteroid's 'sqrt_hann'"
-            )
+        advice = "the published DCCRN uses 'hann', Asteroid's 'sqrt_hann'"
+        known = f"one of {sorted(WINDOWS)}"
+        require("window", window in WINDOWS, known, repr(window), advice)
         self.n_fft = n_fft
         self.win_length = win_length
         self.hop_length = hop_length
@@ -183,17 +181,10 @@ class STFT(nn.Module):
 
 def _check_sizes(n_fft: int, win_length: int, hop_length: int) -> None:
     """Refuse sizes for which no exact inverse exists."""
-    if n_fft < 2:
-        raise ValueError(
-            f"n_fft must be at least 2, got {n_fft}; 512 is usual at 16 kHz"
-        )
-    if win_length % 2 or not 2 <= win_length <= n_fft:
-        raise ValueError(
-            f"win_length must be even and in [2, n_fft = {n_fft}], "
-            f"got {win_length}; choose an even length or a longer n_fft"
-        )
-    if not 1 <= hop_length <= win_length // 2:
-        raise ValueError(
-            "hop_length must be in [1, half a window = "
-            f"{win_length // 2}], got {hop_length}; choose a shorter hop"
-        )
+    require("n_fft", n_fft >= 2, "at least 2", n_fft, "512 is usual at 16 kHz")
+    is_even = win_length % 2 == 0 and 2 <= win_length <= n_fft
+    known = f"even and in [2, n_fft = {n_fft}]"
+    require("win_length", is_even, known, win_length, "choose another length")
+    fits, half = 1 <= hop_length <= win_length // 2, win_length // 2
+    known = f"in [1, half a window = {half}]"
+    require("hop_length", fits, known, hop_length, "choose a shorter hop")

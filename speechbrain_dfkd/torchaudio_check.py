@@ -17,8 +17,8 @@ def require_torchaudio() -> None:
         release = torch.partition("+")[0]
         raise ImportError(
             f"torchaudio must fit torch, got torchaudio {torchaudio} beside "
-            f"torch {torch} ({error}); pip install torchaudio=={release} (where "
-            f"there is no such release: pip install --upgrade torchaudio)"
+            f"torch {torch} ({error}); pip install torchaudio=={release} "
+            f"(where that is none: pip install --upgrade torchaudio)"
         ) from error
 
 

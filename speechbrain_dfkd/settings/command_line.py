@@ -54,7 +54,7 @@ class Command:
         own = student.tree["teacher_overrides"]
         teacher = _compose(leaf, self.layers, own, TEACHER_KEYS, shared)
         teacher, _ = _with_run_options(teacher, self.run_opts)
-        return _with_debug_folder(teacher, self.run_opts)
+        return _with_folder(teacher, self.run_opts)
 
 
 def read_command(
@@ -63,7 +63,7 @@ def read_command(
     keys: set[str],
     script: str | None = None,
 ) -> Command:
-    """Read and check a command line, whose leaf must have ``keys``; announce."""
+    """Read and check a command line, whose leaf must have ``keys``."""
     script = script or f"train_{_kind(keys)}.py"
     if asks_for_help(argv):
         print(help_text(argv, recipe_folder, _kind(keys), script))
@@ -86,8 +86,7 @@ def read_command(
     network = described_teacher(configuration.settings(), is_chosen)
     if network is not None:
         configuration = configuration.replace(teacher=network)
-    configuration = _with_run_name(configuration)
-    configuration = _with_debug_folder(configuration, run_opts)
+    configuration = _with_folder(configuration, run_opts)
     text = command_text(recipe_folder / f"train_{_kind(keys)}.py", argv)
     return Command(configuration, run_opts, layers, text)
 
@@ -105,11 +104,9 @@ ENDS_WITH_PARENT = "DFKD_ENDS_WITH_PARENT"
 
 
 def _end_with_input() -> None:
-    """Kill this process and its workers once standard input is closed.
-
-    Its other end is closed when the process that holds it ends, even by a
-    kill; this one leads a group of its own.
-    """
+    """Kill this process and its workers once standard input is closed."""
+    # The holder of its other end has ended then, even by a kill. This process
+    # leads a group of its own.
     while os.read(0, 1):
         pass
     os.killpg(os.getpid(), signal.SIGKILL)
@@ -143,11 +140,9 @@ def _compose(
 def _with_run_options(
     configuration: Configuration, run_opts: RunOptions
 ) -> tuple[Configuration, RunOptions]:
-    """Make settings of SpeechBrain's options that decide on results.
-
-    They are to be recorded, and refused where a run goes on without them. A
-    key of the leaf, such as ``--max_grad_norm``, holds for the student alone.
-    """
+    """Make settings of SpeechBrain's options that decide on results."""
+    # They are recorded, and refused where a run goes on without them. A key of
+    # the leaf, such as --max_grad_norm, holds for the student alone.
     given, tree = run_opts.overridden_args, configuration.tree
     moved = given & set(tree)
     values = {k: run_opts[k] for k in sorted(moved | given - FREE_OPTIONS)}
@@ -159,8 +154,10 @@ def _with_run_options(
     return configuration, run_opts
 
 
-def _with_run_name(configuration: Configuration) -> Configuration:
-    """Add to a run's name what YAML has no condition for: what is set."""
+def _with_folder(
+    configuration: Configuration, run_opts: RunOptions
+) -> Configuration:
+    """Name a run's folder after what is set: YAML has no conditions."""
     settings = configuration.settings()
     endings = ""
     for key, row in KEYS.items():
@@ -168,19 +165,12 @@ def _with_run_name(configuration: Configuration) -> Configuration:
         value = settings.get(key, default)
         if name and value != default:
             endings += f"-{name if value is True else f'{name}_{value}'}"
-    if not endings or "run" not in settings:
-        return configuration
-    return configuration.replace(run=settings["run"] + endings)
-
-
-def _with_debug_folder(
-    configuration: Configuration, run_opts: RunOptions
-) -> Configuration:
-    """Keep the few steps of --debug from looking like a training's results."""
-    if not run_opts.debug:
-        return configuration
-    folder = Path(configuration.settings()["output_folder"], "debug")
-    return configuration.replace(output_folder=str(folder))
+    if endings and "run" in settings:
+        configuration = configuration.replace(run=settings["run"] + endings)
+    if run_opts.debug:  # its few steps give no results of a training
+        folder = Path(configuration.settings()["output_folder"], "debug")
+        configuration = configuration.replace(output_folder=str(folder))
+    return configuration
 
 
 def _print_start(configuration: Configuration, demo_command: str) -> None:

@@ -7,12 +7,13 @@ import pydoc
 import re
 import sysconfig
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap
@@ -34,7 +35,6 @@ from speechbrain_dfkd.settings.tree import (
     tag_of,
 )
 
-_MOST_LISTED = 12
 _REFERENCE = re.compile(r"<([^\[\].>]+)")
 # The keys of an included network or objective that the recipes read.
 _INCLUDED_KEYS = {"name", "model", "teacher_leaf", "loss"}
@@ -51,15 +51,11 @@ class Configuration:
     def __post_init__(self):
         object.__setattr__(self, "tree", MappingProxyType(self.tree))
 
-    def text(self) -> str:
-        """Return the settings as YAML with all references resolved."""
-        return self._text
-
     def settings(self) -> dict:
         """Return the resolved settings as plain values, tags as text."""
         return copy.deepcopy(self._plain)
 
-    def replace(self, **values) -> "Configuration":
+    def replace(self, **values: Any) -> "Configuration":
         """Return a configuration with other values of some keys."""
         tree = self.tree.copy()
         tree.update(values)
@@ -68,7 +64,7 @@ class Configuration:
     def build(self) -> dict:
         """Make the objects that the settings describe."""
         try:
-            return load_hyperpyyaml(self.text())
+            return load_hyperpyyaml(self.text)
         except UserError:
             raise
         except (ValueError, TypeError, ImportError, AttributeError) as error:
@@ -79,7 +75,8 @@ class Configuration:
 
     # Cached: it takes a good part of a second, and a run asks ten times.
     @cached_property
-    def _text(self) -> str:
+    def text(self) -> str:
+        """The settings as YAML with all references resolved."""
         tree = copy.deepcopy(self.tree.copy())
         tree = settled_texts(_with_includes(tree, self.leaf.parent))
         try:
@@ -89,7 +86,7 @@ class Configuration:
 
     @cached_property
     def _plain(self) -> dict:
-        return plain_settings(self._text)
+        return plain_settings(self.text)
 
 
 def compose(
@@ -102,9 +99,7 @@ def compose(
     """Merge a leaf with layers of settings and check every key.
 
     A layer is a file that maps patterns of leaf names (``"*_teacher"``) to
-    values; ``overrides`` are those of the command line, ``replaced`` take the
-    whole place of what both files say. A misspelling is a key that is neither
-    in ``read_keys`` nor SpeechBrain's nor referred to by another key.
+    values; ``replaced`` take the whole place of what leaf and layers say.
     """
     leaf = Path(leaf)
     tree = read_tree(leaf)
@@ -112,9 +107,9 @@ def compose(
     known = set(read_keys) | set(RunOptions().as_dict()) | _referred(tree)
     sources = [str(leaf)]
 
-    def with_values(tree, values, source):
+    def with_values(tree: Mapping, values: Mapping, source: str) -> Mapping:
         values = spelled_out(values, leaf.parent)
-        return merged(tree, values, _known_keys(source))
+        return merged(tree, values, partial(_check_known, source))
 
     for layer in layers:
         for pattern, values in read_tree(layer).items():
@@ -132,11 +127,7 @@ def compose(
 
 
 def spelled_out(values: Mapping, folder: Path) -> Mapping:
-    """Return overrides of a leaf in ``folder`` without short forms.
-
-    These are ``student.lstm_units: 16``, and ``student: dccrn_eighth``, or the
-    path of its file, for an include of it.
-    """
+    """Return overrides without short forms: a.b: 16, and student: a_file."""
     result = CommentedMap()
     # A key of a network's comes after the network that it belongs to.
     for key in sorted(values, key=lambda key: str(key).count(".")):
@@ -151,7 +142,7 @@ def spelled_out(values: Mapping, folder: Path) -> Mapping:
     return result
 
 
-def _include_of(key: str, name: str, folder: Path, below: str):
+def _include_of(key: str, name: str, folder: Path, below: str) -> Any:
     """Return an include of the file that a text means."""
     names = [name, f"{below}/{name}"]
     names += [f"{name}.yaml" for name in names]
@@ -168,43 +159,36 @@ def _include_of(key: str, name: str, folder: Path, below: str):
     )
 
 
-def _known_keys(source: str) -> Callable:
-    """Return the check that a key of ``source`` or an argument is known."""
-
-    def check(tree, key, path):
-        if key not in tree and key not in _parameters(tree):
-            raise _unknown(f"{path}{key}", source, [f"{path}{k}" for k in tree])
-
-    return check
+def _check_known(source: str, tree: Mapping, key: str, path: str) -> None:
+    """Refuse a key that is neither in a tree nor an argument of its object."""
+    if key not in tree and key not in _parameters(tree):
+        raise _unknown(f"{path}{key}", source, {f"{path}{k}" for k in tree})
 
 
-def _parameters(node) -> list[str]:
+def _parameters(node: Any) -> list[str]:
     """Return the names of the arguments that an object takes."""
     kind, _, name = tag_of(node).partition(":")
-    callable_ = pydoc.locate(name) if f"{kind}:" in OBJECTS[1:] else None
-    if not callable(callable_):
-        return []
+    made = pydoc.locate(name) if f"{kind}:" in OBJECTS[1:] else None
     try:
-        return list(inspect.signature(callable_).parameters)
-    except ValueError:  # some of C's tell nothing
+        return list(inspect.signature(made).parameters)
+    except (TypeError, ValueError):  # of nothing; some of C's tell nothing
         return []
 
 
-def _unknown(key, source, known: Collection) -> UserError:
-    known = {str(name) for name in known}
-    if "." not in str(key):
-        known |= set(RunOptions().as_dict())
-    whole = sorted(name for name in known if name.startswith(str(key)))
-    close = whole or difflib.get_close_matches(str(key), sorted(known), n=1)
+def _unknown(key: str, source: str | Path, known: set[str]) -> UserError:
+    if "." not in key:
+        known = known | set(RunOptions().as_dict())
+    whole = sorted(name for name in known if name.startswith(key))
+    close = whole or difflib.get_close_matches(key, sorted(known), n=1)
     hint = f"known: {', '.join(sorted(known))}"
     if close:
         hint = f"did you mean {' or '.join(map(repr, close))}?"
-    elif len(known) > _MOST_LISTED:
+    elif len(known) > 12:
         hint = "--help lists the keys"
     return UserError(f"unknown key '{key}' in {source}; {hint}")
 
 
-def _with_includes(node, folder: Path, path: str = ""):
+def _with_includes(node: Any, folder: Path, path: str = "") -> Any:
     """Put checked content of files in the place of their includes."""
     # HyperPyYAML would give the arguments of an object beside an include to
     # the class in the file.
@@ -216,7 +200,8 @@ def _with_includes(node, folder: Path, path: str = ""):
     tree = read_tree(file)
     _check_used(tree, _INCLUDED_KEYS, file)
     if isinstance(node, Mapping):
-        tree = merged(tree, node, _known_keys(f"an include of {file}"), path)
+        check = partial(_check_known, f"an include of {file}")
+        tree = merged(tree, node, check, path)
     tree = _with_includes(tree, file.parent, path)
     # Its references are to its own keys.
     text = resolve_references(dump_tree(tree)).getvalue()
@@ -233,10 +218,10 @@ def _referred(tree: Mapping) -> set[str]:
     }
 
 
-def _check_used(tree: Mapping, read_keys: set, source) -> None:
+def _check_used(tree: Mapping, read_keys: set, source: Path) -> None:
     referred = _referred(tree)
     absent = [f"<{name}>" for name in sorted(referred - set(tree))]
-    for key in tree:
+    for key in map(str, tree):
         if key not in referred | read_keys and not key.startswith("__"):
             error = _unknown(key, source, referred | (read_keys - set(tree)))
             ending = f" ({', '.join(absent)} is referred to, but not there)"
@@ -244,8 +229,8 @@ def _check_used(tree: Mapping, read_keys: set, source) -> None:
 
 
 def _as_user_error(leaf: Path, error: Exception) -> UserError:
-    parts = [str(part) for part in error.args] or [type(error).__name__]
-    return UserError(f"{leaf} cannot be used: {': '.join(parts)}")
+    found = ": ".join(map(str, error.args)) or type(error).__name__
+    return UserError(f"{leaf} cannot be used: {found}")
 
 
 def _is_of_own_code(error: Exception) -> bool:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import ruamel.yaml
 
@@ -46,27 +47,27 @@ def parse_tree(text: str, source: str) -> Mapping:
     return tree or ruamel.yaml.comments.CommentedMap()
 
 
-def dump_tree(tree: Mapping) -> str:
+def dump_tree(tree: Mapping | list, flow: bool = False) -> str:
     """Return a tree as YAML text."""
-    stream = io.StringIO()
-    _yaml().dump(tree, stream)
+    yaml, stream = _yaml(), io.StringIO()
+    yaml.default_flow_style = flow
+    yaml.dump(tree, stream)
     return stream.getvalue()
 
 
-def tag_of(node) -> str:
+def tag_of(node: Any) -> str:
     """Return a node's tag, for example "!ref", or an empty string."""
-    tag = getattr(node, "tag", None)
-    return (tag.value if tag is not None else None) or ""
+    return getattr(getattr(node, "tag", None), "value", None) or ""
 
 
-def children_of(node) -> list[tuple]:
+def children_of(node: Any) -> list[tuple]:
     """Return pairs of key (or index) and node, of those below a node."""
     if isinstance(node, Mapping):
         return list(node.items())
     return list(enumerate(node)) if isinstance(node, list) else []
 
 
-def nodes_of(node) -> Iterator:
+def nodes_of(node: Any) -> Iterator:
     """Yield a node and all nodes below it."""
     yield node
     for _, child in children_of(node):
@@ -82,8 +83,7 @@ def merged(
     """Return ``values`` changed as an override changes them.
 
     A mapping changes another key by key, unless its tag names another class,
-    function or file. ``check`` gets values, key and path of each key, but of
-    those beside an include or in an empty mapping, where any goes.
+    function or file; ``check`` is called with values, key and path.
     """
     result = values.copy()  # with its tag
     for key, value in changes.items():
@@ -94,6 +94,7 @@ def merged(
         is_other = tag.startswith(INCLUDE) or tag and tag != old_tag
         if isinstance(value, Mapping) and not is_other:
             if isinstance(old, Mapping):
+                # Beside an include or in an empty mapping any key goes.
                 is_free = not old or old_tag.startswith(INCLUDE)
                 inner = None if is_free else check
                 value = merged(old, value, inner, f"{path}{key}.")
@@ -104,7 +105,7 @@ def merged(
     return result
 
 
-def settled_texts(node, is_text: bool = False):
+def settled_texts(node: Any, is_text: bool = False) -> Any:
     """Write out ``~``, and names of folders and speakers that are numbers."""
     is_list = isinstance(node, list)
     is_scalar = not (is_list or isinstance(node, str | Mapping | None))
@@ -118,22 +119,19 @@ def settled_texts(node, is_text: bool = False):
     return node
 
 
-def one_line(node) -> str:
+def one_line(node: Any) -> str:
     """Return a node as YAML that fits a word of the command line."""
     # Within braces a tag needs a value beside it, if only an empty one.
     return _flow(node).removesuffix(" ''")
 
 
-def _flow(node) -> str:
+def _flow(node: Any) -> str:
     if isinstance(node, Mapping):
         pairs = (f"{key}: {_flow(value)}" for key, value in node.items())
         return f"{tag_of(node)} {{{', '.join(pairs)}}}".strip()
     if isinstance(node, list):
         return f"{tag_of(node)} [{', '.join(map(_flow, node))}]".strip()
-    yaml, stream = _yaml(), io.StringIO()
-    yaml.default_flow_style = True
-    yaml.dump([node], stream)
-    return stream.getvalue().strip()[1:-1]
+    return dump_tree([node], flow=True).strip()[1:-1]
 
 
 def plain_settings(text: str) -> dict:
@@ -141,7 +139,7 @@ def plain_settings(text: str) -> dict:
     return _plain(_yaml().load(text))
 
 
-def _plain(node):
+def _plain(node: Any) -> Any:
     if isinstance(node, Mapping):
         values = {str(key): _plain(value) for key, value in node.items()}
         return {"tag": tag_of(node), **values} if tag_of(node) else values

@@ -3,7 +3,7 @@
 import json
 import re
 import textwrap
-from collections import deque
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,54 +14,44 @@ from speechbrain_dfkd.settings.configuration import compose
 from speechbrain_dfkd.settings.keys import DFKD_KEYS, TEXT_KEYS
 from speechbrain_dfkd.settings.tree import one_line
 
-# SpeechBrain gives these the type of their default.
-_TYPES = {"ckpt_interval_minutes": float, "optimizer_step_limit": int}
-
 
 class _Options(RunOptions):
     """SpeechBrain's options, whole names only, errors without a usage."""
 
     @staticmethod
-    def _create_parser():
-        def refuse(message):
+    def _create_parser() -> ArgumentParser:
+        def refuse(message: str) -> None:
             raise UserError(f"the command line must be usable, got {message}")
 
         parser = RunOptions._create_parser()
         parser.allow_abbrev = False
         parser.error = refuse
-        for action in parser._actions:
-            action.type = _TYPES.get(action.dest, action.type)
+        # SpeechBrain gives these the type of their default.
+        known = parser._option_string_actions
+        known["--ckpt_interval_minutes"].type = float
+        known["--optimizer_step_limit"].type = int
         return parser
 
 
 def split_command_line(argv: list[str]) -> tuple[str, RunOptions, str]:
     """Return the file, SpeechBrain's options and the settings as YAML."""
-    actions = {
-        name: action
-        for action in _Options._create_parser()._actions
-        for name in action.option_strings
-    }
-    files, options, settings = [], [], []
-    words = deque(map(str, argv))
-
-    def take(most):
-        taken = []
-        while words and len(taken) < most and not words[0].startswith("--"):
-            taken.append(words.popleft())
-        return taken
-
-    while words:
-        word = words.popleft()
+    actions = _Options._create_parser()._option_string_actions
+    groups = [[]]
+    for word in map(str, argv):
+        if word.startswith("--"):
+            groups.append([])
+        groups[-1].append(word)
+    files, *groups = groups
+    options, settings = [], []
+    for word, *values in groups:
         name, joined, value = word.partition("=")
-        if not word.startswith("--"):
-            files.append(word)
-        elif name in actions:
-            options.append(word)
-            if not joined:
-                most = {0: 0, None: 1}.get(actions[name].nargs, len(words))
-                options += take(most)
+        nargs = actions[name].nargs if name in actions else None
+        most = 0 if joined else {0: 0, None: 1}.get(nargs, len(values))
+        files += values[most:]
+        if name in actions:
+            options += [word, *values[:most]]
         else:
-            value = value if joined else "".join(take(1))
+            value = value if joined else "".join(values[:most])
             settings.append(_setting(name, value))
     if not files:
         raise UserError(

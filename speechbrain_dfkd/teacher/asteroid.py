@@ -18,7 +18,7 @@ LSTM's memory of other frames makes up to 4e-3 of the level, 25 ms from them.
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,6 @@ from speechbrain_dfkd.models import DCCRN, ConvTasNet, DPTNet
 from speechbrain_dfkd.settings.tree import parse_tree
 from speechbrain_dfkd.teacher.trained_network import differences
 
-_MONO_16_KHZ = {"n_src": (1,), "sample_rate": (16000,)}
-
 
 @dataclass(frozen=True)
 class Family:
@@ -39,36 +37,44 @@ class Family:
 
     name: str  # in the names of result folders
     network: type[nn.Module]
-    defaults: Mapping  # all arguments that we know, with Asteroid's defaults
-    sizes: Mapping[str, str]  # Asteroid's arguments by ours: positive integers
-    allowed: Callable[[dict], Mapping[str, Collection]]  # values of the others
+    # Asteroid's positive integers: (ours, Asteroid's default).
+    sizes: Mapping[str, tuple[str, int]]
+    # Its other arguments that we know, and their values, the default first,
+    allowed: Callable[[dict], Mapping[str, Sequence]]
+    defaults: Mapping  # unless it is one of these
     other_settings: Callable[[dict], dict]  # arguments of ours beside sizes
     weights: Callable[[dict, dict], dict]  # (Asteroid's, settings) -> ours
 
     def settings(self, model_args: Mapping) -> dict:
         """Return our network's arguments; a UserError names what it lacks."""
+        given = {name: default for name, (_, default) in self.sizes.items()}
+        given |= {**self.defaults, **model_args}
         problems = [
-            f"{name}: {value!r}, which we do not know"
-            for name, value in model_args.items()
-            if name not in self.defaults
-        ]
-        given = {**self.defaults, **model_args}
-        problems += [
             f"{name}: {given[name]!r}, not a positive integer"
             for name in self.sizes
             if not isinstance(given[name], int) or given[name] < 1
         ]
-        problems = problems or [
-            f"{name}: {given[name]!r}, not {' or '.join(map(repr, values))}"
-            for name, values in (_MONO_16_KHZ | self.allowed(given)).items()
-            if given[name] not in values
-        ]
+        if not problems:
+            allowed = {"n_src": (1,), "sample_rate": (16000,)}
+            allowed |= self.allowed(given)
+            absent = allowed.keys() - given.keys()
+            given |= {name: allowed[name][0] for name in absent}
+            problems = [
+                f"{name}: {value!r}, which we do not know"
+                for name, value in given.items()
+                if name not in allowed and name not in self.sizes
+            ]
+            problems += [
+                f"{name}: {given[name]!r}, not {' or '.join(map(repr, values))}"
+                for name, values in allowed.items()
+                if given[name] not in values
+            ]
         if problems:
             raise UserError(
                 f"its arguments must be those of a network that we have, got\n"
                 f"{listing(problems)}\nchoose a checkpoint without them"
             )
-        sizes = {ours: given[theirs] for theirs, ours in self.sizes.items()}
+        sizes = {ours: given[name] for name, (ours, _) in self.sizes.items()}
         return {**sizes, **self.other_settings(given)}
 
 
@@ -87,11 +93,7 @@ def joined(
     name: str,
     join: Callable[[Sequence[Tensor]], Tensor],
 ) -> dict:
-    """Return a ``state_dict`` in which pairs of entries are one.
-
-    ``pattern`` finds the first of a pair, ``parts`` tell its two names apart,
-    and ``name`` takes their place. Half a pair stays as it is.
-    """
+    """Join entries whose names match, but for ``parts``, under ``name``."""
     state, first, second = dict(state), *parts
     for one in [key for key in state if re.search(pattern, key)]:
         two = one.replace(first, second)
@@ -119,7 +121,7 @@ _CONV_TASNET_NAMES = (
 )
 
 
-def _conv_tasnet_weights(state, settings):
+def _conv_tasnet_weights(state: dict, settings: dict) -> dict:
     paths = ".res_conv.", ".skip_conv."
     state = joined(state, r"\.res_conv\.", paths, ".project.", torch.cat)
     return renamed(state, _CONV_TASNET_NAMES)
@@ -128,19 +130,21 @@ def _conv_tasnet_weights(state, settings):
 conv_tasnet = Family(
     name="asteroid_conv_tasnet",
     network=ConvTasNet,
-    defaults={
-        "n_src": None, "out_chan": None, "n_blocks": 8, "n_repeats": 3,
-        "bn_chan": 128, "hid_chan": 512, "skip_chan": 128,
-        "conv_kernel_size": 3, "norm_type": "gLN", "mask_act": "sigmoid",
-        "in_chan": None, "causal": False, "fb_name": "free", "kernel_size": 16,
-        "n_filters": 512, "stride": 8, "encoder_activation": None,
-        "sample_rate": 8000,
-    },
     sizes={
-        "n_filters": "n_filters", "kernel_size": "filter_length",
-        "bn_chan": "bottleneck_channels", "hid_chan": "hidden_channels",
-        "skip_chan": "skip_channels", "conv_kernel_size": "kernel_size",
-        "n_blocks": "blocks", "n_repeats": "repeats",
+        "n_filters": ("n_filters", 512),
+        "kernel_size": ("filter_length", 16),
+        "bn_chan": ("bottleneck_channels", 128),
+        "hid_chan": ("hidden_channels", 512),
+        "skip_chan": ("skip_channels", 128),
+        "conv_kernel_size": ("kernel_size", 3),
+        "n_blocks": ("blocks", 8),
+        "n_repeats": ("repeats", 3),
+    },
+    defaults={
+        "n_src": None,
+        "sample_rate": 8000,
+        "stride": 8,
+        "norm_type": "gLN",
     },
     allowed=lambda given: {
         "fb_name": ("free", "FreeFB"),
@@ -151,7 +155,7 @@ conv_tasnet = Family(
         "mask_act": ("sigmoid", "relu"),
         "causal": (False, True),
         # Asteroid replaces a global norm in a causal network.
-        "norm_type": ("cgLN",) if given["causal"] else ("gLN", "cgLN"),
+        "norm_type": ("cgLN",) if given.get("causal") else ("gLN", "cgLN"),
     },
     other_settings=lambda given: {
         "norm": _CONV_TASNET_NORMS[given["norm_type"]],
@@ -159,7 +163,7 @@ conv_tasnet = Family(
         "causal": given["causal"],
     },
     weights=_conv_tasnet_weights,
-)  # fmt: skip
+)
 
 _DPTNET_NAMES = (
     _FILTERBANK,
@@ -181,7 +185,7 @@ _DPTNET_NAMES = (
 _POINTWISE = ("project.weight", "gate.weight")
 
 
-def _dptnet_weights(state, settings):
+def _dptnet_weights(state: dict, settings: dict) -> dict:
     gates = ".net_out.0.", ".net_gate.0."
     state = joined(state, r"\.net_out\.", gates, ".gate.", torch.cat)
     return {
@@ -193,20 +197,15 @@ def _dptnet_weights(state, settings):
 dptnet = Family(
     name="asteroid_dptnet",
     network=DPTNet,
-    # Its dropout plays no part in a teacher.
-    defaults={
-        "n_src": None, "n_heads": 4, "ff_hid": 256, "chunk_size": 100,
-        "hop_size": None, "n_repeats": 6, "norm_type": "gLN",
-        "ff_activation": "relu", "encoder_activation": "relu",
-        "mask_act": "relu", "bidirectional": True, "dropout": 0,
-        "in_chan": None, "fb_name": "free", "kernel_size": 16, "n_filters": 64,
-        "stride": 8, "sample_rate": 8000,
-    },
     sizes={
-        "n_filters": "n_filters", "kernel_size": "filter_length",
-        "chunk_size": "chunk_size", "n_repeats": "blocks", "n_heads": "heads",
-        "ff_hid": "lstm_units",
+        "n_filters": ("n_filters", 64),
+        "kernel_size": ("filter_length", 16),
+        "chunk_size": ("chunk_size", 100),
+        "n_repeats": ("blocks", 6),
+        "n_heads": ("heads", 4),
+        "ff_hid": ("lstm_units", 256),
     },
+    defaults={"n_src": None, "sample_rate": 8000, "stride": 8},
     allowed=lambda given: {
         "fb_name": ("free", "FreeFB"),
         "encoder_activation": ("relu",),
@@ -217,10 +216,11 @@ dptnet = Family(
         "ff_activation": ("relu",),
         "bidirectional": (True,),
         "mask_act": ("relu", "sigmoid"),
+        "dropout": (given.get("dropout"),),  # plays no part in a teacher
     },
     other_settings=lambda given: {"mask": given["mask_act"]},
     weights=_dptnet_weights,
-)  # fmt: skip
+)
 
 _DCCRN_CHANNELS = {"DCCRN-CL": [16, 32, 64, 128, 128, 128], "mini": [4, 8]}
 _DCCRN_MASKS = {"tanh": "E", "BDT": "E", None: "C", "UBD": "C"}
@@ -241,8 +241,8 @@ _DCCRN_NAMES = (
 )
 
 
-def _dccrn_weights(state, settings):
-    def complex_bias(pair):
+def _dccrn_weights(state: dict, settings: dict) -> dict:
+    def complex_bias(pair: tuple[Tensor, Tensor]) -> Tensor:
         # (Wr a + br) - (Wi b + bi) and its imaginary part have one bias each.
         real, imag = pair
         return torch.cat((real - imag, real + imag))
@@ -270,15 +270,12 @@ def _dccrn_weights(state, settings):
 dccrn = Family(
     name="asteroid_dccrn",
     network=DCCRN,
-    defaults={
-        "architecture": None, "stft_n_filters": 512, "stft_kernel_size": 400,
-        "stft_stride": 100, "sample_rate": 16000, "n_freqs": None, "n_src": 1,
-        "mask_bound": "tanh",
-    },
     sizes={
-        "stft_n_filters": "n_fft", "stft_kernel_size": "win_length",
-        "stft_stride": "hop_length",
+        "stft_n_filters": ("n_fft", 512),
+        "stft_kernel_size": ("win_length", 400),
+        "stft_stride": ("hop_length", 100),
     },
+    defaults={"architecture": None},
     allowed=lambda given: {
         "architecture": tuple(_DCCRN_CHANNELS),
         "n_freqs": (None, given["stft_n_filters"] // 2),
@@ -300,15 +297,10 @@ dccrn = Family(
         "dc_gain": math.sqrt(0.5),
     },
     weights=_dccrn_weights,
-)  # fmt: skip
+)
 
 # By Asteroid's class.
 FAMILIES = {"ConvTasNet": conv_tasnet, "DCCRNet": dccrn, "DPTNet": dptnet}
-
-
-def is_asteroid(content: dict) -> bool:
-    """Return whether a checkpoint's content is Asteroid's."""
-    return {"model_name", "state_dict"} <= content.keys()
 
 
 def read_asteroid(
@@ -343,8 +335,7 @@ def _network(content: dict, path: Path) -> tuple[Mapping, dict]:
     weights = family.weights(theirs, settings)
     with torch.device("meta"):
         own = family.network(**settings).state_dict()
-    problems = differences(weights, own)
-    if problems:
+    if problems := differences(weights, own):
         raise UserError(
             f"its weights must be those of the network that its model_args "
             f"describe (here by our names), got\n{listing(problems, 5)}\n"

@@ -7,8 +7,8 @@ import math
 import os
 import random
 import shutil
-import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +42,6 @@ from speechbrain_dfkd.teacher.frozen import (
 
 # To be raised when the format changes, or what networks make of a recording.
 VERSION = 1
-_SCALE = struct.Struct("<f")
-_SAMPLE_BYTES = 2
 _PEAK_EXPONENT = 15  # float16 ends just below 2^16
 _LEAST_EXPONENT = -126  # of a float32 with all its bits
 
@@ -55,11 +53,7 @@ def choose_teacher(
     train_set: Dataset,
     run_opts: RunOptions,
 ) -> FrozenTeacher | CachedTeacher | CleanTeacher | None:
-    """Return whom the student follows, made of the trained network if any.
-
-    With ``teacher_cache`` the outputs that are missing from the cache are
-    made, and the training set gets an item ``teacher_sig``.
-    """
+    """Return whom the student follows, made of the trained network if any."""
     if hparams["clean_as_teacher"]:
         return CleanTeacher(model)
     if model is None:
@@ -70,10 +64,8 @@ def choose_teacher(
         return teacher
     name = _folder_name(model, settings, train_set.data)
     cache = TeacherCache(Path(hparams["teacher_cache_folder"], name))
-    crop, device = train_set.crop, run_opts.device or infer_device()
-    progress = not run_opts.noprogressbar
-    cache.fill(teacher, train_set.data, crop.sample_rate, device, progress)
-    read = partial(cache.read_crop, crop)
+    cache.fill(teacher, train_set.data, train_set.crop.sample_rate, run_opts)
+    read = partial(cache.read_crop, train_set.crop)
     train_set.add_dynamic_item(read, ["id", "length"], "teacher_sig")
     train_set.set_output_keys([*OUTPUT_KEYS, "teacher_sig"])
     return CachedTeacher(model)
@@ -100,21 +92,20 @@ def check_cache(hparams: dict, train_set: Dataset | None = None) -> bool:
 
 
 def _folder_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
-    """Return a name by a hash of all that decides what the folder holds.
-
-    Neither device nor precision are in it: the teacher runs in float32. On a
-    GPU that is TF32 in its convolutions, as PyTorch's defaults have it, so
-    that a cache made there can differ from a CPU's by about as much as the
-    files round, or a few times that for a large network.
-    """
+    """Return a name by a hash of all that decides what the folder holds."""
+    # Neither device nor precision: the teacher runs in float32. On a GPU that
+    # is TF32 in its convolutions, PyTorch's default, so that a cache made there
+    # can differ from a CPU's by about as much as the files round, or a few
+    # times that for a large network.
     decisive = {
         "version": VERSION,
         "weights": fingerprint(model),
         "network": settings["teacher"],
         "sample_rate": settings["sample_rate"],
         "recordings": [
-            [name, entry["length"], *_state(Path(entry["noisy_wav"]))]
+            [name, entry["length"], state.st_size, state.st_mtime_ns]
             for name, entry in sorted(recordings.items())
+            for state in [os.stat(entry["noisy_wav"])]
         ],
     }
     text = json.dumps(decisive, sort_keys=True)
@@ -122,42 +113,26 @@ def _folder_name(model: nn.Module, settings: dict, recordings: Mapping) -> str:
     return f"{settings['teacher']['name']}-{key}"
 
 
-def _state(path: Path) -> tuple[int, int]:
-    if not path.is_file():
-        raise UserError(
-            f"{path} must exist, got no such file; run the recipe without "
-            f"skip_prep, or restore the file that was there at preparation"
-        )
-    return path.stat().st_size, path.stat().st_mtime_ns
-
-
+@dataclass
 class TeacherCache:
-    """A folder with a waveform of each utterance, written whole or not at all.
+    """A folder with a waveform of each utterance, whole or not at all."""
 
-    Files are named after hashes of the utterances' ids, which may hold any
-    characters: a scale, a power of two, and samples in float16.
-    """
+    folder: Path
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-
+    # Ids may hold any characters. A file is a scale and samples in float16.
     def path(self, utterance_id: str) -> Path:
         """Return the file of an utterance."""
         return self.folder / f"{stable_hash(utterance_id):016x}.f16"
 
     def is_whole(self, utterance_id: str, frames: int) -> bool:
         """Tell whether the file is there, readable, and of this length."""
+        path = self.path(utterance_id)
         try:
-            with open(self.path(utterance_id), "rb") as stream:
-                content = stream.read(_SCALE.size)
-                size = stream.seek(0, 2)
+            scale, size = np.fromfile(path, "<f4", 1), path.stat().st_size
         except OSError:  # to be made again, which then says what is wrong
             return False
-        if size != bytes_of(frames):
-            return False
         # After a power failure a file can have its length, and only zeros.
-        (scale,) = _SCALE.unpack(content)
-        return 0 < scale < math.inf
+        return size == bytes_of(frames) and 0 < scale.item() < math.inf
 
     def write(self, utterance_id: str, wav: Tensor) -> None:
         """Keep a finite waveform [frames]."""
@@ -166,26 +141,22 @@ class TeacherCache:
         _, exponent = math.frexp(np.abs(wav).max(initial=0.0))
         exponent = max(exponent - _PEAK_EXPONENT, _LEAST_EXPONENT)
         samples = np.ldexp(wav, -exponent).astype("<f2")
-        content = _SCALE.pack(2.0**exponent) + samples.tobytes()
+        scale = np.array(2.0**exponent, "<f4")
+        content = scale.tobytes() + samples.tobytes()
         write_atomically(self.path(utterance_id), content)
 
     def read(self, utterance_id: str, start: int, frames: int) -> Tensor:
         """Return ``frames`` samples from ``start`` on, float32 [frames]."""
-        path = self.path(utterance_id)
-        try:
-            with open(path, "rb") as stream:
-                head = stream.read(_SCALE.size)
-                stream.seek(_SAMPLE_BYTES * start, 1)
-                content = stream.read(_SAMPLE_BYTES * frames)
-        except FileNotFoundError:
-            content = b""
-        if len(content) < _SAMPLE_BYTES * frames:
+        path, samples = self.path(utterance_id), np.empty(0)
+        if path.exists():
+            scale = np.fromfile(path, "<f4", 1)
+            samples = np.fromfile(path, "<f2", frames, offset=bytes_of(start))
+        if len(samples) < frames:
             raise UserError(
                 f"{path} must have {start + frames} samples or more, got "
                 f"fewer; start the same command again, which makes it anew"
             )
-        samples = np.frombuffer(content, "<f2").astype("f4")
-        return torch.from_numpy(samples).mul_(*_SCALE.unpack(head))
+        return torch.from_numpy(samples.astype("f4")).mul_(scale.item())
 
     def read_crop(
         self, crop: RandomCrop, utterance_id: str, length: float
@@ -198,19 +169,10 @@ class TeacherCache:
         teacher: FrozenTeacher,
         recordings: Mapping,
         rate: int,
-        device: str,
-        progress: bool,
+        run_opts: RunOptions,
     ) -> None:
-        """Make the outputs that are not there; draw nothing of the training.
-
-        Any number of processes may do so at once: each takes missing
-        utterances in an order of its own, and leaves out what another one made
-        meanwhile. What is finished is kept, whatever ends it.
-        """
-        frames = {
-            name: round(entry["length"] * rate)
-            for name, entry in recordings.items()
-        }
+        """Make the outputs that are not there; draw nothing of the training."""
+        frames = {k: round(v["length"] * rate) for k, v in recordings.items()}
         missing = [item for item in frames.items() if not self.is_whole(*item)]
         needed = sum(bytes_of(length) for _, length in missing)
         if if_main_process():
@@ -223,9 +185,12 @@ class TeacherCache:
             )
         if not missing:
             return
-        random.Random().shuffle(missing)  # so that processes share the work
-        hidden = not (progress and if_main_process())
+        # Processes that do so at once take missing utterances each in an order
+        # of its own, and leave out what another one made meanwhile.
+        random.Random().shuffle(missing)
+        hidden = run_opts.noprogressbar or not if_main_process()
         bar = tqdm(missing, "Teacher cache", unit="file", disable=hidden)
+        device = run_opts.device or infer_device()
         teacher.to(device)
         with unwritable_is_user_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -249,4 +214,4 @@ class TeacherCache:
 
 def bytes_of(frames: int) -> int:
     """Return the size of a file of so many samples."""
-    return _SCALE.size + _SAMPLE_BYTES * frames
+    return 4 + 2 * frames

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from torch import Tensor, nn
 
 from speechbrain_dfkd.errors import UserError
@@ -11,11 +12,7 @@ from speechbrain_dfkd.models.base import Enhanced
 
 
 def teacher_roles(settings: Mapping) -> set[str]:
-    """Return what a run needs a teacher for: to "follow" it, to "start" from.
-
-    A run of no role neither trains nor loads one. ``settings`` are those of a
-    dfkd leaf, as plain values or with its objects.
-    """
+    """Return what a run needs a teacher for; ``settings`` may be objects."""
     distils = settings.get("kd_weight") and settings["kd"]["loss"] is not None
     roles = {
         "follow": distils and not settings.get("clean_as_teacher"),
@@ -62,11 +59,6 @@ class FrozenTeacher(nn.Module):
     model : nn.Module
         An enhancement network: ``model(noisy, features) -> Enhanced``.
 
-    Attributes
-    ----------
-    scale : float
-        What the waveforms of ``estimate`` are multiplied by, at first 1.
-
     Shape
     -----
     noisy : [B, L]
@@ -87,7 +79,7 @@ class FrozenTeacher(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model.requires_grad_(False)
-        self.scale = 1.0
+        self.scale = 1.0  # of the waveforms of ``estimate``
         super().train(False)
 
     def train(self, mode: bool = True):
@@ -99,7 +91,7 @@ class FrozenTeacher(nn.Module):
         """Enhance without building a graph."""
         return self.model(noisy, features)
 
-    def estimate(self, batch, features: tuple = ()) -> Enhanced:
+    def estimate(self, batch: PaddedBatch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, whose ``noisy_sig`` is enhanced."""
         wav, kept = self(batch.noisy_sig.data, features)
         return Enhanced(self.scale * wav, kept)
@@ -112,22 +104,19 @@ class CachedTeacher:
         self.model = model
         self.scale = 1.0
 
-    def estimate(self, batch, features: tuple = ()) -> Enhanced:
+    def estimate(self, batch: PaddedBatch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, which are its ``teacher_sig``."""
         return Enhanced(self.scale * batch.teacher_sig.data, {})
 
 
 class CleanTeacher:
-    """Gives the clean signal in the place of a network's output.
+    """Gives the clean signal in a network's place: a control."""
 
-    What a student gains with this too, it does not owe to its teacher. A
-    network is there only where the student's first weights came from it.
-    """
-
+    # A network is there only where the student's first weights came from it.
     def __init__(self, model: nn.Module | None = None):
         self.model = model
 
-    def estimate(self, batch, features: tuple = ()) -> Enhanced:
+    def estimate(self, batch: PaddedBatch, features: tuple = ()) -> Enhanced:
         """Return the targets of a batch, which are its ``clean_sig``."""
         return Enhanced(batch.clean_sig.data, {})
 

@@ -1,8 +1,9 @@
 """Which network ``teacher_ckpt`` means, and its weights."""
 
 import pydoc
+import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from speechbrain_dfkd.settings.tree import (
     plain_settings,
     tag_of,
 )
-from speechbrain_dfkd.teacher.asteroid import is_asteroid, read_asteroid
+from speechbrain_dfkd.teacher.asteroid import read_asteroid
 from speechbrain_dfkd.teacher.frozen import teacher_roles
 from speechbrain_dfkd.teacher.trained_network import (
     EXPORT,
@@ -37,7 +38,7 @@ class TrainedNetwork(NamedTuple):
     is_asteroid: bool
 
 
-def find_teacher_checkpoint(path) -> Path:
+def find_teacher_checkpoint(path: str | Path) -> Path:
     """Return a file of weights, given as itself, a run's or exported folder."""
     path = Path(path)
     for candidate in (path, path / WEIGHTS, path / EXPORT / WEIGHTS):
@@ -51,38 +52,33 @@ def find_teacher_checkpoint(path) -> Path:
     )
 
 
-def read_network(path) -> TrainedNetwork:
+def read_network(path: str | Path) -> TrainedNetwork:
     """Read what ``teacher_ckpt`` means; a bare state_dict has no settings."""
     path = find_teacher_checkpoint(path)
     content = read_checkpoint(path)
-    if is_asteroid(content):
+    if {"model_name", "state_dict"} <= content.keys():
         return TrainedNetwork(path, *read_asteroid(content, path), True)
     return TrainedNetwork(path, exported_network(path.parent), content, False)
 
 
 def described_teacher(settings: dict, is_chosen: bool) -> Mapping | None:
-    """Return the network that ``teacher_ckpt`` says is the teacher.
+    """Return what ``teacher_ckpt`` says in place of ``teacher``, if another.
 
-    It takes the place of the setting ``teacher``; where the command line chose
-    that one, a folder that was trained with another is refused. None: it stays,
-    for no teacher is needed, the checkpoint does not tell, or tells the same.
+    Where the command line chose the teacher, another one is refused.
     """
     if not (teacher_roles(settings) and settings["teacher_ckpt"]):
         return None
     found = read_network(settings["teacher_ckpt"])
-    if found.network is None:
+    here = settings["teacher"]
+    if not (found.is_asteroid or _others(found, here)):
         return None
-    if not found.is_asteroid:
-        if not _other_settings(found, settings["teacher"]):
-            return None
-        if is_chosen:
-            _refuse_other(found, settings["teacher"])
-        _refuse_code(found)
+    if is_chosen:
+        _refuse_other(found, here)
+    _refuse_code(found)
     if if_main_process():
         print(
             f"Teacher: {found.network.get('name')}, as {found.path} describes "
-            f"it, in place of the setting teacher "
-            f"({settings['teacher'].get('name')})",
+            f"it, in place of the setting teacher ({here.get('name')})",
             flush=True,
         )
     return found.network
@@ -106,8 +102,10 @@ def _refuse_code(found: TrainedNetwork) -> None:
 _NO_SIZES = ("name", "model", "teacher_leaf", "initial_filters")
 
 
-def _other_settings(found: TrainedNetwork, network: dict) -> list[str]:
-    """Return a line for each setting in which a checkpoint's network differs."""
+def _others(found: TrainedNetwork, network: dict) -> list[str]:
+    """Return a line for each setting in which a folder's network differs."""
+    if found.network is None or found.is_asteroid:
+        return []
     there = plain_settings(dump_tree(found.network))
     sizes = [key for key in network if key not in _NO_SIZES]
     pairs = {key: (there.get(key), network[key]) for key in sizes}
@@ -119,16 +117,14 @@ def _other_settings(found: TrainedNetwork, network: dict) -> list[str]:
     ]
 
 
-def _class_of(network):
+def _class_of(network: Mapping) -> str:
     """Return the name of the class in the tag of a model's plain value."""
-    tag = network.get("model")
-    if isinstance(tag, dict | list):
-        tag = tag["tag" if isinstance(tag, dict) else 0]
-    return str(tag).split()[0].rpartition(".")[2]
+    tag = re.search(r"!\w+:([\w.]+)", str(network.get("model")))
+    return tag[1].rpartition(".")[2] if tag else ""
 
 
 def _refuse_other(found: TrainedNetwork, network: dict) -> None:
-    if lines := _other_settings(found, network):
+    if lines := _others(found, network):
         raise UserError(
             f"teacher_ckpt must be of the teacher's network, got {found.path}, "
             f"which was trained with other settings:\n{listing(lines)}\n"
@@ -138,33 +134,28 @@ def _refuse_other(found: TrainedNetwork, network: dict) -> None:
 
 
 def load_teacher(hparams: dict, settings: dict) -> nn.Module:
-    """Return the teacher with the weights of ``teacher_ckpt``.
-
-    ``hparams`` are the objects of a dfkd leaf, ``settings`` its plain values.
-    """
+    """Return a leaf's teacher with the weights of ``teacher_ckpt``."""
     found = read_network(hparams["teacher_ckpt"])
-    if found.network is not None and not found.is_asteroid:
-        _refuse_other(found, settings["teacher"])
+    _refuse_other(found, settings["teacher"])
     model = hparams["teacher"]["model"]
-    _load(model, found)
+    load_strictly(model, found)
     return model
 
 
-def load_strictly(model: nn.Module, path: str | Path) -> None:
-    """Load a checkpoint, of which finite weights must fit ``model`` exactly."""
-    _load(model, read_network(path))
-
-
-def _load(model: nn.Module, found: TrainedNetwork) -> None:
+def load_strictly(model: nn.Module, found: TrainedNetwork) -> None:
+    """Load finite weights, which must fit ``model`` exactly."""
     state = _weights_for(model.state_dict(), found)
-    damaged = non_finite(state, model)
-    if damaged:
+    if damaged := non_finite(state, model):
         raise UserError(
             f"teacher_ckpt must hold finite weights, got NaN or infinity in "
             f"{found.path}:\n{listing(damaged, 5)}\nchoose another "
             f"--teacher_ckpt, or train the teacher anew"
         )
     model.load_state_dict(state)
+
+
+# A checkpoint is read several times.
+_print_once = cache(partial(print, flush=True))
 
 
 def _weights_for(own: Mapping, found: TrainedNetwork) -> dict[str, Tensor]:
@@ -187,8 +178,9 @@ def _weights_for(own: Mapping, found: TrainedNetwork) -> dict[str, Tensor]:
         )
     where = [f"its {place!r}"] * bool(place)
     where += [f"names without {prefix!r}"] * bool(prefix)
-    if where:
-        _announce(found.path, " and ".join(where))
+    if where and if_main_process():
+        taken = f"{found.path} are taken from {' and '.join(where)}"
+        _print_once(f"Teacher: the weights in {taken}")
     return fitting[place, prefix]
 
 
@@ -197,10 +189,8 @@ def _candidates(
 ) -> Iterator[tuple[str, str, dict]]:
     """Yield place, prefix and weights without it, of all dicts with some.
 
-    Trainings save a network's weights within a dict (``state_dict``,
-    ``model_state_dict`` ...), the place, and wrappers put their name before
-    those of the weights, the prefix: ``module.`` (DataParallel),
-    ``_orig_mod.`` (torch.compile), ``model.`` (Lightning).
+    The place is a key such as ``model_state_dict``; the prefix that of a
+    wrapper: of DataParallel, torch.compile or Lightning.
     """
     tensors = {
         key: value
@@ -219,16 +209,6 @@ def _candidates(
         if isinstance(value, dict) and depth:
             inner = f"{place}.{key}" if place else str(key)
             yield from _candidates(value, own, inner, depth - 1)
-
-
-@cache
-def _announce(path, where):
-    """Print a line once, though a checkpoint is read several times."""
-    if if_main_process():
-        print(
-            f"Teacher: the weights in {path} are taken from {where}",
-            flush=True,
-        )
 
 
 def _misfit(found: TrainedNetwork, states: list, own: Mapping) -> UserError:

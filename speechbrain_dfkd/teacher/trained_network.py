@@ -8,15 +8,12 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.torch_version import TorchVersion
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.settings.tree import dump_tree, parse_tree, read_tree
-
-# Bytes by which a file may be smaller than its content: its names.
-_MARGIN = 2**20
 
 _CONVERSION = """\
   import torch  # and, for a whole network, the package that defines it
@@ -41,13 +38,21 @@ def read_checkpoint(path: str | Path) -> dict:
         # Safetensors: the length of a JSON header, and the header.
         size = int.from_bytes(head[:8], "little")
         if head[8:9] == b"{" and 8 + size <= path.stat().st_size:
-            return _read_safetensors(path)
+            from safetensors.torch import load_file
+
+            return load_file(path)
         # Asteroid's serialize() stores the version of PyTorch, a kind of str.
         with torch.serialization.safe_globals([TorchVersion]):
             content = torch.load(path, map_location="cpu", weights_only=True)
         return dict(content.items())
     except UserError:
         raise
+    except ImportError as error:
+        raise UserError(
+            f"teacher_ckpt must be a file that can be read, got {path} in the "
+            f"format safetensors, whose package is not installed; "
+            f"pip install safetensors"
+        ) from error
     except Exception as error:  # whatever the unpickler meets in a bad file
         raise _as_user_error(path, error) from error
 
@@ -71,24 +76,12 @@ def _refuse_other_kinds(path: Path, head: bytes) -> None:
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     packed = path.stat().st_size
-    if unpacked > packed + _MARGIN:
+    if unpacked > packed + 2**20:  # a margin for names
         raise UserError(
             f"teacher_ckpt must be stored uncompressed, as torch.save does, "
             f"got {path} of {packed} bytes, which would unpack to {unpacked}; "
             f"save it again with torch.save"
         )
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(
-            f"teacher_ckpt must be a file that can be read, got {path} in the "
-            f"format safetensors, whose package is not installed; "
-            f"pip install safetensors"
-        ) from error
-    return load_file(path)
 
 
 def _as_user_error(path: Path, error: Exception) -> UserError:
@@ -123,10 +116,8 @@ def differences(state: dict, own: dict) -> list[str]:
 
 
 def non_finite(state: dict, model: nn.Module) -> list[str]:
-    """Return the names of weights that training or saving has ruined.
-
-    An infinite buffer may be a mask, unless it is a running statistic.
-    """
+    """Return the names of weights that training or saving has ruined."""
+    # An infinite buffer may be a mask, unless it is a running statistic.
     statistics = ("running_mean", "running_var")
     buffers = [name for name, _ in model.named_buffers()]
     masks = {name for name in buffers if not name.endswith(statistics)}
@@ -157,11 +148,8 @@ audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
 
 def export_enhancer(
     folder: Path, settings: str, key: str, model: nn.Module, sample_rate: int
-) -> Path:
-    """Write a network and its ``key`` of the settings for SpeechBrain's use.
-
-    The weights come last, so that a folder that has them is complete.
-    """
+) -> None:
+    """Write a network and its ``key`` of the settings for SpeechBrain's use."""
     require_finite(model, f"the {key}")
     tree = parse_tree(_HEAD, "the exported settings")
     tree["sample_rate"] = sample_rate
@@ -171,14 +159,13 @@ def export_enhancer(
     on_cpu = {name: value.cpu() for name, value in model.state_dict().items()}
     torch.save(on_cpu, weights)
     write_atomically(folder / SETTINGS, dump_tree(tree).encode())
+    # The last: a folder that has them is complete.
     write_atomically(folder / WEIGHTS, weights.getvalue())
-    return folder
 
 
 def require_finite(model: nn.Module, subject: str) -> None:
     """Refuse a trained network, ``subject``, that has ruined weights."""
-    damaged = non_finite(model.state_dict(), model)
-    if damaged:
+    if damaged := non_finite(model.state_dict(), model):
         raise UserError(
             f"{subject} must have finite weights, got NaN or infinity in\n"
             f"{listing(damaged, 5)}\nit is neither tested nor exported; its "

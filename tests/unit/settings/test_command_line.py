@@ -107,7 +107,7 @@ def test_an_option_that_decides_on_results_is_recorded():
         assert got["precision"] == "bf16"
         assert got["grad_accumulation_factor"] == 4
         assert "device" not in got and "noprogressbar" not in got
-        assert "precision: bf16" in configuration.text()
+        assert "precision: bf16" in configuration.text
     plain = read_command(argv[:3], RECIPE, DFKD_KEYS).configuration
     assert "precision" not in plain.settings()
 

@@ -295,7 +295,7 @@ def test_settings_are_resolved_once_and_stay(files, monkeypatch):
     first = compose(leaf, [layer], "", READ)
     first.settings()["dataset"]["valid"].append("b")
     assert first.settings()["dataset"]["valid"] == ["a"]
-    first.text()
+    assert first.text
     first.build()
     assert asked == ["name", "dataset"], "each file, once"
     other = first.replace(lr=7)

@@ -107,3 +107,9 @@ def test_what_we_lack_is_named(family, arguments, changes):
 def test_an_absent_rate_is_asteroids_default():
     with pytest.raises(UserError, match="sample_rate: 8000"):
         conv_tasnet.settings({"n_src": 1, "kernel_size": 32, "stride": 16})
+
+
+def test_an_absent_norm_of_a_causal_network_is_one_that_we_lack():
+    # Asteroid puts one over channels in the place of its default.
+    with pytest.raises(UserError, match="norm_type: 'gLN', not 'cgLN'"):
+        conv_tasnet.settings({"n_src": 1, "causal": True, **RATE})

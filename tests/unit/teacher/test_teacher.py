@@ -64,7 +64,7 @@ def test_fingerprint_sees_every_weight_and_buffer():
 def test_weights_load_exactly(tmp_path):
     source, target = Network(), Network()
     torch.save(source.state_dict(), tmp_path / "t.ckpt")
-    load_strictly(target, tmp_path / "t.ckpt")
+    load_strictly(target, read_network(tmp_path / "t.ckpt"))
     assert fingerprint(target) == fingerprint(source)
 
 
@@ -86,13 +86,13 @@ def fewer(state):
 def test_other_network_is_refused(tmp_path, change, message):
     torch.save(change(Network().state_dict()), tmp_path / "t.ckpt")
     with pytest.raises(UserError, match=message):
-        load_strictly(Network(), tmp_path / "t.ckpt")
+        load_strictly(Network(), read_network(tmp_path / "t.ckpt"))
 
 
 def test_other_size_names_both_shapes(tmp_path):
     torch.save(Network(4).state_dict(), tmp_path / "t.ckpt")
     with pytest.raises(UserError, match=r"conv.weight: \(4, 1, 1\).*\(2, 1, 1"):
-        load_strictly(Network(), tmp_path / "t.ckpt")
+        load_strictly(Network(), read_network(tmp_path / "t.ckpt"))
 
 
 def prefixed(prefix):
@@ -128,7 +128,7 @@ def test_wrapped_weights_are_found_and_it_is_said(tmp_path, capsys, wrap, said):
     source, target = Network(), Network()
     torch.save(wrap(source.state_dict()), tmp_path / "t.ckpt")
     for _ in range(2):  # a run reads it more than once
-        load_strictly(target, tmp_path / "t.ckpt")
+        load_strictly(target, read_network(tmp_path / "t.ckpt"))
     for name, value in source.state_dict().items():
         assert torch.allclose(target.state_dict()[name], value, rtol=1e-2)
     printed = capsys.readouterr().out
@@ -140,14 +140,14 @@ def test_two_sets_of_weights_are_not_chosen_from(tmp_path):
     both = {"ema": Network().state_dict(), "model": Network().state_dict()}
     torch.save(both, tmp_path / "t.ckpt")
     with pytest.raises(UserError, match="with 2:\n  ema: \n  model: "):
-        load_strictly(Network(), tmp_path / "t.ckpt")
+        load_strictly(Network(), read_network(tmp_path / "t.ckpt"))
 
 
 def test_wrapped_weights_of_another_size_name_the_shapes(tmp_path):
     state = prefixed("module.")(Network(4).state_dict())
     torch.save({"model": state}, tmp_path / "t.ckpt")
     with pytest.raises(UserError, match=r"conv.weight: \(4, 1, 1\)") as caught:
-        load_strictly(Network(), tmp_path / "t.ckpt")
+        load_strictly(Network(), read_network(tmp_path / "t.ckpt"))
     assert "missing" not in str(caught.value)
 
 
@@ -155,7 +155,7 @@ def test_wrapped_weights_of_another_size_name_the_shapes(tmp_path):
 def test_a_file_without_weights_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "t.ckpt")
     with pytest.raises(UserError, match="must hold a network's weights, got"):
-        load_strictly(Network(), tmp_path / "t.ckpt")
+        load_strictly(Network(), read_network(tmp_path / "t.ckpt"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -165,7 +165,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
     torch.save(source.state_dict(), tmp_path / "t.ckpt")
     before = fingerprint(target)
     with pytest.raises(UserError, match="finite weights.*\n  conv.weight\n"):
-        load_strictly(target, tmp_path / "t.ckpt")
+        load_strictly(target, read_network(tmp_path / "t.ckpt"))
     assert fingerprint(target) == before
 
 
@@ -174,11 +174,11 @@ def test_a_nan_statistic_is_refused_an_infinite_mask_is_not(tmp_path):
     for network in (source, target):
         network.register_buffer("mask", torch.tensor(float("-inf")))
     torch.save(source.state_dict(), tmp_path / "t.ckpt")
-    load_strictly(target, tmp_path / "t.ckpt")
+    load_strictly(target, read_network(tmp_path / "t.ckpt"))
     source.norm.running_var[0] = float("nan")
     torch.save(source.state_dict(), tmp_path / "t.ckpt")
     with pytest.raises(UserError, match="norm.running_var"):
-        load_strictly(target, tmp_path / "t.ckpt")
+        load_strictly(target, read_network(tmp_path / "t.ckpt"))
 
 
 def test_weights_that_are_not_finite_are_not_exported(tmp_path):
@@ -216,13 +216,13 @@ def test_the_target_is_scaled_the_network_is_not(kind):
 def test_broken_file_is_refused(tmp_path, content):
     (tmp_path / "t.ckpt").write_bytes(content)
     with pytest.raises(UserError, match="teacher_ckpt must be a state_dict"):
-        load_strictly(Network(), tmp_path / "t.ckpt")
+        load_strictly(Network(), read_network(tmp_path / "t.ckpt"))
 
 
 def test_file_that_runs_code_is_refused(tmp_path):
     torch.save(Network(), tmp_path / "t.ckpt")  # pickles the class itself
     with pytest.raises(UserError, match="torch.save"):
-        load_strictly(Network(), tmp_path / "t.ckpt")
+        load_strictly(Network(), read_network(tmp_path / "t.ckpt"))
 
 
 SETTINGS = """

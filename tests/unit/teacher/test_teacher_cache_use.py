@@ -92,13 +92,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, manifest):
         Run(tmp_path, manifest).prepare()
 
 
-def test_a_lost_recording_is_named(tmp_path, manifest):
-    run = Run(tmp_path, manifest)
-    (tmp_path / "noisy_b_1.wav").unlink()
-    with pytest.raises(UserError, match=r"noisy_b_1\.wav must exist"):
-        run.prepare()
-
-
 def test_the_cache_is_wanted_by_what_follows_a_teacher(tmp_path, manifest):
     def wanted(**changes):
         return check_cache(Run(tmp_path, manifest, **changes).hparams)
