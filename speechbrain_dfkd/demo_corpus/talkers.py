@@ -48,10 +48,8 @@ class ESpeak:
         self, text: str, words_per_minute: int = 160, pitch: int = 50
     ) -> np.ndarray:
         """Return [samples] at ``NATIVE_RATE``; pitch 50 is the voice's own."""
-        values = (words_per_minute, _SAFE_VOLUME, pitch)
-        for parameter, value in zip(
-            (_RATE, _VOLUME, _PITCH), values, strict=True
-        ):
+        settings = {_RATE: words_per_minute, _VOLUME: _SAFE_VOLUME}
+        for parameter, value in (settings | {_PITCH: pitch}).items():
             self._library.espeak_SetParameter(parameter, int(value), 0)
         self._chunks.clear()
         data = text.encode()
@@ -71,13 +69,13 @@ class ESpeak:
         """Free the voice data."""
         self._library.espeak_Terminate()
 
-    def _collect(self, samples, count, events):
+    def _collect(self, samples: int | None, count: int, events: int) -> int:
         if samples and count > 0:
             self._chunks.append(ctypes.string_at(samples, 2 * count))
         return 0
 
 
-def _start_library():
+def _start_library() -> ctypes.CDLL:
     try:
         import espeakng_loader as loader
     except ImportError as error:
@@ -108,10 +106,6 @@ def _start_library():
     return library
 
 
-_AUDIBLE = 0.003
-_PAUSE_SECONDS = (0.05, 0.2)
-
-
 class Voice(NamedTuple):
     """An eSpeak NG voice with its habitual pitch and rate."""
 
@@ -120,7 +114,7 @@ class Voice(NamedTuple):
     words_per_minute: int
 
 
-def _voices(table):
+def _voices(table: str) -> dict[str, Voice]:
     """Return {speaker or name: Voice} of rows with name, pitch and rate."""
     rows = [row.split() for row in table.split(";")]
     return {row[0]: Voice(row[-3], int(row[-2]), int(row[-1])) for row in rows}
@@ -166,7 +160,7 @@ class Talker:
         self._rng = named_rng(seed, f"{split} {voice.name}")
         language = voice.name.split("+")[0].split("-")[0]
         self._texts = shuffled_sentences(language, split, self._rng)
-        self._engine = ESpeak(voice.name, int(self._rng.integers(2**31)))
+        self.engine = ESpeak(voice.name, int(self._rng.integers(2**31)))
 
     def utterance(self, min_seconds: float, max_seconds: float) -> np.ndarray:
         """Speak sentences [L], float32 at 16 kHz, up to a greatest length."""
@@ -181,31 +175,23 @@ class Talker:
         wav[-len(fade) :] *= fade
         return wav
 
-    def close(self) -> None:
-        """Stop the engine."""
-        self._engine.close()
-
     def _sentence(self):
-        _, pitch, words_per_minute = self._voice
-        wav = self._engine.say(
-            next(self._texts),
-            round(words_per_minute * self._rng.uniform(0.95, 1.25)),
-            pitch + self._rng.integers(-4, 5),
-        )
-        spoken = np.flatnonzero(np.abs(wav) > _AUDIBLE)
+        _, pitch, speed = self._voice
+        speed = round(speed * self._rng.uniform(0.95, 1.25))
+        pitch = pitch + self._rng.integers(-4, 5)
+        wav = self.engine.say(next(self._texts), speed, pitch)
+        spoken = np.flatnonzero(np.abs(wav) > 0.003)
         wav = wav[spoken[0] : spoken[-1] + 1]
         return resample_poly(wav, RATE // 50, NATIVE_RATE // 50)
 
     def _pause(self):
-        seconds = self._rng.uniform(*_PAUSE_SECONDS)
-        return np.zeros(round(seconds * RATE), np.float32)
+        length = round(self._rng.uniform(0.05, 0.2) * RATE)
+        return np.zeros(length, np.float32)
 
 
-def background(
-    voices: Iterable[Voice], split: str, seed: int
-) -> Iterator[np.ndarray]:
+def background(voices: Iterable, split: str, seed: int) -> Iterator[np.ndarray]:
     """Yield ten to twelve seconds of each of the background ``voices``."""
     for voice in voices:
         talker = Talker(voice, split, seed)
         yield talker.utterance(10, 12)
-        talker.close()
+        talker.engine.close()
