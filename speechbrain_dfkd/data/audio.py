@@ -1,5 +1,6 @@
 """Each recording of a corpus, checked once and resampled."""
 
+import contextlib
 import dataclasses
 import functools
 import io
@@ -69,7 +70,7 @@ def raise_if_bad(found: Iterable) -> None:
         lines = [wav.line for wav in bad if wav.problem == problem]
         shown = listing(lines, title=f"{problem}:")
         text += f"\n{len(lines)} {problem}:\n{shown}"
-    if bad:
+    if text:
         raise UserError(
             "data_folder must hold whole, mono recordings with sound in them, "
             f"got {len(bad)} other{'s' * (len(bad) > 1)}:{text}"
@@ -94,7 +95,7 @@ def check_header(path: Path, sample_rate: int, mono: bool = True) -> WavFile:
     return WavFile(path, info.samplerate, info.frames, info.subtype)
 
 
-def _unreadable(path, error):
+def _unreadable(path: Path, error: Exception) -> BadAudio:
     """Return the ``BadAudio`` of a file by what it begins with."""
     try:
         with open(path, "rb") as file:
@@ -104,13 +105,13 @@ def _unreadable(path, error):
     if head.startswith(b"version https://git-lfs"):
         return BadAudio(LFS_POINTER, path)
     text = head.decode("utf-8", "ignore").strip()
-    if text.isprintable() or text.startswith("<"):
-        detail = f"is text: {text.split(chr(10))[0][:40]!r}"
-        return BadAudio(UNREADABLE, path, detail if text else "is empty")
-    return BadAudio(UNREADABLE, path, str(error))
+    detail = str(error) if text else "is empty"
+    if text and (text.isprintable() or text[0] == "<"):
+        detail = f"is text: {text.splitlines()[0][:40]!r}"
+    return BadAudio(UNREADABLE, path, detail)
 
 
-def _missing_bytes(path, log):
+def _missing_bytes(path: Path, log: str) -> int:
     """Return by how many bytes a file ends before its chunk of samples does.
 
     libsndfile silently shortens a truncated file to what is there. The size
@@ -125,7 +126,7 @@ def _missing_bytes(path, log):
     return missing if missing > 1 else 0
 
 
-def _samples_end(path):
+def _samples_end(path: Path) -> int:
     """Return where the chunk of samples ends; 0: that is not known."""
     size, long_length = path.stat().st_size, 0
     with open(path, "rb") as file:
@@ -201,7 +202,7 @@ ROLLOFF, KAISER_BETA = 0.95, 10.0
 
 
 @functools.lru_cache
-def _lowpass(up, down):
+def _lowpass(up: int, down: int) -> np.ndarray:
     factor = max(up, down)
     taps = 2 * ZERO_CROSSINGS * factor + 1
     window = ("kaiser", KAISER_BETA)
@@ -259,12 +260,14 @@ class Scan:
 
         Where it need not be ``mono`` it is used as it is: no copy is made.
         """
-        log = self.cache / "scanned.jsonl"
-        known = _known(log)
+        log, rows = self.cache / "scanned.jsonl", {}
+        for line in log.read_text().splitlines() if log.exists() else ():
+            with contextlib.suppress(ValueError):  # a kill cut it short
+                name, *row = json.loads(line)
+                rows[self.root / name] = row
         found = {
-            path: wav for path in paths if (wav := self._current(path, known))
+            p: wav for p in paths if (wav := self._current(p, rows.get(p)))
         }
-        known.clear()
         pending = [path for path in paths if path not in found]
         self.cache.mkdir(parents=True, exist_ok=True)
         # loky's workers do not import the main script (and torch with it), and
@@ -292,67 +295,47 @@ class Scan:
         """Return what to train on: a recording itself, or its copy."""
         if wav.sample_rate == self.sample_rate:
             return wav
-        frames = math.ceil(
-            wav.frames * Fraction(self.sample_rate, wav.sample_rate)
-        )
+        ratio = Fraction(self.sample_rate, wav.sample_rate)
         copy = self.cache / wav.path.relative_to(self.root)
         if copy.suffix != ".wav":
             copy = copy.with_name(f"{copy.name}.wav")
-        return WavFile(copy, self.sample_rate, frames)
+        return WavFile(copy, self.sample_rate, math.ceil(wav.frames * ratio))
 
-    def _look_at(self, path, mono):
+    def _look_at(self, path: Path, mono: bool) -> tuple:
         """Return what was found in a file, and a row of the log."""
         try:
             # Before reading: a file that changes meanwhile is out of date.
-            state = self._state(path)
+            state, size = self._state(path), None
             wav = check_header(path, self.sample_rate, mono)
             samples = read_samples(wav)
-            copy = self.used(wav) if mono else wav
-            size = self._write_copy(samples, wav, copy) if copy != wav else None
+            if mono and wav.sample_rate != self.sample_rate:
+                size = self._write_copy(wav, samples)
         except BadAudio as bad:
             return bad, None
         return wav, [str(path.relative_to(self.root)), state, size, *wav[1:]]
 
-    def _write_copy(self, samples, wav, copy):
+    def _write_copy(self, wav: WavFile, samples: np.ndarray) -> int:
         """Write a copy nothing of which is clipped or rounded away."""
-        resampled = resample(samples, wav.sample_rate, copy.sample_rate)
+        resampled = resample(samples, wav.sample_rate, self.sample_rate)
         if np.ptp(resampled) <= _RESIDUE * np.ptp(samples):
-            raise BadAudio(SILENT, wav.path, f"at {copy.sample_rate} Hz")
+            raise BadAudio(SILENT, wav.path, f"at {self.sample_rate} Hz")
         if wav.subtype in _FITS_16_BIT and fits_16_bits(resampled):
             resampled = to_16_bits(resampled)
-        data = wav_bytes(resampled, copy.sample_rate)
-        write_atomically(copy.path, data)
+        data = wav_bytes(resampled, self.sample_rate)
+        write_atomically(self.used(wav).path, data)
         return len(data)
 
-    def _state(self, path):
-        try:
-            stat = path.stat()
-        except FileNotFoundError:  # since it was listed: the check will say so
-            return None
+    def _state(self, path: Path) -> list[int]:
+        stat = path.stat()
         return [stat.st_size, stat.st_mtime_ns, self.sample_rate]
 
-    def _current(self, path, known):
+    def _current(self, path: Path, row: list | None) -> WavFile | None:
         """Return the header of a file that is, with its copy, as it was."""
-        row = known.get(str(path.relative_to(self.root)))
-        if row is None:
+        if row is None or row[0] != self._state(path):
             return None
-        state, size, *header = row
+        _, size, *header = row
         wav = WavFile(path, *header)
-        if size is not None:
-            copy = self.used(wav).path
-            if not copy.exists() or copy.stat().st_size != size:
-                return None
-        return wav if state == self._state(path) else None
-
-
-def _known(log):
-    """Return {name: row}; a line that a kill cut short is left out."""
-    known = {}
-    for line in log.read_text().splitlines() if log.exists() else ():
-        try:
-            name, *row = json.loads(line)
-            WavFile(None, *row[2:])
-        except (ValueError, TypeError):
-            continue
-        known[name] = row
-    return known
+        copy = self.used(wav).path
+        if size is None or (copy.exists() and copy.stat().st_size == size):
+            return wav
+        return None
