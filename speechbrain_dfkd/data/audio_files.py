@@ -1,10 +1,11 @@
 """Finds the recordings of a folder, and names them."""
 
+import itertools
 import logging
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError, listing
@@ -13,14 +14,13 @@ logger = logging.getLogger(__name__)
 
 # What libsndfile reads, and what it does not.
 SUFFIXES = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"),
-    *(".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".sph"),
-)
+    ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .aifc .au .snd .caf .w64 "
+    ".rf64 .sph"
+).split()
 _OTHER_AUDIO = (
-    *(".m4a", ".mp4", ".m4b", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp"),
-    *(".ape", ".wv", ".tta", ".mpc", ".ac3", ".dsf", ".ra", ".spx", ".mp2"),
-    *(".shn", ".g722", ".gsm"),
-)
+    ".m4a .mp4 .m4b .aac .wma .webm .mka .amr .3gp .ape .wv .tta .mpc .ac3 "
+    ".dsf .ra .spx .mp2 .shn .g722 .gsm"
+).split()
 
 
 def recordings_below(folder: Path) -> list[Path]:
@@ -31,13 +31,12 @@ def recordings_below(folder: Path) -> list[Path]:
     """
     visible = sorted(_visible(folder))
     found = [path for path in visible if path.suffix.lower() in SUFFIXES]
-    left_out = [p for p in visible if p.suffix.lower() in _OTHER_AUDIO]
-    if left_out:
+    other = [_shown(p) for p in visible if p.suffix.lower() in _OTHER_AUDIO]
+    if other:
         logger.warning(
-            "%d audio files of kinds that cannot be read are left out:\n%s\n"
-            "convert them to wav or FLAC to use them",
-            len(left_out),
-            listing(map(_shown, left_out), 5, "left out:"),
+            f"{len(other)} audio files of kinds that cannot be read are left "
+            f"out:\n{listing(other, 5, 'left out:')}\nconvert them to wav or "
+            "FLAC to use them"
         )
     # No library could open these, nor print them.
     if bad := [_shown(path) for path in found if _shown(path) != str(path)]:
@@ -54,7 +53,7 @@ def has_recordings(folder: Path) -> bool:
     return any(path.suffix.lower() in SUFFIXES for path in _visible(folder))
 
 
-def _visible(folder):
+def _visible(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(
         folder, onerror=_refuse_unlistable, followlinks=True
     ):
@@ -64,11 +63,11 @@ def _visible(folder):
                 yield Path(parent, name)
 
 
-def _shown(path):
+def _shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _refuse_unlistable(error):
+def _refuse_unlistable(error: OSError) -> None:
     # A folder that is not there has no recordings, but os.walk would also
     # leave out those of one that it may not read.
     if not isinstance(error, FileNotFoundError):
@@ -86,15 +85,14 @@ def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
     encodings, of which macOS prefers one and Linux the other.
     """
 
-    def name_of(path):
-        *folders, name = path.relative_to(folder).with_suffix("").parts
-        following = [*folders, name][1:]
+    def name_of(path: Path) -> str:
+        parts = path.relative_to(folder).with_suffix("").parts
         kept = [
             part
-            for part, after in zip(folders, following, strict=True)
+            for part, after in itertools.pairwise(parts)
             if not after.startswith((f"{part}_", f"{part}-"))
         ]
-        return unicodedata.normalize("NFC", "-".join([*kept, name]))
+        return unicodedata.normalize("NFC", "-".join([*kept, parts[-1]]))
 
     return _by_id(paths, name_of, "name", "have one name each in a folder")
 
@@ -102,7 +100,7 @@ def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
 def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
     """Return recordings by a prefix and the fileid that ends their names."""
 
-    def fileid_of(path):
+    def fileid_of(path: Path) -> str | None:
         match = re.search(r"fileid_\d+$", path.stem)
         return match and prefix + match[0]
 
@@ -110,7 +108,9 @@ def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
     return _by_id(paths, fileid_of, "fileid", constraint)
 
 
-def _by_id(paths, id_of: Callable, kind, constraint):
+def _by_id(
+    paths: Iterable[Path], id_of: Callable, kind: str, constraint: str
+) -> dict[str, Path]:
     found, problems = {}, []
     for path in paths:
         name = id_of(path)
