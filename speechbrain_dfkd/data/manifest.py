@@ -4,11 +4,12 @@ import functools
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from tqdm import tqdm
 
 from speechbrain_dfkd.data.audio import BadAudio, WavFile, check_header
@@ -80,7 +81,7 @@ def read_manifest(path: str | Path) -> dict[str, dict]:
     }
 
 
-def _problem(entry):
+def _problem(entry: object) -> str | None:
     """Return what is wrong with an entry, or nothing."""
     if not isinstance(entry, dict):
         return f"is {entry!r}"
@@ -106,44 +107,42 @@ def check_manifest(path: str | Path, sample_rate: int) -> None:
                 "or run the recipe without skip_prep"
             )
         return
-    entries = tqdm(
-        read_manifest(path).items(), "Reading headers", unit="pair", leave=False
-    )
+    entries = read_manifest(path).items()
+    bar = tqdm(entries, "Reading headers", unit="pair", leave=False)
     wrong = [
         f"{name}: {problem}"
-        for name, entry in entries
+        for name, entry in bar
         for problem in _unfit(entry, sample_rate)
     ]
     if wrong:
-        raise _not_a_manifest(
-            path,
-            f"{len(wrong)} that their recordings do not fit:\n{listing(wrong)}",
-        )
+        found = f"{len(wrong)} that their recordings do not fit:"
+        raise _not_a_manifest(path, f"{found}\n{listing(wrong)}")
 
 
-def _unfit(entry, sample_rate):
-    """Return what is wrong with the recordings of an entry."""
-    frames, wrong = [], []
+def _unfit(entry: dict, sample_rate: int) -> Iterator[str]:
+    """Yield what is wrong with the recordings of an entry."""
+    frames = []
     for side in SIDES:
         try:
             wav = check_header(Path(entry[side]), sample_rate)
         except BadAudio as bad:
-            wrong.append(f"{bad.line}: {bad.problem.partition(';')[0]}")
+            yield f"{bad.line}: {bad.problem.partition(';')[0]}"
             continue
-        frames.append(wav.frames)
-        if (rate := wav.sample_rate) != sample_rate:
-            wrong.append(f"{wav.path} has {rate} Hz in place of {sample_rate}")
-    if len(frames) == 2 and frames[0] != frames[1]:
-        wrong.append(f"noisy {frames[0]}, clean {frames[1]} samples")
-    if not wrong:
-        length, seconds = entry["length"], frames[0] / sample_rate
-        # Cut to samples where it is read, so that half of one is too much.
-        if not seconds - _ROUNDED <= length < seconds + 0.5 / sample_rate:
-            wrong.append(f"length {length} s, but its files have {seconds:g} s")
-    return wrong
+        if (rate := wav.sample_rate) == sample_rate:
+            frames.append(wav.frames)
+        else:
+            yield f"{wav.path} has {rate} Hz in place of {sample_rate}"
+    if len(frames) < 2:
+        return
+    length, seconds = entry["length"], frames[0] / sample_rate
+    if frames[0] != frames[1]:
+        yield f"noisy {frames[0]}, clean {frames[1]} samples"
+    # Cut to samples where it is read, so that half of one is too much.
+    elif not seconds - _ROUNDED <= length < seconds + 0.5 / sample_rate:
+        yield f"length {length} s, but its files have {seconds:g} s"
 
 
-def _not_a_manifest(path, found):
+def _not_a_manifest(path: str | Path, found: str) -> UserError:
     return UserError(
         f"{path} must list utterances with {', '.join(KEYS)}, got {found}\n"
         "Put it right as recipes/VoiceBank/README.md says of own manifests, or "
@@ -178,11 +177,8 @@ def open_tables(manifest: str | Path) -> dict:
 
 def write_recordings(path: str | Path, wavs: Iterable[WavFile]) -> None:
     """Write a table of recordings to a ``.npy`` file, sorted by their paths."""
-    rows = sorted(
-        (os.fsencode(wav.path.absolute()), wav.sample_rate, wav.frames)
-        for wav in wavs
-    )
-    longest = max((len(name) for name, _, _ in rows), default=1)
+    rows = sorted((os.fsencode(w.path.absolute()), *w[1:3]) for w in wavs)
+    longest = max((len(row[0]) for row in rows), default=1)
     formats = [f"S{longest}", "<i4", "<i8"]
     buffer = io.BytesIO()
     np.save(buffer, np.array(rows, list(zip(_FIELDS, formats, strict=True))))
@@ -196,16 +192,13 @@ class Recordings:
         self.path = Path(path)
         try:
             self._rows = np.load(self.path, mmap_mode="r")
+            if self._rows.dtype.names != tuple(_FIELDS) or not len(self._rows):
+                raise ValueError("none")
         except (OSError, ValueError) as error:
-            raise self._unusable(str(error)) from error
-        if self._rows.dtype.names != tuple(_FIELDS) or not len(self._rows):
-            raise self._unusable("none")
-
-    def _unusable(self, found):
-        return UserError(
-            f"{self.path} must list recordings, got {found}; run the recipe "
-            "without skip_prep to write it again"
-        )
+            raise UserError(
+                f"{self.path} must list recordings, got {error}; run the "
+                "recipe without skip_prep to write it again"
+            ) from error
 
     def __len__(self):
         return len(self._rows)
@@ -214,9 +207,7 @@ class Recordings:
         name, sample_rate, frames = self._rows[index]
         return WavFile(os.fsdecode(name), int(sample_rate), int(frames))
 
-    def draw(
-        self, rng: np.random.Generator, by_duration: bool = False
-    ) -> WavFile:
+    def draw(self, rng: Generator, by_duration: bool = False) -> WavFile:
         """Return a random recording; by duration, long ones more often."""
         if not by_duration:
             return self[int(rng.integers(len(self)))]

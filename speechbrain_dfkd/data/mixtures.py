@@ -1,11 +1,13 @@
 """Mixtures of speech and noise: made while training, or written once."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from joblib import Parallel, cpu_count, delayed
+from numpy.random import Generator
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import Dataset
 
@@ -46,29 +48,25 @@ class MixtureSource:
 
     def mixture(self, *key: str | int) -> tuple[np.ndarray, np.ndarray]:
         """Return noisy and clean [frames] of a key as (seed, epoch, index)."""
+        by_duration = self.mixer.noise_by_duration
         return self.mixer.mix(
-            self._speech,
-            self._noise,
+            partial(self._piece, self.speech, False),
+            partial(self._piece, self.noise, by_duration),
             self._response if self.impulse_responses else None,
             self.frames,
             self.sample_rate,
             np.random.default_rng(stable_hash(*key)),
         )
 
-    def _speech(self, most, rng):
-        return self._piece(self.speech, False, most, rng)
-
-    def _noise(self, most, rng):
-        by_duration = self.mixer.noise_by_duration
-        return self._piece(self.noise, by_duration, most, rng)
-
-    def _piece(self, table, by_duration, most, rng):
+    def _piece(
+        self, table: Recordings, by_duration: bool, most: int, rng: Generator
+    ) -> np.ndarray:
         wav = table.draw(rng, by_duration)
         frames = min(most, wav.frames)
         start = int(rng.integers(wav.frames - frames + 1))
         return read_wav(wav.path, self.sample_rate, start, frames).numpy()
 
-    def _response(self, rng):
+    def _response(self, rng: Generator) -> np.ndarray:
         samples, rate = read_part(self.impulse_responses.draw(rng).path)
         if rate == self.sample_rate:
             return samples
@@ -147,12 +145,10 @@ def write_fixed_mixtures(
     return dict(pairs)
 
 
-def _write(source, index, folder):
-    name = f"mixture_{index:04d}"
-    wavs = []
-    for side, signal in zip(
-        Pair._fields, source.mixture("fixed", index), strict=True
-    ):
+def _write(source: MixtureSource, index: int, folder: Path) -> tuple[str, Pair]:
+    name, wavs = f"mixture_{index:04d}", []
+    mixture = source.mixture("fixed", index)
+    for side, signal in zip(Pair._fields, mixture, strict=True):
         path = folder / side / f"{name}.wav"
         content = wav_bytes(to_16_bits(signal), source.sample_rate)
         write_atomically(path, content)
