@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio import Scan
-from speechbrain_dfkd.data.audio_files import by_fileid, recordings_below
 from speechbrain_dfkd.data.hold_out import (
     GROUPS,
     check_groups,
@@ -27,7 +26,12 @@ from speechbrain_dfkd.data.manifest import (
 )
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixtures import MixtureSource, write_fixed_mixtures
-from speechbrain_dfkd.data.pairs import Pair, scan_pairs
+from speechbrain_dfkd.data.pairs import (
+    Pair,
+    by_fileid,
+    recordings_below,
+    scan_pairs,
+)
 from speechbrain_dfkd.data.preparation import (
     Preparation,
     fingerprint,

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio import Scan
-from speechbrain_dfkd.data.audio_files import (
-    by_name,
-    has_recordings,
-    recordings_below,
-    speaker_of,
-)
 from speechbrain_dfkd.data.hold_out import hold_out_speakers
 from speechbrain_dfkd.data.manifest import write_manifest
-from speechbrain_dfkd.data.pairs import Pair, find_plain, scan_pairs
+from speechbrain_dfkd.data.pairs import (
+    Pair,
+    by_name,
+    find_plain,
+    has_recordings,
+    recordings_below,
+    scan_pairs,
+    speaker_of,
+)
 from speechbrain_dfkd.data.preparation import (
     Preparation,
     fingerprint,

@@ -53,18 +53,18 @@ def hold_out(
     for item, group in zip(items, groups, strict=True):
         (held if group in held_groups else kept).append(item)
     counts = f"{len(kept)} train and {len(held)} validate"
-    if optional and not (kept and held):
-        return items, items
-    if not kept or not held:
+    if not (kept and held):
+        if optional:
+            return items, items
         raise UserError(
             f"valid_share must leave and hold out some of the {what}, got "
             f"{share}, by which {counts}; pass another, e.g. --dataset "
             "'{valid_share: 0.2}'"
         )
     logger.info(
-        "Of the %s, in %d groups, %s (%d groups)",
-        what, len({*groups}), counts, len(held_groups),
-    )  # fmt: skip
+        f"Of the {what}, in {len({*groups})} groups, {counts} "
+        f"({len(held_groups)} groups)"
+    )
     return kept, held
 
 
@@ -83,10 +83,9 @@ def hold_out_speakers(
     each = {name: name for name in pairs}
     for who in ({name: speakers[name] for name in pairs}, each):
         split_of = _draw(who, shares)
-        found = {
-            split: {n: pairs[n] for n in pairs if split_of[who[n]] == split}
-            for split in ("train", *shares)
-        }
+        found = {split: {} for split in ("train", *shares)}
+        for name, pair in pairs.items():
+            found[split_of[who[name]]][name] = pair
         if all(found.values()):
             return found
     raise UserError(
@@ -95,7 +94,7 @@ def hold_out_speakers(
     )
 
 
-def _draw(who, shares):
+def _draw(who: dict[str, str], shares: dict[str, float]) -> dict[str, str]:
     sizes = Counter(who.values())
     split_of, speakers = {}, sorted(sizes, key=stable_hash)
     for split, share in shares.items():
@@ -110,20 +109,15 @@ def _draw(who, shares):
 
 def check_groups(groups: dict) -> None:
     """Refuse patterns that ``group_of`` cannot use."""
-    is_whole = groups.keys() == GROUPS.keys()
-    check_setting(
-        "valid_groups", groups, is_whole, f"lists for {', '.join(GROUPS)}"
-    )
+    is_whole, lists = groups.keys() == GROUPS.keys(), ", ".join(GROUPS)
+    check_setting("valid_groups", groups, is_whole, f"lists for {lists}")
+    constraint = "a list of regular expressions, each with one group (...)"
     for kind, patterns in groups.items():
-        check_setting(
-            f"valid_groups.{kind}",
-            patterns,
-            isinstance(patterns, list) and all(map(_is_pattern, patterns)),
-            "a list of regular expressions, each with one group (...)",
-        )
+        fits = isinstance(patterns, list) and all(map(_is_pattern, patterns))
+        check_setting(f"valid_groups.{kind}", patterns, fits, constraint)
 
 
-def _is_pattern(pattern):
+def _is_pattern(pattern: object) -> bool:
     try:
         return re.compile(pattern).groups == 1
     except (re.error, TypeError):

@@ -67,10 +67,9 @@ class Preparation:
         self.manifests = [Path(manifest) for manifest in manifests]
         self.source = source
         stored = self._stored() or source
+        is_moved = stored["data_folder"] != source["data_folder"]
         # A corpus that was moved may go on, but two must not be mixed.
-        if stored["data_folder"] != source["data_folder"] and (
-            _content(stored) != _content(source)
-        ):
+        if is_moved and _content(stored) != _content(source):
             raise UserError(
                 f"prepared_folder {folder} must hold the preparation of "
                 f"{source['data_folder']}, got that of "
@@ -112,10 +111,10 @@ class Preparation:
             write_json(self.marker, stored | {"unfinished": True})
         return self
 
-    def __exit__(self, error_type, error, traceback):
+    def __exit__(self, error_type: type | None, *_: object) -> None:
         if error_type is None:
             write_json(self.marker, self.source)
 
 
-def _content(source):
+def _content(source: dict) -> dict[str, str]:
     return {name: kind["content"] for name, kind in source["files"].items()}

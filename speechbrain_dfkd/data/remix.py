@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import Tensor
@@ -50,11 +51,9 @@ class Remix:
     snr_db: Sequence[float]
     coloured: bool = True
 
-    def __call__(
-        self, clean_wav: str, utterance_id: str, length: float
-    ) -> Tensor:
+    def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
         """Return the noisy segment whose speech is ``crop``'s, [frames]."""
-        speech = self.crop(clean_wav, utterance_id, length)
+        speech = self.crop(path, utterance_id, length)
         draw = self._generator(utterance_id)
         noise = self._noise(draw, len(speech))
         if draw.random() < 0.5:
@@ -64,31 +63,29 @@ class Remix:
         # There is no such ratio where one of the two is silent.
         return mix(speech, noise, snr_db) if rms(noise) > SILENCE else speech
 
-    def _generator(self, utterance_id):
+    def _generator(self, utterance_id: str) -> Generator:
         epoch = self.crop.epoch_counter.current
         key = stable_hash("remix", self.crop.seed, epoch, utterance_id)
         return np.random.default_rng(key)
 
-    def _noise(self, draw, frames):
+    def _noise(self, draw: Generator, frames: int) -> Tensor:
         """Return noise of level 1, or zeros where none was found."""
 
-        def one():
+        def one() -> Tensor:
             noise = self._read(draw, frames)
             return random_filter(noise, draw) if self.coloured else noise
 
         noise = audible(one, SILENCE, ATTEMPTS)
         return torch.zeros(frames) if noise is None else noise / rms(noise)
 
-    def _read(self, draw, frames):
+    def _read(self, draw: Generator, frames: int) -> Tensor:
         pair = self.recordings[draw.integers(len(self.recordings))]
         rate = self.crop.sample_rate
         available = round(pair["length"] * rate)
         start = int(draw.integers(max(available - frames, 0) + 1))
-        noisy, clean = (
-            read_wav(pair[side], rate, start, min(frames, available))
-            for side in ("noisy_wav", "clean_wav")
-        )
-        noise = noisy - clean
+        part = rate, start, min(frames, available)
+        noise = read_wav(pair["noisy_wav"], *part)
+        noise = noise - read_wav(pair["clean_wav"], *part)
         return noise.repeat(-(-frames // len(noise)))[:frames]
 
 
