@@ -37,10 +37,13 @@ SILENT = "are silent (all samples are equal); remove them with their twins"
 # From this size on, and 0: a program did not know the length beforehand. sox
 # writes this one, arecord 0x80000000, ffmpeg 0xFFFFFFFF.
 _UNKNOWN_FROM = 0x7FFFF000
-_BYTE_ORDER = {"RIFF": "little", "RF64": "little", "RIFX": "big", "FORM": "big"}
-# What libsndfile notes about a W64 or AU file that ends early.
+# What libsndfile, which silently shortens a file that ends early, notes of it:
+# in WAV and AIFF, AU, W64, and of the samples of RF64. The size of the whole
+# file in other headers is wrong in many good files.
 _SHORT = re.compile(
-    r"^ *(?:riff|Data Size) +: (\d+) \(should be (\d+)\)", re.MULTILINE
+    r"^ *(?:data|SSND|Data Size|riff) +: (\d+) \(should be (\d+)\)"
+    r"|frame count (\d+) does not match value from 'ds64' chunk of (\d+)",
+    re.MULTILINE,
 )
 
 
@@ -81,13 +84,13 @@ def check_header(path: Path, sample_rate: int, mono: bool = True) -> WavFile:
     """Return a recording's header, or raise ``BadAudio``."""
     try:
         info = soundfile.info(path)
-        missing = _missing_bytes(path, info.extra_info)
+        size = path.stat().st_size
     except (soundfile.SoundFileError, OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
-    if missing > 0:
-        raise BadAudio(TRUNCATED, path, f"{missing} bytes are missing")
+    if missing := _missing(size, info.extra_info):
+        raise BadAudio(TRUNCATED, path, f"{missing} bytes or more are missing")
     if info.frames == 0:
-        raise BadAudio(EMPTY, path, f"in {path.stat().st_size} bytes")
+        raise BadAudio(EMPTY, path, f"in {size} bytes")
     if mono and info.channels != 1:
         raise BadAudio(MULTICHANNEL, path, f"{info.channels} channels")
     if info.samplerate < sample_rate:
@@ -111,40 +114,16 @@ def _unreadable(path: Path, error: Exception) -> BadAudio:
     return BadAudio(UNREADABLE, path, detail)
 
 
-def _missing_bytes(path: Path, log: str) -> int:
-    """Return by how many bytes a file ends before its chunk of samples does.
-
-    libsndfile silently shortens a truncated file to what is there. The size
-    of the whole file in the header is wrong in many good files, so that
-    nothing follows from it.
-    """
-    missing = _samples_end(path) - path.stat().st_size
-    if found := _SHORT.search(log):
-        length, there = map(int, found.groups())
-        missing = length - there if length < _UNKNOWN_FROM else 0
+def _missing(size: int, log: str) -> int:
+    """Return how many bytes, of RF64 samples, a file of a size lacks."""
+    if not (found := _SHORT.search(log)):
+        return 0
+    there, length = sorted(int(number) for number in found.groups() if number)
+    # Some programs put the size of the file in place of that of the samples.
+    if length >= _UNKNOWN_FROM or length in (size, size - 8):
+        return 0
     # Some programs count a padding byte that they do not write.
-    return missing if missing > 1 else 0
-
-
-def _samples_end(path: Path) -> int:
-    """Return where the chunk of samples ends; 0: that is not known."""
-    size, long_length = path.stat().st_size, 0
-    with open(path, "rb") as file:
-        order = _BYTE_ORDER.get(file.read(4).decode("latin-1"))
-        file.seek(12)
-        while order and len(head := file.read(8)) == 8:
-            name, length = head[:4], int.from_bytes(head[4:], order)
-            start = file.tell()
-            if name in (b"data", b"SSND"):
-                # Some programs put the size of the file there.
-                is_odd = length in (0, size, size - 8)
-                if is_odd or length >= _UNKNOWN_FROM:
-                    length = long_length
-                return start + length if length else 0
-            if name == b"ds64":  # sizes of 64 bits, second that of the samples
-                long_length = int.from_bytes(file.read(16)[8:], order)
-            file.seek(start + length + length % 2)
-    return 0
+    return length - there if length - there > 1 else 0
 
 
 def read_samples(wav: WavFile) -> np.ndarray:
