@@ -88,7 +88,7 @@ def check_header(path: Path, sample_rate: int, mono: bool = True) -> WavFile:
     except (soundfile.SoundFileError, OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
     if missing := _missing(size, info.extra_info):
-        raise BadAudio(TRUNCATED, path, f"{missing} bytes or more are missing")
+        raise BadAudio(TRUNCATED, path, f"at least {missing} bytes are missing")
     if info.frames == 0:
         raise BadAudio(EMPTY, path, f"in {size} bytes")
     if mono and info.channels != 1:
