@@ -8,16 +8,12 @@ arXiv 2005.13981, https://github.com/microsoft/DNS-Challenge
 import dataclasses
 import json
 import logging
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio import Scan
-from speechbrain_dfkd.data.hold_out import (
-    GROUPS,
-    check_groups,
-    group_of,
-    hold_out,
-)
+from speechbrain_dfkd.data.hold_out import hold_out
 from speechbrain_dfkd.data.manifest import (
     open_tables,
     write_json,
@@ -49,6 +45,19 @@ logger = logging.getLogger(__name__)
 
 TEST_SETS = ("no_reverb", "with_reverb")
 TEST_FOLDER = "test_set/synthetic"
+# What in the name of a recording names its group.
+GROUPS = {
+    # The reader, in the DNS Challenge and in LibriVox, LibriSpeech, VCTK.
+    "speech": [
+        r"(reader_\d+)",
+        r"(?:^|[/_])(\d+)-\d+-\d+$",
+        r"(?:^|/)([ps]\d+)_\d+(?:_mic\d)?$",
+    ],
+    # The recording that several were cut from, in Freesound and in ESC-50.
+    "noise": [r"(Freesound\w*?_\d+)", r"(\d-\d+)-[A-Z](?:-\d+)?$"],
+    # The room, in SLR28.
+    "impulse_responses": [r"((?:small|medium|large)room/Room\d+)"],
+}
 # The folders of what is mixed, and the names of their tables.
 MIXED = {
     "clean": "speech",
@@ -104,7 +113,7 @@ def prepare_dns(
         Worker processes; by default one for each processor.
     valid_groups : dict, optional
         What in its name says which reader or recording a file is of, in place
-        of entries of ``hold_out.GROUPS``. Synthesised pairs are grouped by
+        of entries of ``GROUPS``. Synthesised pairs are grouped by
         their speech, from the name of the noisy side.
     """
     root = Path(str(data_folder)).expanduser().resolve()
@@ -144,6 +153,31 @@ def prepare_dns(
         write_manifest(valid_annotation, held_out)
         _write_tests(test, test_annotation)
     logger.info("DNS is prepared in %s", folder)
+
+
+def group_of(name: str | Path, patterns: list[str]) -> str:
+    """Return what the first pattern to match finds in a name, else the name."""
+    name = PurePath(name)
+    stem = name.with_suffix("").as_posix()
+    matches = (re.search(pattern, stem) for pattern in patterns)
+    return next((match[1] for match in matches if match), str(name))
+
+
+def check_groups(groups: dict) -> None:
+    """Refuse patterns that ``group_of`` cannot use."""
+    is_whole, lists = groups.keys() == GROUPS.keys(), ", ".join(GROUPS)
+    check_setting("valid_groups", groups, is_whole, f"lists for {lists}")
+    constraint = "a list of regular expressions, each with one group (...)"
+    for kind, patterns in groups.items():
+        fits = isinstance(patterns, list) and all(map(_is_pattern, patterns))
+        check_setting(f"valid_groups.{kind}", patterns, fits, constraint)
+
+
+def _is_pattern(pattern: object) -> bool:
+    try:
+        return re.compile(pattern).groups == 1
+    except (re.error, TypeError):
+        return False
 
 
 class _Valid(NamedTuple):

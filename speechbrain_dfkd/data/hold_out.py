@@ -1,38 +1,15 @@
 """Splits a corpus by speaker, recording or room."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path, PurePath
 
 from speechbrain_dfkd.errors import UserError, check_setting, is_number
 from speechbrain_dfkd.files import stable_hash
 
 logger = logging.getLogger(__name__)
 
-# What in the name of a recording names its group.
-GROUPS = {
-    # The reader, in the DNS Challenge and in LibriVox, LibriSpeech, VCTK.
-    "speech": [
-        r"(reader_\d+)",
-        r"(?:^|[/_])(\d+)-\d+-\d+$",
-        r"(?:^|/)([ps]\d+)_\d+(?:_mic\d)?$",
-    ],
-    # The recording that several were cut from, in Freesound and in ESC-50.
-    "noise": [r"(Freesound\w*?_\d+)", r"(\d-\d+)-[A-Z](?:-\d+)?$"],
-    # The room, in SLR28.
-    "impulse_responses": [r"((?:small|medium|large)room/Room\d+)"],
-}
 _SHARE = "a share from 0 to 1"
-
-
-def group_of(name: str | Path, patterns: list[str]) -> str:
-    """Return what the first pattern to match finds in a name, else the name."""
-    name = PurePath(name)
-    stem = name.with_suffix("").as_posix()
-    matches = (re.search(pattern, stem) for pattern in patterns)
-    return next((match[1] for match in matches if match), str(name))
 
 
 def hold_out(
@@ -105,20 +82,3 @@ def _draw(who: dict[str, str], shares: dict[str, float]) -> dict[str, str]:
             if speaker not in split_of and taken < wanted and fits:
                 split_of[speaker], taken = split, taken + size
     return dict.fromkeys(sizes, "train") | split_of
-
-
-def check_groups(groups: dict) -> None:
-    """Refuse patterns that ``group_of`` cannot use."""
-    is_whole, lists = groups.keys() == GROUPS.keys(), ", ".join(GROUPS)
-    check_setting("valid_groups", groups, is_whole, f"lists for {lists}")
-    constraint = "a list of regular expressions, each with one group (...)"
-    for kind, patterns in groups.items():
-        fits = isinstance(patterns, list) and all(map(_is_pattern, patterns))
-        check_setting(f"valid_groups.{kind}", patterns, fits, constraint)
-
-
-def _is_pattern(pattern: object) -> bool:
-    try:
-        return re.compile(pattern).groups == 1
-    except (re.error, TypeError):
-        return False

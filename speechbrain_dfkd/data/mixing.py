@@ -1,11 +1,4 @@
-"""Mixes speech and noise as the DNS Challenge's synthesizer does.
-
-C. K. A. Reddy et al., "The INTERSPEECH 2020 Deep Noise Suppression Challenge",
-arXiv 2005.13981, Sec. 2; ``noisyspeech_synthesizer_multiprocessing.py`` and
-``audiolib.py`` of github.com/microsoft/DNS-Challenge. Two things differ: ratio
-and level are drawn from the reals of their ranges, not from the integers, and
-neither clipped recordings nor mixtures with long pauses are left out.
-"""
+"""Mixes speech and noise as the DNS Challenge's synthesizer does."""
 
 import dataclasses
 import math
@@ -116,7 +109,9 @@ class Mixer:
     Speech is a row of random recordings with gaps, cut at random places to
     fit. One or two noises, made alike, are added at a random ratio. Then noisy
     and clean are brought to the level drawn for noisy, and turned down
-    together where either would clip.
+    together where either would clip. So does audiolib.py of
+    github.com/microsoft/DNS-Challenge (Reddy et al., arXiv 2005.13981), which
+    draws integers and leaves out clipped recordings and mixtures with pauses.
 
     Arguments
     ---------

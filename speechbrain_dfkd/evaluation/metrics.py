@@ -1,11 +1,4 @@
-"""Metrics of one enhanced utterance against its clean reference.
-
-To add one, write its function and give it a row of ``METRICS``: it is then
-scored, in every results table, and may choose the best epoch. A function is
-called as ``metric(clean, enhanced, sample_rate)`` with arrays of shape [L] and
-the rate in Hz, and returns a finite number or raises ``UndefinedMetric``. It
-runs in worker processes, which start fast as they do not import torch.
-"""
+"""Metrics of one enhanced utterance; workers need no torch for them."""
 
 import ctypes
 import warnings

@@ -369,3 +369,16 @@ def test_bad_data_are_named(spoil, message, corpus, prepare, tmp_path):
 def test_impossible_settings_are_named(name, value, message, corpus, prepare):
     with pytest.raises(UserError, match=f"{message}(.|\n)*--dataset"):
         prepare(corpus, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("noise/1-100032-B-0.wav", "1-100032"),
+        ("noise/fan_0001.wav", "noise/fan_0001.wav"),
+    ],
+)
+def test_a_group_is_named_in_the_file_or_it_is_the_file(
+    name, group, dns_prepare
+):
+    assert dns_prepare.group_of(name, dns_prepare.GROUPS["noise"]) == group
