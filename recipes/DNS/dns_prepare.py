@@ -15,7 +15,10 @@ from typing import NamedTuple
 from speechbrain_dfkd.data.audio import Scan
 from speechbrain_dfkd.data.hold_out import hold_out
 from speechbrain_dfkd.data.manifest import (
+    Preparation,
+    fingerprint,
     open_tables,
+    refuse_prepared_within,
     write_json,
     write_manifest,
     write_recordings,
@@ -27,11 +30,6 @@ from speechbrain_dfkd.data.pairs import (
     by_fileid,
     recordings_below,
     scan_pairs,
-)
-from speechbrain_dfkd.data.preparation import (
-    Preparation,
-    fingerprint,
-    refuse_prepared_within,
 )
 from speechbrain_dfkd.errors import (
     Faults,

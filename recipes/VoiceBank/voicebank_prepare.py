@@ -12,7 +12,12 @@ from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio import Scan
 from speechbrain_dfkd.data.hold_out import hold_out_speakers
-from speechbrain_dfkd.data.manifest import write_manifest
+from speechbrain_dfkd.data.manifest import (
+    Preparation,
+    fingerprint,
+    refuse_prepared_within,
+    write_manifest,
+)
 from speechbrain_dfkd.data.pairs import (
     Pair,
     by_name,
@@ -21,11 +26,6 @@ from speechbrain_dfkd.data.pairs import (
     recordings_below,
     scan_pairs,
     speaker_of,
-)
-from speechbrain_dfkd.data.preparation import (
-    Preparation,
-    fingerprint,
-    refuse_prepared_within,
 )
 from speechbrain_dfkd.errors import UserError, listing
 
