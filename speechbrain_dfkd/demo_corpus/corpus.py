@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -27,32 +26,7 @@ LEVEL_DB = (-32, -22)
 # More than the step between the frames of any network.
 _SHORTENED_SAMPLES = 200
 PEAK = 0.99
-
-
-class Split(NamedTuple):
-    """Who speaks, in which noises."""
-
-    name: str
-    folder: str
-    speakers: dict
-    background: tuple
-    kinds: dict
-
-
-TRAIN = Split(
-    "train",
-    "trainset_28spk",
-    talkers.TRAIN_SPEAKERS,
-    talkers.TRAIN_BACKGROUND,
-    noise.TRAIN_KINDS,
-)
-TEST = Split(
-    "test",
-    "testset",
-    talkers.TEST_SPEAKERS,
-    talkers.TEST_BACKGROUND,
-    noise.TEST_KINDS,
-)
+_FOLDERS = {"train": "trainset_28spk", "test": "testset"}
 
 
 def make_demo_corpus(
@@ -96,8 +70,8 @@ def make_demo_corpus(
         "sample_rate": noise.RATE,
         "seed": seed,
     }
-    total = utterances_per_speaker * len(TRAIN.speakers)
-    splits = ((TRAIN, total), (TEST, test_utterances))
+    total = utterances_per_speaker * len(talkers.SPEAKERS["train"])
+    splits = (("train", total), ("test", test_utterances))
     parts = (_pairs(*split, arguments) for split in splits)
     wavs = 2 * (total + test_utterances)
     _build(Path(out_folder), arguments, parts, wavs, progress)
@@ -140,7 +114,7 @@ def make_dns_corpus(
         "seed": seed,
     }
     parts = (make(arguments) for make in (_dns_speech, _dns_noises, _dns_tests))
-    speech = speech_per_speaker * len(TRAIN.speakers)
+    speech = speech_per_speaker * len(talkers.SPEAKERS["train"])
     wavs = speech + noises + 2 * test_utterances
     _build(Path(out_folder), arguments, parts, wavs, progress)
 
@@ -223,25 +197,25 @@ def write_wav(path: Path, wav: np.ndarray) -> None:
     wavfile.write(path, noise.RATE, np.round(wav * 32767).astype("<i2"))
 
 
-def _pairs(split: Split, count: int, arguments: dict) -> Iterator[tuple]:
+def _pairs(split: str, count: int, arguments: dict) -> Iterator[tuple]:
     """Yield the pairs of a split of VoiceBank, and their log."""
     log, voices = [], _background(split, arguments)
     for speaker, place, wav in _utterances(split, count, arguments):
-        number, index = divmod(place, len(split.speakers))
+        number, index = divmod(place, len(talkers.SPEAKERS[split]))
         name = f"{speaker}_{number + 1:03d}"
-        rng = talkers.named_rng(arguments["seed"], f"{split.name} {name}")
+        rng = talkers.named_rng(arguments["seed"], f"{split} {name}")
         kind, snr_db = turn(split, index + number)
-        pair = _in_noise(wav, split.kinds[kind], voices, snr_db, rng)
+        pair = _in_noise(wav, noise.KINDS[split][kind], voices, snr_db, rng)
         for side, mixed in zip(("clean", "noisy"), pair, strict=True):
-            yield f"{side}_{split.folder}_wav_16k/{name}.wav", mixed
+            yield f"{side}_{_FOLDERS[split]}_wav_16k/{name}.wav", mixed
         log.append(f"{name} {kind} {snr_db}\n")
-    yield f"log_{split.folder}.txt", "".join(log)
+    yield f"log_{_FOLDERS[split]}.txt", "".join(log)
 
 
 def _dns_speech(arguments: dict) -> Iterator[tuple]:
-    seed, speakers = arguments["seed"], len(TRAIN.speakers)
+    seed, speakers = arguments["seed"], len(talkers.SPEAKERS["train"])
     count = arguments["speech_per_speaker"] * speakers
-    for speaker, place, wav in _utterances(TRAIN, count, arguments):
+    for speaker, place, wav in _utterances("train", count, arguments):
         if place < speakers:  # the first one of each
             levels = talkers.named_rng(seed, f"dns level {speaker}")
             ends = talkers.named_rng(seed, f"dns end {speaker}")
@@ -252,9 +226,9 @@ def _dns_speech(arguments: dict) -> Iterator[tuple]:
 
 
 def _dns_noises(arguments: dict) -> Iterator[tuple]:
-    kinds = list(TRAIN.kinds.items())
+    kinds = list(noise.KINDS["train"].items())
     length = round(arguments["max_seconds"] * noise.RATE)
-    voices = _background(TRAIN, arguments)
+    voices = _background("train", arguments)
     for number in range(arguments["noises"]):
         kind, make = kinds[number % len(kinds)]
         rng = talkers.named_rng(arguments["seed"], f"dns noise {number}")
@@ -263,36 +237,37 @@ def _dns_noises(arguments: dict) -> Iterator[tuple]:
 
 
 def _dns_tests(arguments: dict) -> Iterator[tuple]:
-    count, voices = arguments["test_utterances"], _background(TEST, arguments)
-    for speaker, place, wav in _utterances(TEST, count, arguments):
+    count, voices = arguments["test_utterances"], _background("test", arguments)
+    for speaker, place, wav in _utterances("test", count, arguments):
         rng = talkers.named_rng(arguments["seed"], f"dns test {place}")
-        kind, snr_db = turn(TEST, place)
-        clean, noisy = _in_noise(wav, TEST.kinds[kind], voices, snr_db, rng)
+        kind, snr_db = turn("test", place)
+        make = noise.KINDS["test"][kind]
+        clean, noisy = _in_noise(wav, make, voices, snr_db, rng)
         name = f"{speaker}_{kind}_snr{snr_db}_fileid_{place}"
         folder = "test_set/synthetic/no_reverb"
         yield f"{folder}/clean/clean_fileid_{place}.wav", clean
         yield f"{folder}/noisy/{name}.wav", noisy
 
 
-def turn(split: Split, position: int) -> tuple[str, int]:
+def turn(split: str, position: int) -> tuple[str, int]:
     """Return noise kind and SNR; by turns, every pair of them."""
-    kinds = list(split.kinds)
+    kinds = list(noise.KINDS[split])
     return kinds[position % len(kinds)], _SNRS_DB[position % len(_SNRS_DB)]
 
 
-def _utterances(split: Split, count: int, arguments: dict) -> Iterator[tuple]:
+def _utterances(split: str, count: int, arguments: dict) -> Iterator[tuple]:
     """Yield speaker, place and speech; each ``len(speakers)``-th is of one."""
     limits = arguments["min_seconds"], arguments["max_seconds"]
-    for index, (speaker, voice) in enumerate(split.speakers.items()):
-        talker = talkers.Talker(voice, split.name, arguments["seed"])
-        for place in range(index, count, len(split.speakers)):
+    for index, (speaker, voice) in enumerate(talkers.SPEAKERS[split].items()):
+        talker = talkers.Talker(voice, split, arguments["seed"])
+        for place in range(index, count, len(talkers.SPEAKERS[split])):
             yield speaker, place, talker.utterance(*limits)
         talker.engine.close()
 
 
-def _background(split: Split, arguments: dict) -> list[np.ndarray]:
-    voices, seed = split.background, arguments["seed"]
-    return list(talkers.background(voices, split.name, seed))
+def _background(split: str, arguments: dict) -> list[np.ndarray]:
+    voices, seed = talkers.BACKGROUND[split].values(), arguments["seed"]
+    return list(talkers.background(voices, split, seed))
 
 
 def _in_noise(

@@ -111,23 +111,25 @@ def _unit(wav: np.ndarray):
 
 # The numbers of kinds, 9 and 7, have no factor in common with the four SNRs:
 # cycling through both gives every pair of them.
-TRAIN_KINDS = {
-    "white": partial(coloured, slope_db=0),
-    "pink": partial(coloured, slope_db=-3),
-    "brown": partial(coloured, slope_db=-6),
-    "rumble": partial(coloured, slope_db=-9),
-    "speech_shaped": speech_shaped,
-    "babble": babble,
-    "hum50": partial(hum, mains_hz=50),
-    "clicks": clicks,
-    "modulated": partial(modulated, hz=(1, 8)),
-}
-TEST_KINDS = {
-    "between_brown_and_rumble": partial(coloured, slope_db=-7.5),
-    "speech_shaped": speech_shaped,
-    "babble": babble,
-    "hum60": partial(hum, mains_hz=60),
-    "fast_modulated": partial(modulated, hz=(9, 16)),
-    "sweeps": sweeps,
-    "gusts": gusts,
+KINDS = {
+    "train": {
+        "white": partial(coloured, slope_db=0),
+        "pink": partial(coloured, slope_db=-3),
+        "brown": partial(coloured, slope_db=-6),
+        "rumble": partial(coloured, slope_db=-9),
+        "speech_shaped": speech_shaped,
+        "babble": babble,
+        "hum50": partial(hum, mains_hz=50),
+        "clicks": clicks,
+        "modulated": partial(modulated, hz=(1, 8)),
+    },
+    "test": {
+        "between_brown_and_rumble": partial(coloured, slope_db=-7.5),
+        "speech_shaped": speech_shaped,
+        "babble": babble,
+        "hum60": partial(hum, mains_hz=60),
+        "fast_modulated": partial(modulated, hz=(9, 16)),
+        "sweeps": sweeps,
+        "gusts": gusts,
+    },
 }
