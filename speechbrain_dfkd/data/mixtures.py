@@ -11,13 +11,7 @@ from numpy.random import Generator
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import Dataset
 
-from speechbrain_dfkd.data.audio import (
-    WavFile,
-    read_part,
-    resample,
-    to_16_bits,
-    wav_bytes,
-)
+from speechbrain_dfkd.data import audio
 from speechbrain_dfkd.data.dataset import crop_recordings, read_wav
 from speechbrain_dfkd.data.manifest import (
     Recordings,
@@ -67,10 +61,10 @@ class MixtureSource:
         return read_wav(wav.path, self.sample_rate, start, frames).numpy()
 
     def _response(self, rng: Generator) -> np.ndarray:
-        samples, rate = read_part(self.impulse_responses.draw(rng).path)
+        samples, rate = audio.read_part(self.impulse_responses.draw(rng).path)
         if rate == self.sample_rate:
             return samples
-        return resample(samples, rate, self.sample_rate)
+        return audio.resample(samples, rate, self.sample_rate)
 
 
 @dataclasses.dataclass(eq=False)
@@ -150,7 +144,7 @@ def _write(source: MixtureSource, index: int, folder: Path) -> tuple[str, Pair]:
     mixture = source.mixture("fixed", index)
     for side, signal in zip(Pair._fields, mixture, strict=True):
         path = folder / side / f"{name}.wav"
-        content = wav_bytes(to_16_bits(signal), source.sample_rate)
+        content = audio.wav_bytes(audio.to_16_bits(signal), source.sample_rate)
         write_atomically(path, content)
-        wavs.append(WavFile(path, source.sample_rate, source.frames))
+        wavs.append(audio.WavFile(path, source.sample_rate, source.frames))
     return name, Pair(*wavs)

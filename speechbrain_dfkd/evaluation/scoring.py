@@ -5,13 +5,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    TimeoutError,
-    wait,
-)
+from concurrent import futures
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -35,8 +29,9 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in _LIBRARIES}
 # it lives on for as long.
 IDLE_SECONDS = 5
 START_SECONDS = 120
+_FIRST = futures.FIRST_COMPLETED
 # A clip may bring these upon its worker, and upon the clips beside it.
-_LOST = (BrokenProcessPool, TimeoutError, MemoryError)
+_LOST = (BrokenProcessPool, futures.TimeoutError, MemoryError)
 
 
 @dataclass
@@ -142,7 +137,7 @@ def _measure(clip: tuple, sample_rate: int, metrics: dict) -> dict:
     return values
 
 
-def _workers(n_jobs: int) -> Executor:
+def _workers(n_jobs: int) -> futures.Executor:
     # The pool of the last call, or a new one if that is broken. It is the one
     # of joblib's Parallel, which itself would run a single job in this process,
     # and cannot tell whether a worker has started.
@@ -163,7 +158,7 @@ def _in_workers(
                 pending[_submitted(pool, clip, task)] = clip
             if not pending:
                 return
-            done, _ = wait(pending, timeout_seconds, FIRST_COMPLETED)
+            done, _ = futures.wait(pending, timeout_seconds, _FIRST)
             lost = set()
             if not done or any(map(_is_lost, done)):
                 done, lost = list(pending), {*filter(_is_lost, pending)}
@@ -180,16 +175,18 @@ def _in_workers(
             pool.shutdown(kill_workers=True)
 
 
-def _submitted(pool: Executor, clip: tuple, task: tuple) -> Future:
+def _submitted(
+    pool: futures.Executor, clip: tuple, task: tuple
+) -> futures.Future:
     try:
         return pool.submit(_measure, clip, *task)
     except BrokenProcessPool as error:  # by a clip before
-        future = Future()
+        future = futures.Future()
         future.set_exception(error)
         return future
 
 
-def _is_lost(future: Future) -> bool:
+def _is_lost(future: futures.Future) -> bool:
     return not future.done() or isinstance(future.exception(), _LOST)
 
 
@@ -215,7 +212,7 @@ def _imported(metrics: Mapping) -> None:
     """Do nothing: who has unpickled this and the metrics has imported all."""
 
 
-def _started(metrics: Mapping) -> Executor:
+def _started(metrics: Mapping) -> futures.Executor:
     """Return a pool of one; until it has imported all, no clip is to blame."""
     pool = _workers(1)
     try:
@@ -229,7 +226,7 @@ def _started(metrics: Mapping) -> Executor:
 
 
 def _cause(error: Exception, timeout_seconds: float) -> str:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, futures.TimeoutError):
         return f"no result within timeout_seconds = {timeout_seconds:g} s"
     if isinstance(error, MemoryError):
         return "not enough memory"
