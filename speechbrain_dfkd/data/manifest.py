@@ -256,11 +256,8 @@ def fingerprint(paths: Iterable[Path], root: Path) -> dict:
                 content.update(file.read(_SAMPLE_BYTES))
         except OSError as error:  # the check of all recordings will name it
             content.update(str(error.errno).encode())
-    return {
-        "files": len(paths),
-        "content": content.hexdigest(),
-        "state": state.hexdigest(),
-    }
+    hashes = {"content": content.hexdigest(), "state": state.hexdigest()}
+    return {"files": len(paths), **hashes}
 
 
 def refuse_prepared_within(

@@ -84,12 +84,10 @@ class Mixtures(Dataset):
         if not 0 <= index < self.count:
             raise IndexError(f"index must be below {self.count}, got {index}")
         epoch = self.epoch_counter.current
-        noisy, clean = self.source.mixture(self.seed, epoch, index)
-        return {
-            "id": f"mixture_{index}",
-            "noisy_sig": torch.from_numpy(noisy),
-            "clean_sig": torch.from_numpy(clean),
-        }
+        mixture = self.source.mixture(self.seed, epoch, index)
+        noisy, clean = map(torch.from_numpy, mixture)
+        name = f"mixture_{index}"
+        return {"id": name, "noisy_sig": noisy, "clean_sig": clean}
 
 
 def mix_recordings(

@@ -104,10 +104,8 @@ class Metric:
     heading: str  # with the unit
     decimals: int
     definition: str
-    # Whether it ranks systems, more being better: it can choose an epoch.
-    ranks: bool = True
-    # Whether each epoch's validation measures it, or only a test.
-    in_validation: bool = True
+    ranks: bool = True  # more is better: it can choose an epoch
+    in_validation: bool = True  # else only a test measures it
 
     def __call__(self, clean: Wav, enhanced: Wav, sample_rate: int) -> float:
         """Return the metric of an utterance."""

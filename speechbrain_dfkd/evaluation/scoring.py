@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent import futures
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -137,7 +138,7 @@ def _measure(clip: tuple, sample_rate: int, metrics: dict) -> dict:
     return values
 
 
-def _workers(n_jobs: int) -> futures.Executor:
+def _workers(n_jobs: int) -> Executor:
     # The pool of the last call, or a new one if that is broken. It is the one
     # of joblib's Parallel, which itself would run a single job in this process,
     # and cannot tell whether a worker has started.
@@ -175,18 +176,16 @@ def _in_workers(
             pool.shutdown(kill_workers=True)
 
 
-def _submitted(
-    pool: futures.Executor, clip: tuple, task: tuple
-) -> futures.Future:
+def _submitted(pool: Executor, clip: tuple, task: tuple) -> Future:
     try:
         return pool.submit(_measure, clip, *task)
     except BrokenProcessPool as error:  # by a clip before
-        future = futures.Future()
+        future = Future()
         future.set_exception(error)
         return future
 
 
-def _is_lost(future: futures.Future) -> bool:
+def _is_lost(future: Future) -> bool:
     return not future.done() or isinstance(future.exception(), _LOST)
 
 
@@ -212,7 +211,7 @@ def _imported(metrics: Mapping) -> None:
     """Do nothing: who has unpickled this and the metrics has imported all."""
 
 
-def _started(metrics: Mapping) -> futures.Executor:
+def _started(metrics: Mapping) -> Executor:
     """Return a pool of one; until it has imported all, no clip is to blame."""
     pool = _workers(1)
     try:
