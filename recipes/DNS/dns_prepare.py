@@ -9,11 +9,11 @@ import dataclasses
 import json
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio import Scan
-from speechbrain_dfkd.data.hold_out import hold_out
 from speechbrain_dfkd.data.manifest import (
     Preparation,
     fingerprint,
@@ -27,7 +27,7 @@ from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixtures import MixtureSource, write_fixed_mixtures
 from speechbrain_dfkd.data.pairs import (
     Pair,
-    by_fileid,
+    by_id,
     recordings_below,
     scan_pairs,
 )
@@ -38,6 +38,7 @@ from speechbrain_dfkd.errors import (
     is_number,
     listing,
 )
+from speechbrain_dfkd.files import stable_hash
 
 logger = logging.getLogger(__name__)
 
@@ -176,6 +177,52 @@ def _is_pattern(pattern: object) -> bool:
         return re.compile(pattern).groups == 1
     except (re.error, TypeError):
         return False
+
+
+def hold_out(
+    items: Iterable,
+    groups: Iterable,
+    share: float,
+    what: str,
+    optional: bool = False,
+) -> tuple[list, list]:
+    """Split ``items`` by a hash of their groups into kept and held out.
+
+    Adding recordings moves none from one split to the other. What is
+    ``optional`` serves both where there is too little of it to hold out any.
+    """
+    check_setting(
+        "valid_share", share, is_number(share, 0, 1), "a share from 0 to 1"
+    )
+    groups, kept, held = list(groups), [], []
+    held_groups = {g for g in groups if stable_hash(g) < share * 2**64}
+    for item, group in zip(items, groups, strict=True):
+        (held if group in held_groups else kept).append(item)
+    counts = f"{len(kept)} train and {len(held)} validate"
+    if not (kept and held):
+        if optional:
+            return items, items
+        raise UserError(
+            f"valid_share must leave and hold out some of the {what}, got "
+            f"{share}, by which {counts}; pass another, e.g. --dataset "
+            "'{valid_share: 0.2}'"
+        )
+    logger.info(
+        f"Of the {what}, in {len({*groups})} groups, {counts} "
+        f"({len(held_groups)} groups)"
+    )
+    return kept, held
+
+
+def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
+    """Return recordings by a prefix and the fileid that ends their names."""
+
+    def fileid_of(path: Path) -> str | None:
+        match = re.search(r"fileid_\d+$", path.stem)
+        return match and prefix + match[0]
+
+    constraint = "end in fileid_<number>, each number once in a folder"
+    return by_id(paths, fileid_of, "fileid", constraint)
 
 
 class _Valid(NamedTuple):

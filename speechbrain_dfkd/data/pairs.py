@@ -3,7 +3,6 @@
 import itertools
 import logging
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -100,23 +99,13 @@ def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
         ]
         return unicodedata.normalize("NFC", "-".join([*kept, parts[-1]]))
 
-    return _by_id(paths, name_of, "name", "have one name each in a folder")
+    return by_id(paths, name_of, "name", "have one name each in a folder")
 
 
-def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
-    """Return recordings by a prefix and the fileid that ends their names."""
-
-    def fileid_of(path: Path) -> str | None:
-        match = re.search(r"fileid_\d+$", path.stem)
-        return match and prefix + match[0]
-
-    constraint = "end in fileid_<number>, each number once in a folder"
-    return _by_id(paths, fileid_of, "fileid", constraint)
-
-
-def _by_id(
+def by_id(
     paths: Iterable[Path], id_of: Callable, kind: str, constraint: str
 ) -> dict[str, Path]:
+    """Return recordings by what ``id_of`` finds in a path, once each."""
     found, problems = {}, []
     for path in paths:
         name = id_of(path)

@@ -382,3 +382,9 @@ def test_a_group_is_named_in_the_file_or_it_is_the_file(
     name, group, dns_prepare
 ):
     assert dns_prepare.group_of(name, dns_prepare.GROUPS["noise"]) == group
+
+
+def test_a_group_is_held_out_whole(dns_prepare):
+    groups = ["a", "b", "c", "a"]
+    split = dns_prepare.hold_out([10, 20, 30, 40], groups, 0.5, "numbers")
+    assert split == ([20], [10, 30, 40])
