@@ -143,10 +143,16 @@ def open_splits(hparams: dict) -> dict[str, Dataset]:
     Items are ``id``, ``noisy_sig`` and ``clean_sig``: segments for training,
     else whole utterances in the order of their ids.
     """
-    taken = ("train_annotation", "segment_seconds", "sample_rate", "seed")
-    taken = [hparams[key] for key in (*taken, "epoch_counter")]
-    splits = {"train": hparams["dataset"]["make_train"](*taken)}
-    whole = _signals(partial(read_wav, sample_rate=hparams["sample_rate"]))
+    rate = hparams["sample_rate"]
+    train = hparams["dataset"]["make_train"](
+        hparams["train_annotation"],
+        hparams["segment_seconds"],
+        rate,
+        hparams["seed"],
+        hparams["epoch_counter"],
+    )
+    splits = {"train": train}
+    whole = _signals(partial(read_wav, sample_rate=rate))
     for split in ("valid", "test"):
         manifest = read_manifest(hparams[f"{split}_annotation"])
         splits[split] = DynamicItemDataset(manifest, whole, OUTPUT_KEYS)
