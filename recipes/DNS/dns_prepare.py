@@ -8,30 +8,28 @@ arXiv 2005.13981, https://github.com/microsoft/DNS-Challenge
 import dataclasses
 import json
 import logging
-from pathlib import Path
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio import Scan
-from speechbrain_dfkd.data.audio_files import by_fileid, recordings_below
-from speechbrain_dfkd.data.hold_out import (
-    GROUPS,
-    check_groups,
-    group_of,
-    hold_out,
-)
 from speechbrain_dfkd.data.manifest import (
+    Preparation,
+    fingerprint,
     open_tables,
+    refuse_prepared_within,
     write_json,
     write_manifest,
     write_recordings,
 )
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixtures import MixtureSource, write_fixed_mixtures
-from speechbrain_dfkd.data.pairs import Pair, scan_pairs
-from speechbrain_dfkd.data.preparation import (
-    Preparation,
-    fingerprint,
-    refuse_prepared_within,
+from speechbrain_dfkd.data.pairs import (
+    Pair,
+    by_id,
+    recordings_below,
+    scan_pairs,
 )
 from speechbrain_dfkd.errors import (
     Faults,
@@ -40,11 +38,25 @@ from speechbrain_dfkd.errors import (
     is_number,
     listing,
 )
+from speechbrain_dfkd.files import stable_hash
 
 logger = logging.getLogger(__name__)
 
 TEST_SETS = ("no_reverb", "with_reverb")
 TEST_FOLDER = "test_set/synthetic"
+# What in the name of a recording names its group.
+GROUPS = {
+    # The reader, in the DNS Challenge and in LibriVox, LibriSpeech, VCTK.
+    "speech": [
+        r"(reader_\d+)",
+        r"(?:^|[/_])(\d+)-\d+-\d+$",
+        r"(?:^|/)([ps]\d+)_\d+(?:_mic\d)?$",
+    ],
+    # The recording that several were cut from, in Freesound and in ESC-50.
+    "noise": [r"(Freesound\w*?_\d+)", r"(\d-\d+)-[A-Z](?:-\d+)?$"],
+    # The room, in SLR28.
+    "impulse_responses": [r"((?:small|medium|large)room/Room\d+)"],
+}
 # The folders of what is mixed, and the names of their tables.
 MIXED = {
     "clean": "speech",
@@ -100,7 +112,7 @@ def prepare_dns(
         Worker processes; by default one for each processor.
     valid_groups : dict, optional
         What in its name says which reader or recording a file is of, in place
-        of entries of ``hold_out.GROUPS``. Synthesised pairs are grouped by
+        of entries of ``GROUPS``. Synthesised pairs are grouped by
         their speech, from the name of the noisy side.
     """
     root = Path(str(data_folder)).expanduser().resolve()
@@ -140,6 +152,77 @@ def prepare_dns(
         write_manifest(valid_annotation, held_out)
         _write_tests(test, test_annotation)
     logger.info("DNS is prepared in %s", folder)
+
+
+def group_of(name: str | Path, patterns: list[str]) -> str:
+    """Return what the first pattern to match finds in a name, else the name."""
+    name = PurePath(name)
+    stem = name.with_suffix("").as_posix()
+    matches = (re.search(pattern, stem) for pattern in patterns)
+    return next((match[1] for match in matches if match), str(name))
+
+
+def check_groups(groups: dict) -> None:
+    """Refuse patterns that ``group_of`` cannot use."""
+    is_whole, lists = groups.keys() == GROUPS.keys(), ", ".join(GROUPS)
+    check_setting("valid_groups", groups, is_whole, f"lists for {lists}")
+    constraint = "a list of regular expressions, each with one group (...)"
+    for kind, patterns in groups.items():
+        fits = isinstance(patterns, list) and all(map(_is_pattern, patterns))
+        check_setting(f"valid_groups.{kind}", patterns, fits, constraint)
+
+
+def _is_pattern(pattern: object) -> bool:
+    try:
+        return re.compile(pattern).groups == 1
+    except (re.error, TypeError):
+        return False
+
+
+def hold_out(
+    items: Iterable,
+    groups: Iterable,
+    share: float,
+    what: str,
+    optional: bool = False,
+) -> tuple[list, list]:
+    """Split ``items`` by a hash of their groups into kept and held out.
+
+    Adding recordings moves none from one split to the other. What is
+    ``optional`` serves both where there is too little of it to hold out any.
+    """
+    check_setting(
+        "valid_share", share, is_number(share, 0, 1), "a share from 0 to 1"
+    )
+    groups, kept, held = list(groups), [], []
+    held_groups = {g for g in groups if stable_hash(g) < share * 2**64}
+    for item, group in zip(items, groups, strict=True):
+        (held if group in held_groups else kept).append(item)
+    counts = f"{len(kept)} train and {len(held)} validate"
+    if not (kept and held):
+        if optional:
+            return items, items
+        raise UserError(
+            f"valid_share must leave and hold out some of the {what}, got "
+            f"{share}, by which {counts}; pass another, e.g. --dataset "
+            "'{valid_share: 0.2}'"
+        )
+    logger.info(
+        f"Of the {what}, in {len({*groups})} groups, {counts} "
+        f"({len(held_groups)} groups)"
+    )
+    return kept, held
+
+
+def by_fileid(paths: Iterable[Path], prefix: str = "") -> dict[str, Path]:
+    """Return recordings by a prefix and the fileid that ends their names."""
+
+    def fileid_of(path: Path) -> str | None:
+        match = re.search(r"fileid_\d+$", path.stem)
+        return match and prefix + match[0]
+
+    constraint = "end in fileid_<number>, each number once in a folder"
+    return by_id(paths, fileid_of, "fileid", constraint)
 
 
 class _Valid(NamedTuple):

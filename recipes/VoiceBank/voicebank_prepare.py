@@ -6,26 +6,29 @@ https://doi.org/10.7488/ds/2117
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from speechbrain_dfkd.data.audio import Scan
-from speechbrain_dfkd.data.audio_files import (
-    by_name,
-    has_recordings,
-    recordings_below,
-    speaker_of,
-)
-from speechbrain_dfkd.data.hold_out import hold_out_speakers
-from speechbrain_dfkd.data.manifest import write_manifest
-from speechbrain_dfkd.data.pairs import Pair, find_plain, scan_pairs
-from speechbrain_dfkd.data.preparation import (
+from speechbrain_dfkd.data.manifest import (
     Preparation,
     fingerprint,
     refuse_prepared_within,
+    write_manifest,
 )
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.data.pairs import (
+    Pair,
+    by_name,
+    find_plain,
+    has_recordings,
+    recordings_below,
+    scan_pairs,
+    speaker_of,
+)
+from speechbrain_dfkd.errors import UserError, check_setting, is_number, listing
+from speechbrain_dfkd.files import stable_hash
 
 logger = logging.getLogger(__name__)
 
@@ -242,3 +245,42 @@ def _split(pairs, corpus, speakers, rule):
     held = " and ".join(shares) or "nothing"
     print(f"Pairs of {corpus.root}: {counts}; held out: {held}", flush=True)
     return splits
+
+
+def hold_out_speakers(
+    pairs: dict, speakers: dict[str, str], shares: dict[str, float]
+) -> dict[str, dict]:
+    """Return ``{split: pairs}``: what is left is ``"train"``.
+
+    Speakers are held out in the order of a hash until a split has its share;
+    one with more than twice that is passed over. Where nobody is left, single
+    recordings are held out.
+    """
+    for split, share in shares.items():
+        is_share = is_number(share, 0, 1)
+        check_setting(f"{split}_share", share, is_share, "a share from 0 to 1")
+    each = {name: name for name in pairs}
+    for who in ({name: speakers[name] for name in pairs}, each):
+        split_of = _draw(who, shares)
+        found = {split: {} for split in ("train", *shares)}
+        for name, pair in pairs.items():
+            found[split_of[who[name]]][name] = pair
+        if all(found.values()):
+            return found
+    raise UserError(
+        f"data_folder must hold enough pairs to hold out {shares}, got "
+        f"{len(pairs)}; add some, or change these shares in --dataset"
+    )
+
+
+def _draw(who: dict[str, str], shares: dict[str, float]) -> dict[str, str]:
+    sizes = Counter(who.values())
+    split_of, speakers = {}, sorted(sizes, key=stable_hash)
+    for split, share in shares.items():
+        wanted, taken = share * len(who), 0
+        for speaker in speakers:
+            size = sizes[speaker]
+            fits = taken + size <= max(2 * wanted, 1)
+            if speaker not in split_of and taken < wanted and fits:
+                split_of[speaker], taken = split, taken + size
+    return dict.fromkeys(sizes, "train") | split_of

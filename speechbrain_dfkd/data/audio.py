@@ -1,5 +1,6 @@
 """Each recording of a corpus, checked once and resampled."""
 
+import contextlib
 import dataclasses
 import functools
 import io
@@ -36,10 +37,13 @@ SILENT = "are silent (all samples are equal); remove them with their twins"
 # From this size on, and 0: a program did not know the length beforehand. sox
 # writes this one, arecord 0x80000000, ffmpeg 0xFFFFFFFF.
 _UNKNOWN_FROM = 0x7FFFF000
-_BYTE_ORDER = {"RIFF": "little", "RF64": "little", "RIFX": "big", "FORM": "big"}
-# What libsndfile notes about a W64 or AU file that ends early.
+# What libsndfile, which silently shortens a file that ends early, notes of it:
+# in WAV and AIFF, AU, W64, and of the samples of RF64. The size of the whole
+# file in other headers is wrong in many good files.
 _SHORT = re.compile(
-    r"^ *(?:riff|Data Size) +: (\d+) \(should be (\d+)\)", re.MULTILINE
+    r"^ *(?:data|SSND|Data Size|riff) +: (\d+) \(should be (\d+)\)"
+    r"|frame count (\d+) does not match value from 'ds64' chunk of (\d+)",
+    re.MULTILINE,
 )
 
 
@@ -69,7 +73,7 @@ def raise_if_bad(found: Iterable) -> None:
         lines = [wav.line for wav in bad if wav.problem == problem]
         shown = listing(lines, title=f"{problem}:")
         text += f"\n{len(lines)} {problem}:\n{shown}"
-    if bad:
+    if text:
         raise UserError(
             "data_folder must hold whole, mono recordings with sound in them, "
             f"got {len(bad)} other{'s' * (len(bad) > 1)}:{text}"
@@ -80,13 +84,13 @@ def check_header(path: Path, sample_rate: int, mono: bool = True) -> WavFile:
     """Return a recording's header, or raise ``BadAudio``."""
     try:
         info = soundfile.info(path)
-        missing = _missing_bytes(path, info.extra_info)
+        size = path.stat().st_size
     except (soundfile.SoundFileError, OSError, UnicodeError) as error:
         raise _unreadable(path, error) from error
-    if missing > 0:
-        raise BadAudio(TRUNCATED, path, f"{missing} bytes are missing")
+    if missing := _missing(size, info.extra_info):
+        raise BadAudio(TRUNCATED, path, f"at least {missing} bytes are missing")
     if info.frames == 0:
-        raise BadAudio(EMPTY, path, f"in {path.stat().st_size} bytes")
+        raise BadAudio(EMPTY, path, f"in {size} bytes")
     if mono and info.channels != 1:
         raise BadAudio(MULTICHANNEL, path, f"{info.channels} channels")
     if info.samplerate < sample_rate:
@@ -94,7 +98,7 @@ def check_header(path: Path, sample_rate: int, mono: bool = True) -> WavFile:
     return WavFile(path, info.samplerate, info.frames, info.subtype)
 
 
-def _unreadable(path, error):
+def _unreadable(path: Path, error: Exception) -> BadAudio:
     """Return the ``BadAudio`` of a file by what it begins with."""
     try:
         with open(path, "rb") as file:
@@ -104,46 +108,22 @@ def _unreadable(path, error):
     if head.startswith(b"version https://git-lfs"):
         return BadAudio(LFS_POINTER, path)
     text = head.decode("utf-8", "ignore").strip()
-    if text.isprintable() or text.startswith("<"):
-        detail = f"is text: {text.split(chr(10))[0][:40]!r}"
-        return BadAudio(UNREADABLE, path, detail if text else "is empty")
-    return BadAudio(UNREADABLE, path, str(error))
+    detail = str(error) if text else "is empty"
+    if text and (text.isprintable() or text[0] == "<"):
+        detail = f"is text: {text.splitlines()[0][:40]!r}"
+    return BadAudio(UNREADABLE, path, detail)
 
 
-def _missing_bytes(path, log):
-    """Return by how many bytes a file ends before its chunk of samples does.
-
-    libsndfile silently shortens a truncated file to what is there. The size
-    of the whole file in the header is wrong in many good files, so that
-    nothing follows from it.
-    """
-    missing = _samples_end(path) - path.stat().st_size
-    if found := _SHORT.search(log):
-        length, there = map(int, found.groups())
-        missing = length - there if length < _UNKNOWN_FROM else 0
+def _missing(size: int, log: str) -> int:
+    """Return how many bytes, of RF64 samples, a file of a size lacks."""
+    if not (found := _SHORT.search(log)):
+        return 0
+    there, length = sorted(int(number) for number in found.groups() if number)
+    # Some programs put the size of the file in place of that of the samples.
+    if length >= _UNKNOWN_FROM or length in (size, size - 8):
+        return 0
     # Some programs count a padding byte that they do not write.
-    return missing if missing > 1 else 0
-
-
-def _samples_end(path):
-    """Return where the chunk of samples ends; 0: that is not known."""
-    size, long_length = path.stat().st_size, 0
-    with open(path, "rb") as file:
-        order = _BYTE_ORDER.get(file.read(4).decode("latin-1"))
-        file.seek(12)
-        while order and len(head := file.read(8)) == 8:
-            name, length = head[:4], int.from_bytes(head[4:], order)
-            start = file.tell()
-            if name in (b"data", b"SSND"):
-                # Some programs put the size of the file there.
-                is_odd = length in (0, size, size - 8)
-                if is_odd or length >= _UNKNOWN_FROM:
-                    length = long_length
-                return start + length if length else 0
-            if name == b"ds64":  # sizes of 64 bits, second that of the samples
-                long_length = int.from_bytes(file.read(16)[8:], order)
-            file.seek(start + length + length % 2)
-    return 0
+    return length - there if length - there > 1 else 0
 
 
 def read_samples(wav: WavFile) -> np.ndarray:
@@ -201,7 +181,7 @@ ROLLOFF, KAISER_BETA = 0.95, 10.0
 
 
 @functools.lru_cache
-def _lowpass(up, down):
+def _lowpass(up: int, down: int) -> np.ndarray:
     factor = max(up, down)
     taps = 2 * ZERO_CROSSINGS * factor + 1
     window = ("kaiser", KAISER_BETA)
@@ -259,12 +239,14 @@ class Scan:
 
         Where it need not be ``mono`` it is used as it is: no copy is made.
         """
-        log = self.cache / "scanned.jsonl"
-        known = _known(log)
+        log, rows = self.cache / "scanned.jsonl", {}
+        for line in log.read_text().splitlines() if log.exists() else ():
+            with contextlib.suppress(ValueError):  # a kill cut it short
+                name, *row = json.loads(line)
+                rows[self.root / name] = row
         found = {
-            path: wav for path in paths if (wav := self._current(path, known))
+            p: wav for p in paths if (wav := self._current(p, rows.get(p)))
         }
-        known.clear()
         pending = [path for path in paths if path not in found]
         self.cache.mkdir(parents=True, exist_ok=True)
         # loky's workers do not import the main script (and torch with it), and
@@ -292,67 +274,47 @@ class Scan:
         """Return what to train on: a recording itself, or its copy."""
         if wav.sample_rate == self.sample_rate:
             return wav
-        frames = math.ceil(
-            wav.frames * Fraction(self.sample_rate, wav.sample_rate)
-        )
+        ratio = Fraction(self.sample_rate, wav.sample_rate)
         copy = self.cache / wav.path.relative_to(self.root)
         if copy.suffix != ".wav":
             copy = copy.with_name(f"{copy.name}.wav")
-        return WavFile(copy, self.sample_rate, frames)
+        return WavFile(copy, self.sample_rate, math.ceil(wav.frames * ratio))
 
-    def _look_at(self, path, mono):
+    def _look_at(self, path: Path, mono: bool) -> tuple:
         """Return what was found in a file, and a row of the log."""
         try:
             # Before reading: a file that changes meanwhile is out of date.
-            state = self._state(path)
+            state, size = self._state(path), None
             wav = check_header(path, self.sample_rate, mono)
             samples = read_samples(wav)
-            copy = self.used(wav) if mono else wav
-            size = self._write_copy(samples, wav, copy) if copy != wav else None
+            if mono and wav.sample_rate != self.sample_rate:
+                size = self._write_copy(wav, samples)
         except BadAudio as bad:
             return bad, None
         return wav, [str(path.relative_to(self.root)), state, size, *wav[1:]]
 
-    def _write_copy(self, samples, wav, copy):
+    def _write_copy(self, wav: WavFile, samples: np.ndarray) -> int:
         """Write a copy nothing of which is clipped or rounded away."""
-        resampled = resample(samples, wav.sample_rate, copy.sample_rate)
+        resampled = resample(samples, wav.sample_rate, self.sample_rate)
         if np.ptp(resampled) <= _RESIDUE * np.ptp(samples):
-            raise BadAudio(SILENT, wav.path, f"at {copy.sample_rate} Hz")
+            raise BadAudio(SILENT, wav.path, f"at {self.sample_rate} Hz")
         if wav.subtype in _FITS_16_BIT and fits_16_bits(resampled):
             resampled = to_16_bits(resampled)
-        data = wav_bytes(resampled, copy.sample_rate)
-        write_atomically(copy.path, data)
+        data = wav_bytes(resampled, self.sample_rate)
+        write_atomically(self.used(wav).path, data)
         return len(data)
 
-    def _state(self, path):
-        try:
-            stat = path.stat()
-        except FileNotFoundError:  # since it was listed: the check will say so
-            return None
+    def _state(self, path: Path) -> list[int]:
+        stat = path.stat()
         return [stat.st_size, stat.st_mtime_ns, self.sample_rate]
 
-    def _current(self, path, known):
+    def _current(self, path: Path, row: list | None) -> WavFile | None:
         """Return the header of a file that is, with its copy, as it was."""
-        row = known.get(str(path.relative_to(self.root)))
-        if row is None:
+        if row is None or row[0] != self._state(path):
             return None
-        state, size, *header = row
+        _, size, *header = row
         wav = WavFile(path, *header)
-        if size is not None:
-            copy = self.used(wav).path
-            if not copy.exists() or copy.stat().st_size != size:
-                return None
-        return wav if state == self._state(path) else None
-
-
-def _known(log):
-    """Return {name: row}; a line that a kill cut short is left out."""
-    known = {}
-    for line in log.read_text().splitlines() if log.exists() else ():
-        try:
-            name, *row = json.loads(line)
-            WavFile(None, *row[2:])
-        except (ValueError, TypeError):
-            continue
-        known[name] = row
-    return known
+        copy = self.used(wav).path
+        if size is None or (copy.exists() and copy.stat().st_size == size):
+            return wav
+        return None

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -53,10 +53,8 @@ class RandomCrop:
 
     def span(self, utterance_id: str, length: float) -> tuple[int, int]:
         """Return first sample and number of samples; ``length`` in seconds."""
-        segment, frames = (
-            round(seconds * self.sample_rate)
-            for seconds in (self.segment_seconds, length)
-        )
+        segment = round(self.segment_seconds * self.sample_rate)
+        frames = round(length * self.sample_rate)
         key = stable_hash(self.seed, self.epoch_counter.current, utterance_id)
         return key % max(frames - segment + 1, 1), min(segment, frames)
 
@@ -66,25 +64,20 @@ class RandomCrop:
         return read_wav(path, self.sample_rate, *span)
 
 
-def _read_whole(sample_rate, path, utterance_id, length):
-    return read_wav(path, sample_rate)
-
-
-def _items(read):
-    # Each signal is made by itself from the same three items, so that a data
-    # set can be pickled (SpeechBrain's with two outputs are open generators).
+def _signals(read: Callable, *takes: str) -> list[dict]:
+    # Each is made by itself, so that a data set can be pickled (SpeechBrain's
+    # with two outputs are open generators).
     return [
-        {"func": read, "takes": [f"{side}_wav", "id", "length"],
-         "provides": f"{side}_sig"}
-        for side in ("noisy", "clean")
-    ]  # fmt: skip
+        {"func": read, "takes": [f"{s}_wav", *takes], "provides": f"{s}_sig"}
+        for s in ("noisy", "clean")
+    ]
 
 
 class CroppedRecordings(DynamicItemDataset):
     """Random segments of a manifest's recordings, as ``crop`` takes them."""
 
     def __init__(self, manifest: dict, crop: RandomCrop):
-        super().__init__(manifest, _items(crop), OUTPUT_KEYS)
+        super().__init__(manifest, _signals(crop, "id", "length"), OUTPUT_KEYS)
         self.crop = crop
 
 
@@ -115,8 +108,7 @@ def crop_recordings(
     if not 0 < segment_seconds <= longest:
         raise UserError(
             "segment_seconds must be above 0 and at most the longest training "
-            f"file's {longest:g} s, got {segment_seconds}; choose another "
-            "length"
+            f"file's {longest:g} s, got {segment_seconds}; choose another"
         )
     crop = RandomCrop(segment_seconds, sample_rate, seed, epoch_counter)
     return CroppedRecordings(train, crop)
@@ -128,7 +120,7 @@ def prepare_splits(hparams: dict) -> None:
         run_on_main(_prepare, args=[hparams])
 
 
-def _prepare(hparams):
+def _prepare(hparams: dict) -> None:
     folder = Path(hparams["prepared_folder"]).expanduser()
     with whole_lists_in(folder / "refused_files.txt"):
         if hparams["skip_prep"]:
@@ -151,15 +143,16 @@ def open_splits(hparams: dict) -> dict[str, Dataset]:
     Items are ``id``, ``noisy_sig`` and ``clean_sig``: segments for training,
     else whole utterances in the order of their ids.
     """
+    rate = hparams["sample_rate"]
     train = hparams["dataset"]["make_train"](
         hparams["train_annotation"],
         hparams["segment_seconds"],
-        hparams["sample_rate"],
+        rate,
         hparams["seed"],
         hparams["epoch_counter"],
     )
     splits = {"train": train}
-    whole = _items(partial(_read_whole, hparams["sample_rate"]))
+    whole = _signals(partial(read_wav, sample_rate=rate))
     for split in ("valid", "test"):
         manifest = read_manifest(hparams[f"{split}_annotation"])
         splits[split] = DynamicItemDataset(manifest, whole, OUTPUT_KEYS)
@@ -211,13 +204,11 @@ def require_shared_memory(hparams: dict, datasets: dict) -> None:
     # The item may be shorter than others.
     segment = hparams["segment_seconds"] * hparams["sample_rate"]
     frames = max(segment, *map(len, segments))
-    batch = max(
-        hparams["batch_size"]
-        * sum(frames * s.element_size() for s in segments),
-        sum(signal.nbytes for signal in longest),
-    )
+    item = sum(frames * s.element_size() for s in segments)
+    whole = sum(signal.nbytes for signal in longest)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    needed = (_AHEAD * workers + _IN_USE) * batch * processes
+    batches = (_AHEAD * workers + _IN_USE) * processes
+    needed = batches * max(hparams["batch_size"] * item, whole)
     free = shutil.disk_usage(SHARED_MEMORY).free
     if needed > free:
         raise UserError(
@@ -227,7 +218,7 @@ def require_shared_memory(hparams: dict, datasets: dict) -> None:
         )
 
 
-def _tensors(item):
+def _tensors(item: dict) -> list[Tensor]:
     return [value for value in item.values() if isinstance(value, Tensor)]
 
 

@@ -1,20 +1,25 @@
-"""The files that list the recordings of a split."""
+"""The files that list the recordings of a split, and the marker of all."""
 
 import functools
+import hashlib
 import io
 import json
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from tqdm import tqdm
 
 from speechbrain_dfkd.data.audio import BadAudio, WavFile, check_header
 from speechbrain_dfkd.data.pairs import Pair
 from speechbrain_dfkd.errors import UserError, is_number, listing
 from speechbrain_dfkd.files import write_atomically
+
+logger = logging.getLogger(__name__)
 
 # Of pairs: {id: {noisy_wav: path, clean_wav: path, length: seconds}}, the keys
 # of SpeechBrain's own enhancement recipes, sorted by id. Paths are relative to
@@ -80,7 +85,7 @@ def read_manifest(path: str | Path) -> dict[str, dict]:
     }
 
 
-def _problem(entry):
+def _problem(entry: object) -> str | None:
     """Return what is wrong with an entry, or nothing."""
     if not isinstance(entry, dict):
         return f"is {entry!r}"
@@ -106,44 +111,42 @@ def check_manifest(path: str | Path, sample_rate: int) -> None:
                 "or run the recipe without skip_prep"
             )
         return
-    entries = tqdm(
-        read_manifest(path).items(), "Reading headers", unit="pair", leave=False
-    )
+    entries = read_manifest(path).items()
+    bar = tqdm(entries, "Reading headers", unit="pair", leave=False)
     wrong = [
         f"{name}: {problem}"
-        for name, entry in entries
+        for name, entry in bar
         for problem in _unfit(entry, sample_rate)
     ]
     if wrong:
-        raise _not_a_manifest(
-            path,
-            f"{len(wrong)} that their recordings do not fit:\n{listing(wrong)}",
-        )
+        found = f"{len(wrong)} that their recordings do not fit:"
+        raise _not_a_manifest(path, f"{found}\n{listing(wrong)}")
 
 
-def _unfit(entry, sample_rate):
-    """Return what is wrong with the recordings of an entry."""
-    frames, wrong = [], []
+def _unfit(entry: dict, sample_rate: int) -> Iterator[str]:
+    """Yield what is wrong with the recordings of an entry."""
+    frames = []
     for side in SIDES:
         try:
             wav = check_header(Path(entry[side]), sample_rate)
         except BadAudio as bad:
-            wrong.append(f"{bad.line}: {bad.problem.partition(';')[0]}")
+            yield f"{bad.line}: {bad.problem.partition(';')[0]}"
             continue
-        frames.append(wav.frames)
-        if (rate := wav.sample_rate) != sample_rate:
-            wrong.append(f"{wav.path} has {rate} Hz in place of {sample_rate}")
-    if len(frames) == 2 and frames[0] != frames[1]:
-        wrong.append(f"noisy {frames[0]}, clean {frames[1]} samples")
-    if not wrong:
-        length, seconds = entry["length"], frames[0] / sample_rate
-        # Cut to samples where it is read, so that half of one is too much.
-        if not seconds - _ROUNDED <= length < seconds + 0.5 / sample_rate:
-            wrong.append(f"length {length} s, but its files have {seconds:g} s")
-    return wrong
+        if (rate := wav.sample_rate) == sample_rate:
+            frames.append(wav.frames)
+        else:
+            yield f"{wav.path} has {rate} Hz in place of {sample_rate}"
+    if len(frames) < 2:
+        return
+    length, seconds = entry["length"], frames[0] / sample_rate
+    if frames[0] != frames[1]:
+        yield f"noisy {frames[0]}, clean {frames[1]} samples"
+    # Cut to samples where it is read, so that half of one is too much.
+    elif not seconds - _ROUNDED <= length < seconds + 0.5 / sample_rate:
+        yield f"length {length} s, but its files have {seconds:g} s"
 
 
-def _not_a_manifest(path, found):
+def _not_a_manifest(path: str | Path, found: str) -> UserError:
     return UserError(
         f"{path} must list utterances with {', '.join(KEYS)}, got {found}\n"
         "Put it right as recipes/VoiceBank/README.md says of own manifests, or "
@@ -178,11 +181,8 @@ def open_tables(manifest: str | Path) -> dict:
 
 def write_recordings(path: str | Path, wavs: Iterable[WavFile]) -> None:
     """Write a table of recordings to a ``.npy`` file, sorted by their paths."""
-    rows = sorted(
-        (os.fsencode(wav.path.absolute()), wav.sample_rate, wav.frames)
-        for wav in wavs
-    )
-    longest = max((len(name) for name, _, _ in rows), default=1)
+    rows = sorted((os.fsencode(w.path.absolute()), *w[1:3]) for w in wavs)
+    longest = max((len(row[0]) for row in rows), default=1)
     formats = [f"S{longest}", "<i4", "<i8"]
     buffer = io.BytesIO()
     np.save(buffer, np.array(rows, list(zip(_FIELDS, formats, strict=True))))
@@ -196,16 +196,13 @@ class Recordings:
         self.path = Path(path)
         try:
             self._rows = np.load(self.path, mmap_mode="r")
+            if self._rows.dtype.names != tuple(_FIELDS) or not len(self._rows):
+                raise ValueError("none")
         except (OSError, ValueError) as error:
-            raise self._unusable(str(error)) from error
-        if self._rows.dtype.names != tuple(_FIELDS) or not len(self._rows):
-            raise self._unusable("none")
-
-    def _unusable(self, found):
-        return UserError(
-            f"{self.path} must list recordings, got {found}; run the recipe "
-            "without skip_prep to write it again"
-        )
+            raise UserError(
+                f"{self.path} must list recordings, got {error}; run the "
+                "recipe without skip_prep to write it again"
+            ) from error
 
     def __len__(self):
         return len(self._rows)
@@ -214,9 +211,7 @@ class Recordings:
         name, sample_rate, frames = self._rows[index]
         return WavFile(os.fsdecode(name), int(sample_rate), int(frames))
 
-    def draw(
-        self, rng: np.random.Generator, by_duration: bool = False
-    ) -> WavFile:
+    def draw(self, rng: Generator, by_duration: bool = False) -> WavFile:
         """Return a random recording; by duration, long ones more often."""
         if not by_duration:
             return self[int(rng.integers(len(self)))]
@@ -230,3 +225,109 @@ class Recordings:
     def __reduce__(self):
         # A process that is started anew maps the file itself.
         return Recordings, (self.path,)
+
+
+# Of a folder so many files are looked into, and so much of each.
+_SAMPLED, _SAMPLE_BYTES = 16, 65536
+
+
+def fingerprint(paths: Iterable[Path], root: Path) -> dict:
+    """Describe the files of a corpus, so that a change of one is noticed.
+
+    ``content`` is a hash of their names, sizes and some of their bytes,
+    ``state`` one of names, sizes and times, wherever the corpus lies.
+    """
+    content, state = hashlib.sha256(), hashlib.sha256()
+    paths = sorted(paths)
+    if gone := [str(path) for path in paths if not path.exists()]:
+        raise UserError(
+            f"data_folder must hold files, got {len(gone)} that are not there "
+            f"or links that lead nowhere:\n{listing(gone)}\nput them back, or "
+            "remove the links"
+        )
+    for path in paths:
+        stat, name = path.stat(), path.relative_to(root)
+        content.update(f"{name} {stat.st_size}\n".encode())
+        state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
+        try:
+            with open(path, "rb") as file:
+                file.seek(path.stat().st_size // 2)
+                content.update(file.read(_SAMPLE_BYTES))
+        except OSError as error:  # the check of all recordings will name it
+            content.update(str(error.errno).encode())
+    hashes = {"content": content.hexdigest(), "state": state.hexdigest()}
+    return {"files": len(paths), **hashes}
+
+
+def refuse_prepared_within(
+    folders: Iterable[Path], prepared_folder: Path
+) -> None:
+    """Refuse to write copies where recordings are looked for."""
+    for folder in folders:
+        if folder in (prepared_folder, *prepared_folder.parents):
+            raise UserError(
+                f"prepared_folder must lie outside of {folder}, got "
+                f"{prepared_folder}; pass another --results_folder"
+            )
+
+
+class Preparation:
+    """The marker in a folder of manifests: all that these depend on."""
+
+    def __init__(self, folder: Path, manifests: list, source: dict):
+        self.marker = folder / "prepared.json"
+        self.manifests = [Path(manifest) for manifest in manifests]
+        self.source = source
+        stored = self._stored() or source
+        is_moved = stored["data_folder"] != source["data_folder"]
+        # A corpus that was moved may go on, but two must not be mixed.
+        if is_moved and _content(stored) != _content(source):
+            raise UserError(
+                f"prepared_folder {folder} must hold the preparation of "
+                f"{source['data_folder']}, got that of "
+                f"{stored['data_folder']}, which held other files; pass "
+                "another --results_folder, or delete it"
+            )
+        for path in self.manifests if stored is source else ():
+            if path.exists() and folder not in path.absolute().parents:
+                raise UserError(
+                    f"{path} must be free to write a manifest to, got one that "
+                    "no preparation wrote; pass --skip_prep True to use it, or "
+                    "another name"
+                )
+
+    def _stored(self):
+        if not self.marker.exists():
+            return None
+        try:
+            return json.loads(self.marker.read_bytes())
+        except ValueError as error:
+            raise UserError(
+                f"{self.marker} must be JSON, got {error}; delete it to "
+                "prepare again"
+            ) from error
+
+    def is_done(self) -> bool:
+        """Tell whether the marker fits and all that it vouches for is there."""
+        if self._stored() != self.source:
+            return False
+        try:
+            return not any(map(missing_recordings, self.manifests))
+        except UserError:  # one is missing or spoilt itself
+            return False
+
+    def __enter__(self):
+        # An old marker must not vouch for a mixture of old and new manifests.
+        if stored := self._stored():
+            logger.warning("the data or settings changed: preparing anew")
+            write_json(self.marker, stored | {"unfinished": True})
+        return self
+
+    def __exit__(self, error_type: type | None, *_: object) -> None:
+        if error_type is None:
+            write_json(self.marker, self.source)
+
+
+def _content(source: dict) -> dict[str, str]:
+    return {name: kind["content"] for name, kind in source["files"].items()}

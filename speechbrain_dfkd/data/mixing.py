@@ -1,11 +1,4 @@
-"""Mixes speech and noise as the DNS Challenge's synthesizer does.
-
-C. K. A. Reddy et al., "The INTERSPEECH 2020 Deep Noise Suppression Challenge",
-arXiv 2005.13981, Sec. 2; ``noisyspeech_synthesizer_multiprocessing.py`` and
-``audiolib.py`` of github.com/microsoft/DNS-Challenge. Two things differ: ratio
-and level are drawn from the reals of their ranges, not from the integers, and
-neither clipped recordings nor mixtures with long pauses are left out.
-"""
+"""Mixes speech and noise as the DNS Challenge's synthesizer does."""
 
 import dataclasses
 import math
@@ -16,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torchaudio
+from numpy.random import Generator
 from scipy import signal
 from torch import Tensor
 
@@ -48,11 +42,9 @@ def audible(draw: Callable, least_rms: float, tries: int) -> Any:
 
 def is_range_db(values: Any) -> bool:
     """Tell whether a setting is ``[least, most]``, in dB."""
-    if not (isinstance(values, list | tuple) and len(values) == 2):
-        return False
-    return all(is_number(v, -1e9, 1e9) for v in values) and (
-        values[0] <= values[1]
-    )
+    is_pair = isinstance(values, list | tuple) and len(values) == 2
+    is_finite = is_pair and all(is_number(v, -1e9, 1e9) for v in values)
+    return is_finite and values[0] <= values[1]
 
 
 # Hz: between these lie the edges of a band, drawn on a logarithmic scale below
@@ -60,7 +52,7 @@ def is_range_db(values: Any) -> bool:
 LOWER_EDGES, UPPER_EDGES = (20.0, 150.0), (6500.0, 8000.0)
 
 
-def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
+def random_filter(wav: Tensor, draw: Generator) -> Tensor:
     """Change the spectrum of a waveform [L] smoothly and at random.
 
     ``(1 + r1 z^-1 + r2 z^-2) / (1 + r3 z^-1 + r4 z^-2)`` with each r uniform
@@ -74,7 +66,7 @@ def random_filter(wav: Tensor, draw: np.random.Generator) -> Tensor:
 
 
 def band_limit(
-    wav: np.ndarray, draw: np.random.Generator, sample_rate: int
+    wav: np.ndarray, draw: Generator, sample_rate: int
 ) -> np.ndarray:
     """Cut off what of a waveform [L] lies below and above random edges.
 
@@ -94,7 +86,7 @@ _SILENT_RMS = 1e-5
 _TRIES = 20
 
 
-def _are_speeds(values):
+def _are_speeds(values: Any) -> bool:
     is_list = isinstance(values, list | tuple) and len(values) > 0
     return is_list and all(is_number(value, 0.1, 10) for value in values)
 
@@ -106,10 +98,7 @@ _CHECKS = {
     "_share": (lambda value: is_number(value, 0, 1), "a share from 0 to 1"),
     "_speeds": (_are_speeds, "numbers from 0.1 to 10"),
     "_duration": (lambda value: isinstance(value, bool), "True or False"),
-    "peak": (
-        lambda value: is_number(value, 1e-3, 1),
-        "a number from 0.001 to 1",
-    ),
+    "peak": (lambda v: is_number(v, 1e-3, 1), "a number from 0.001 to 1"),
 }
 
 
@@ -120,7 +109,9 @@ class Mixer:
     Speech is a row of random recordings with gaps, cut at random places to
     fit. One or two noises, made alike, are added at a random ratio. Then noisy
     and clean are brought to the level drawn for noisy, and turned down
-    together where either would clip.
+    together where either would clip. So does audiolib.py of
+    github.com/microsoft/DNS-Challenge (Reddy et al., arXiv 2005.13981), which
+    draws integers and leaves out clipped recordings and mixtures with pauses.
 
     Arguments
     ---------
@@ -180,7 +171,7 @@ class Mixer:
         draw_response: Callable | None,
         frames: int,
         sample_rate: int,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return a noisy segment and its clean target, [frames] each.
 
@@ -188,9 +179,33 @@ class Mixer:
         many samples of a random recording, ``draw_response`` maps ``(rng)``
         to a random impulse response.
         """
+
+        def track(draw: Callable, speeds: tuple, share: float) -> np.ndarray:
+            """Return speech or a noise, of which a share is coloured."""
+            # Without a choice nothing is drawn, so that the other draws do
+            # not depend on these settings.
+            speed = rng.choice(speeds) if len(speeds) > 1 else speeds[0]
+            rate = round(speed * sample_rate)
+            needed = -(-frames * rate // sample_rate)
+            gap = round(self.gap_seconds * rate)
+            row = partial(_row, draw, needed, gap, rng)
+            wav = audible(row, _SILENT_RMS, _TRIES)
+            if wav is None:
+                raise UserError(
+                    f"recordings must have sound in them, got {_TRIES} silent "
+                    "segments in a row; remove the silent recordings"
+                )
+            if rate != sample_rate:
+                wav = resample(wav, rate, sample_rate)[:frames]
+            if share and rng.random() < share:
+                wav = random_filter(torch.from_numpy(wav), rng).numpy()
+            limited = self.band_limited_share
+            if limited and rng.random() < limited:
+                wav = band_limit(wav, rng, sample_rate)
+            return wav
+
         two = rng.random() < self.two_noises_share
         reverberated = rng.random() < self.reverb_share
-        track = partial(self._track, frames, sample_rate, rng)
         target = speech = track(
             draw_speech, self.speech_speeds, self.coloured_speech_share
         )
@@ -210,29 +225,6 @@ class Mixer:
         gain = min(gain, self.peak / highest)
         return gain * noisy, gain * target
 
-    def _track(self, frames, sample_rate, rng, draw, speeds, coloured_share):
-        # Without a choice nothing is drawn, so that the other draws do not
-        # depend on these settings.
-        speed = rng.choice(speeds) if len(speeds) > 1 else speeds[0]
-        played_rate = round(speed * sample_rate)
-        needed = -(-frames * played_rate // sample_rate)
-        gap = round(self.gap_seconds * played_rate)
-        track = audible(
-            lambda: _row(draw, needed, gap, rng), _SILENT_RMS, _TRIES
-        )
-        if track is None:
-            raise UserError(
-                f"recordings must have sound in them, got {_TRIES} silent "
-                "segments in a row; remove the silent recordings"
-            )
-        if played_rate != sample_rate:
-            track = resample(track, played_rate, sample_rate)[:frames]
-        if coloured_share and rng.random() < coloured_share:
-            track = random_filter(torch.from_numpy(track), rng).numpy()
-        if self.band_limited_share and rng.random() < self.band_limited_share:
-            track = band_limit(track, rng, sample_rate)
-        return track
-
 
 def reverberate(
     speech: np.ndarray, response: np.ndarray, early: int
@@ -251,7 +243,7 @@ def reverberate(
     )
 
 
-def _row(draw, frames, gap, rng):
+def _row(draw: Callable, frames: int, gap: int, rng: Generator) -> np.ndarray:
     """Return recordings in a row, with gaps between them."""
     track = np.zeros(frames, np.float32)
     position = 0

@@ -1,21 +1,17 @@
 """Mixtures of speech and noise: made while training, or written once."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from joblib import Parallel, cpu_count, delayed
+from numpy.random import Generator
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import Dataset
 
-from speechbrain_dfkd.data.audio import (
-    WavFile,
-    read_part,
-    resample,
-    to_16_bits,
-    wav_bytes,
-)
+from speechbrain_dfkd.data import audio
 from speechbrain_dfkd.data.dataset import crop_recordings, read_wav
 from speechbrain_dfkd.data.manifest import (
     Recordings,
@@ -46,33 +42,29 @@ class MixtureSource:
 
     def mixture(self, *key: str | int) -> tuple[np.ndarray, np.ndarray]:
         """Return noisy and clean [frames] of a key as (seed, epoch, index)."""
+        by_duration = self.mixer.noise_by_duration
         return self.mixer.mix(
-            self._speech,
-            self._noise,
+            partial(self._piece, self.speech, False),
+            partial(self._piece, self.noise, by_duration),
             self._response if self.impulse_responses else None,
             self.frames,
             self.sample_rate,
             np.random.default_rng(stable_hash(*key)),
         )
 
-    def _speech(self, most, rng):
-        return self._piece(self.speech, False, most, rng)
-
-    def _noise(self, most, rng):
-        by_duration = self.mixer.noise_by_duration
-        return self._piece(self.noise, by_duration, most, rng)
-
-    def _piece(self, table, by_duration, most, rng):
+    def _piece(
+        self, table: Recordings, by_duration: bool, most: int, rng: Generator
+    ) -> np.ndarray:
         wav = table.draw(rng, by_duration)
         frames = min(most, wav.frames)
         start = int(rng.integers(wav.frames - frames + 1))
         return read_wav(wav.path, self.sample_rate, start, frames).numpy()
 
-    def _response(self, rng):
-        samples, rate = read_part(self.impulse_responses.draw(rng).path)
+    def _response(self, rng: Generator) -> np.ndarray:
+        samples, rate = audio.read_part(self.impulse_responses.draw(rng).path)
         if rate == self.sample_rate:
             return samples
-        return resample(samples, rate, self.sample_rate)
+        return audio.resample(samples, rate, self.sample_rate)
 
 
 @dataclasses.dataclass(eq=False)
@@ -92,12 +84,10 @@ class Mixtures(Dataset):
         if not 0 <= index < self.count:
             raise IndexError(f"index must be below {self.count}, got {index}")
         epoch = self.epoch_counter.current
-        noisy, clean = self.source.mixture(self.seed, epoch, index)
-        return {
-            "id": f"mixture_{index}",
-            "noisy_sig": torch.from_numpy(noisy),
-            "clean_sig": torch.from_numpy(clean),
-        }
+        mixture = self.source.mixture(self.seed, epoch, index)
+        noisy, clean = map(torch.from_numpy, mixture)
+        name = f"mixture_{index}"
+        return {"id": name, "noisy_sig": noisy, "clean_sig": clean}
 
 
 def mix_recordings(
@@ -147,14 +137,12 @@ def write_fixed_mixtures(
     return dict(pairs)
 
 
-def _write(source, index, folder):
-    name = f"mixture_{index:04d}"
-    wavs = []
-    for side, signal in zip(
-        Pair._fields, source.mixture("fixed", index), strict=True
-    ):
+def _write(source: MixtureSource, index: int, folder: Path) -> tuple[str, Pair]:
+    name, wavs = f"mixture_{index:04d}", []
+    mixture = source.mixture("fixed", index)
+    for side, signal in zip(Pair._fields, mixture, strict=True):
         path = folder / side / f"{name}.wav"
-        content = wav_bytes(to_16_bits(signal), source.sample_rate)
+        content = audio.wav_bytes(audio.to_16_bits(signal), source.sample_rate)
         write_atomically(path, content)
-        wavs.append(WavFile(path, source.sample_rate, source.frames))
+        wavs.append(audio.WavFile(path, source.sample_rate, source.frames))
     return name, Pair(*wavs)

@@ -1,7 +1,11 @@
-"""Noisy recordings and their clean twins."""
+"""Finds the recordings of a folder, and the clean twins of noisy ones."""
 
+import itertools
 import logging
+import os
+import unicodedata
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,10 +13,121 @@ import numpy as np
 import soundfile
 
 from speechbrain_dfkd.data.audio import BadAudio, Scan, raise_if_bad
-from speechbrain_dfkd.data.audio_files import has_recordings
 from speechbrain_dfkd.errors import Faults, UserError, listing
 
 logger = logging.getLogger(__name__)
+
+# What libsndfile reads, and what it does not.
+SUFFIXES = (
+    ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .aifc .au .snd .caf .w64 "
+    ".rf64 .sph"
+).split()
+_OTHER_AUDIO = (
+    ".m4a .mp4 .m4b .aac .wma .webm .mka .amr .3gp .ape .wv .tta .mpc .ac3 "
+    ".dsf .ra .spx .mp2 .shn .g722 .gsm"
+).split()
+
+
+def recordings_below(folder: Path) -> list[Path]:
+    """Return the audio files of a folder and its sub-folders, sorted.
+
+    Hidden ones, such as macOS's ``._a.wav`` that hold no audio, are left out,
+    and so, with a warning, is audio that soundfile does not read.
+    """
+    visible = sorted(_visible(folder))
+    found = [path for path in visible if path.suffix.lower() in SUFFIXES]
+    other = [_shown(p) for p in visible if p.suffix.lower() in _OTHER_AUDIO]
+    if other:
+        logger.warning(
+            f"{len(other)} audio files of kinds that cannot be read are left "
+            f"out:\n{listing(other, 5, 'left out:')}\nconvert them to wav or "
+            "FLAC to use them"
+        )
+    # No library could open these, nor print them.
+    if bad := [_shown(path) for path in found if _shown(path) != str(path)]:
+        raise UserError(
+            "names of recordings and their folders must be text in UTF-8, got "
+            f"{len(bad)} that are not:\n{listing(bad)}\nrename them, e.g. "
+            "with `convmv -f latin1 -t utf8`"
+        )
+    return found
+
+
+def has_recordings(folder: Path) -> bool:
+    """Tell whether a folder has what ``recordings_below`` lists."""
+    return any(path.suffix.lower() in SUFFIXES for path in _visible(folder))
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(
+        folder, onerror=_refuse_unlistable, followlinks=True
+    ):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _refuse_unlistable(error: OSError) -> None:
+    # A folder that is not there has no recordings, but os.walk would also
+    # leave out those of one that it may not read.
+    if not isinstance(error, FileNotFoundError):
+        raise UserError(
+            f"{error.filename} must be a folder that can be listed, got: "
+            f"{error.strerror}; put its rights right, or remove it"
+        ) from error
+
+
+def by_name(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Return recordings below ``folder``, one side of a split, by their ids.
+
+    The id is the name without its suffix, after the names of its sub-folders
+    except those that it repeats; accents are the same in either of their two
+    encodings, of which macOS prefers one and Linux the other.
+    """
+
+    def name_of(path: Path) -> str:
+        parts = path.relative_to(folder).with_suffix("").parts
+        kept = [
+            part
+            for part, after in itertools.pairwise(parts)
+            if not after.startswith((f"{part}_", f"{part}-"))
+        ]
+        return unicodedata.normalize("NFC", "-".join([*kept, parts[-1]]))
+
+    return by_id(paths, name_of, "name", "have one name each in a folder")
+
+
+def by_id(
+    paths: Iterable[Path], id_of: Callable, kind: str, constraint: str
+) -> dict[str, Path]:
+    """Return recordings by what ``id_of`` finds in a path, once each."""
+    found, problems = {}, []
+    for path in paths:
+        name = id_of(path)
+        if name is None:
+            problems.append(f"{path} has no {kind}")
+        elif found.setdefault(name, path) != path:
+            problems.append(f"{path} has the {kind} of {found[name]}")
+    if problems:
+        raise UserError(
+            f"noisy and clean recordings must {constraint}, got "
+            f"{len(problems)} others:\n{listing(problems)}\nrename or remove "
+            "these files"
+        )
+    return found
+
+
+def speaker_of(path: Path, folder: Path) -> str:
+    """Return the "p1" of ``p1/001.wav`` or ``p1_001.wav`` below a folder."""
+    first, *rest = path.relative_to(folder).parts
+    name = first if rest else path.stem.split("_")[0]
+    return unicodedata.normalize("NFC", name)
+
 
 _SPLIT_NAMES = {
     "train": ("train",),
@@ -37,18 +152,17 @@ def find_plain(root: Path) -> dict[str, Pair]:
     ``test``, or these three in each of the two: ``"train"`` alone where
     nothing is split, and nothing where there is no pair of folders.
     """
-    within_split = _find(lambda name, side: root / name / side)
-    if "train" in within_split:
-        return within_split
-    within_side = _find(lambda name, side: root / side / name)
-    if "train" in within_side:
-        return within_side
+    within_split = _find(lambda split, side: root / split / side)
+    within_side = _find(lambda split, side: root / side / split)
+    for found in (within_split, within_side):
+        if "train" in found:
+            return found
     whole = Pair(root / "noisy", root / "clean")
     is_there = all(map(has_recordings, whole))
     return {"train": whole} | within_split if is_there else {}
 
 
-def _find(folder_of):
+def _find(folder_of: Callable) -> dict[str, Pair]:
     found = {}
     for split, names in _SPLIT_NAMES.items():
         for name in names:
@@ -61,9 +175,10 @@ def _find(folder_of):
 def require_twins(splits: list) -> None:
     """Refuse ``{id: path}`` of a noisy and a clean side with other ids."""
     alone = []
-    for sides in splits:
-        for side, other, twin in zip(
-            sides, sides[::-1], ("clean", "noisy"), strict=True
+    for noisy, clean in splits:
+        for side, other, twin in (
+            (noisy, clean, "clean"),
+            (clean, noisy, "noisy"),
         ):
             names = sorted(side.keys() - other.keys())
             alone += [f"{side[name]} has no {twin} twin" for name in names]
@@ -81,12 +196,9 @@ def check_rates(pairs: dict[str, Pair]) -> None:
     wavs = [wav for pair in pairs.values() for wav in pair]
     rates = Counter(wav.sample_rate for wav in wavs)
     usual = max(rates, key=rates.get, default=None)
+    other = [wav for wav in wavs if wav.sample_rate != usual]
     _refuse(
-        [
-            f"{wav.path} has {wav.sample_rate} Hz"
-            for wav in wavs
-            if wav.sample_rate != usual
-        ],
+        [f"{wav.path} has {wav.sample_rate} Hz" for wav in other],
         f"one sample rate in a split, here {usual} Hz",
         "that differ",
         "Resample these files",
@@ -109,7 +221,7 @@ def check_lengths(pairs: dict[str, Pair]) -> None:
     )
 
 
-def _refuse(lines, constraint, which, remedy):
+def _refuse(lines: list, constraint: str, which: str, remedy: str) -> None:
     if lines:
         raise UserError(
             f"data_folder must hold {constraint}, got {len(lines)} {which}:\n"
@@ -133,9 +245,9 @@ def refuse_identical(pairs: dict[str, Pair]) -> None:
         )
     if same:
         logger.warning(
-            "%d of %d noisy recordings are equal to their clean twins:\n%s",
-            len(same), len(some), listing(same),
-        )  # fmt: skip
+            f"{len(same)} of {len(some)} noisy recordings are equal to their "
+            f"clean twins:\n{listing(same)}"
+        )
 
 
 def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:
@@ -146,27 +258,21 @@ def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:
     """
     paths = [p for split in splits for side in split for p in side.values()]
     found = dict(zip(paths, scan.find(paths), strict=True))
-    scanned = [
-        {
-            name: Pair(found[noisy[name]], found[clean[name]])
-            for name in sorted(noisy.keys() & clean.keys())
-        }
-        for noisy, clean in splits
-    ]
-    faults = Faults()
-    with faults.kept():
-        require_twins(splits)
-    with faults.kept():
-        raise_if_bad(found.values())
-    for split in scanned:
-        good = {
-            name: pair
-            for name, pair in split.items()
-            if not any(isinstance(wav, BadAudio) for wav in pair)
-        }
+    checks = [(require_twins, splits), (raise_if_bad, found.values())]
+    scanned = []
+    for noisy, clean in splits:
+        split = {}
+        for name in sorted(noisy.keys() & clean.keys()):
+            pair = Pair(found[noisy[name]], found[clean[name]])
+            if not any(isinstance(wav, BadAudio) for wav in pair):
+                split[name] = pair
         for check in (check_rates, check_lengths, refuse_identical):
-            with faults.kept():
-                check(good)
+            checks.append((check, split))
+        scanned.append(split)
+    faults = Faults()
+    for check, checked in checks:
+        with faults.kept():
+            check(checked)
     faults.raise_if_any()
     return [
         {name: Pair(*map(scan.used, pair)) for name, pair in split.items()}

@@ -6,24 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import Tensor
 
-from speechbrain_dfkd.data.dataset import (
-    OUTPUT_KEYS,
-    RandomCrop,
-    crop_recordings,
-    read_wav,
-)
-from speechbrain_dfkd.data.mixing import (
-    audible,
-    from_db,
-    is_range_db,
-    mix,
-    random_filter,
-    rms,
-)
+from speechbrain_dfkd.data import dataset, mixing
 from speechbrain_dfkd.errors import check_setting
 from speechbrain_dfkd.files import stable_hash
 
@@ -45,50 +33,48 @@ class Remix:
     of (seed, epoch, utterance id).
     """
 
-    crop: RandomCrop
+    crop: dataset.RandomCrop
     recordings: Sequence[dict]
     snr_db: Sequence[float]
     coloured: bool = True
 
-    def __call__(
-        self, clean_wav: str, utterance_id: str, length: float
-    ) -> Tensor:
+    def __call__(self, path: str, utterance_id: str, length: float) -> Tensor:
         """Return the noisy segment whose speech is ``crop``'s, [frames]."""
-        speech = self.crop(clean_wav, utterance_id, length)
+        speech = self.crop(path, utterance_id, length)
         draw = self._generator(utterance_id)
         noise = self._noise(draw, len(speech))
         if draw.random() < 0.5:
             second = self._noise(draw, len(speech))
-            noise = noise + second * from_db(draw.uniform(-10, 0))
+            noise = noise + second * mixing.from_db(draw.uniform(-10, 0))
         snr_db = draw.uniform(*self.snr_db)
-        # There is no such ratio where one of the two is silent.
-        return mix(speech, noise, snr_db) if rms(noise) > SILENCE else speech
+        if mixing.rms(noise) > SILENCE:
+            return mixing.mix(speech, noise, snr_db)
+        return speech  # there is no ratio to silence
 
-    def _generator(self, utterance_id):
+    def _generator(self, utterance_id: str) -> Generator:
         epoch = self.crop.epoch_counter.current
         key = stable_hash("remix", self.crop.seed, epoch, utterance_id)
         return np.random.default_rng(key)
 
-    def _noise(self, draw, frames):
+    def _noise(self, draw: Generator, frames: int) -> Tensor:
         """Return noise of level 1, or zeros where none was found."""
 
-        def one():
+        def one() -> Tensor:
             noise = self._read(draw, frames)
-            return random_filter(noise, draw) if self.coloured else noise
+            return mixing.random_filter(noise, draw) if self.coloured else noise
 
-        noise = audible(one, SILENCE, ATTEMPTS)
-        return torch.zeros(frames) if noise is None else noise / rms(noise)
+        noise = mixing.audible(one, SILENCE, ATTEMPTS)
+        silence = torch.zeros(frames)
+        return silence if noise is None else noise / mixing.rms(noise)
 
-    def _read(self, draw, frames):
+    def _read(self, draw: Generator, frames: int) -> Tensor:
         pair = self.recordings[draw.integers(len(self.recordings))]
         rate = self.crop.sample_rate
         available = round(pair["length"] * rate)
         start = int(draw.integers(max(available - frames, 0) + 1))
-        noisy, clean = (
-            read_wav(pair[side], rate, start, min(frames, available))
-            for side in ("noisy_wav", "clean_wav")
-        )
-        noise = noisy - clean
+        part = rate, start, min(frames, available)
+        noise = dataset.read_wav(pair["noisy_wav"], *part)
+        noise = noise - dataset.read_wav(pair["clean_wav"], *part)
         return noise.repeat(-(-frames // len(noise)))[:frames]
 
 
@@ -122,10 +108,11 @@ def remix_recordings(
     """
     is_count = isinstance(repeats, int) and repeats > 0
     is_bool = isinstance(coloured, bool)
-    check_setting("snr_db", snr_db, is_range_db(snr_db), "[least, most] in dB")
+    is_range = mixing.is_range_db(snr_db)
+    check_setting("snr_db", snr_db, is_range, "[least, most] in dB")
     check_setting("repeats", repeats, is_count, "an integer above 0")
     check_setting("coloured", coloured, is_bool, "True or False")
-    cropped = crop_recordings(
+    cropped = dataset.crop_recordings(
         train_annotation, segment_seconds, sample_rate, seed, epoch_counter
     )
     recordings, crop = cropped.data, cropped.crop
@@ -134,7 +121,7 @@ def remix_recordings(
         for i in range(repeats)
         for name, entry in recordings.items()
     }
-    mixed = DynamicItemDataset(utterances, output_keys=OUTPUT_KEYS)
+    mixed = DynamicItemDataset(utterances, output_keys=dataset.OUTPUT_KEYS)
     takes = ["clean_wav", "id", "length"]
     remix = Remix(crop, list(recordings.values()), snr_db, coloured)
     mixed.add_dynamic_item(remix, takes, "noisy_sig")

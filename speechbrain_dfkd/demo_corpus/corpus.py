@@ -1,14 +1,15 @@
 """A demo corpus in the layout of VoiceBank or of DNS."""
 
+import itertools
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from scipy.io import wavfile
 from tqdm import tqdm
 
@@ -25,27 +26,7 @@ LEVEL_DB = (-32, -22)
 # More than the step between the frames of any network.
 _SHORTENED_SAMPLES = 200
 PEAK = 0.99
-_DNS_TEST = "test_set/synthetic/no_reverb"
-
-
-class Split(NamedTuple):
-    """Who speaks, in which noises."""
-
-    name: str
-    folder: str
-    speakers: dict
-    background: tuple
-    kinds: dict
-
-
-TRAIN = Split(
-    "train", "trainset_28spk",
-    talkers.TRAIN_SPEAKERS, talkers.TRAIN_BACKGROUND, noise.TRAIN_KINDS,
-)  # fmt: skip
-TEST = Split(
-    "test", "testset",
-    talkers.TEST_SPEAKERS, talkers.TEST_BACKGROUND, noise.TEST_KINDS,
-)  # fmt: skip
+_FOLDERS = {"train": "trainset_28spk", "test": "testset"}
 
 
 def make_demo_corpus(
@@ -89,14 +70,11 @@ def make_demo_corpus(
         "sample_rate": noise.RATE,
         "seed": seed,
     }
-    total = utterances_per_speaker * len(TRAIN.speakers)
-    files = (
-        file
-        for split, count in ((TRAIN, total), (TEST, test_utterances))
-        for file in _pairs(split, count, arguments)
-    )
+    total = utterances_per_speaker * len(talkers.SPEAKERS["train"])
+    splits = (("train", total), ("test", test_utterances))
+    parts = (_pairs(*split, arguments) for split in splits)
     wavs = 2 * (total + test_utterances)
-    _build(Path(out_folder), arguments, files, wavs, progress)
+    _build(Path(out_folder), arguments, parts, wavs, progress)
 
 
 def make_dns_corpus(
@@ -135,19 +113,25 @@ def make_dns_corpus(
         "sample_rate": noise.RATE,
         "seed": seed,
     }
-    files = (
-        file
-        for make in (_dns_speech, _dns_noises, _dns_tests)
-        for file in make(arguments)
-    )
-    speech = speech_per_speaker * len(TRAIN.speakers)
+    parts = (make(arguments) for make in (_dns_speech, _dns_noises, _dns_tests))
+    speech = speech_per_speaker * len(talkers.SPEAKERS["train"])
     wavs = speech + noises + 2 * test_utterances
-    _build(Path(out_folder), arguments, files, wavs, progress)
+    _build(Path(out_folder), arguments, parts, wavs, progress)
 
 
-def _build(out, arguments, files, wav_count, progress):
-    """Write files, by their names, to a folder that becomes ``out``."""
-    _check(arguments)
+def _build(
+    out: Path, arguments: dict, parts: Iterable, wav_count: int, progress: bool
+) -> None:
+    """Write the files of all parts to a folder that becomes ``out``."""
+    shortest = arguments["min_seconds"]
+    least = {"seed": 0, "min_seconds": 0.5, "max_seconds": shortest}
+    for name, value in arguments.items():
+        if name != "layout" and value < least.get(name, 1):
+            limit = "min_seconds = " if name == "max_seconds" else ""
+            raise UserError(
+                f"{name} must be at least {limit}{least.get(name, 1)}, got "
+                f"{value}; change it in the demo's hparams"
+            )
     out = out.absolute()
     marker = json.dumps(arguments, indent=2) + "\n"
     if _is_made(out, marker, wav_count):
@@ -162,7 +146,7 @@ def _build(out, arguments, files, wav_count, progress):
     build = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
     try:
         bar = tqdm(total=wav_count, desc="demo corpus", disable=not progress)
-        for name, content in files:
+        for name, content in itertools.chain.from_iterable(parts):
             path = build / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, str):
@@ -183,19 +167,7 @@ def _build(out, arguments, files, wav_count, progress):
         shutil.rmtree(build, ignore_errors=True)
 
 
-def _check(arguments):
-    shortest = arguments["min_seconds"]
-    least = {"seed": 0, "min_seconds": 0.5, "max_seconds": shortest}
-    for name, value in arguments.items():
-        if name != "layout" and value < least.get(name, 1):
-            limit = "min_seconds = " if name == "max_seconds" else ""
-            raise UserError(
-                f"{name} must be at least {limit}{least.get(name, 1)}, got "
-                f"{value}; change it in the demo's hparams"
-            )
-
-
-def _is_made(out, wanted, wav_count):
+def _is_made(out: Path, wanted: str, wav_count: int) -> bool:
     """Tell whether a folder is the whole corpus; refuse any other content."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -225,39 +197,38 @@ def write_wav(path: Path, wav: np.ndarray) -> None:
     wavfile.write(path, noise.RATE, np.round(wav * 32767).astype("<i2"))
 
 
-def _pairs(split, count, arguments):
+def _pairs(split: str, count: int, arguments: dict) -> Iterator[tuple]:
     """Yield the pairs of a split of VoiceBank, and their log."""
     log, voices = [], _background(split, arguments)
     for speaker, place, wav in _utterances(split, count, arguments):
-        number, index = divmod(place, len(split.speakers))
+        number, index = divmod(place, len(talkers.SPEAKERS[split]))
         name = f"{speaker}_{number + 1:03d}"
-        rng = talkers.named_rng(arguments["seed"], f"{split.name} {name}")
+        rng = talkers.named_rng(arguments["seed"], f"{split} {name}")
         kind, snr_db = turn(split, index + number)
-        pair = _in_noise(wav, split.kinds[kind], snr_db, voices, rng)
+        pair = _in_noise(wav, noise.KINDS[split][kind], voices, snr_db, rng)
         for side, mixed in zip(("clean", "noisy"), pair, strict=True):
-            yield f"{side}_{split.folder}_wav_16k/{name}.wav", mixed
+            yield f"{side}_{_FOLDERS[split]}_wav_16k/{name}.wav", mixed
         log.append(f"{name} {kind} {snr_db}\n")
-    yield f"log_{split.folder}.txt", "".join(log)
+    yield f"log_{_FOLDERS[split]}.txt", "".join(log)
 
 
-def _dns_speech(arguments):
-    count = arguments["speech_per_speaker"] * len(TRAIN.speakers)
-    for speaker, place, wav in _utterances(TRAIN, count, arguments):
-        if place < len(TRAIN.speakers):  # the first one of each
-            levels, ends = (
-                talkers.named_rng(arguments["seed"], f"dns {what} {speaker}")
-                for what in ("level", "end")
-            )
+def _dns_speech(arguments: dict) -> Iterator[tuple]:
+    seed, speakers = arguments["seed"], len(talkers.SPEAKERS["train"])
+    count = arguments["speech_per_speaker"] * speakers
+    for speaker, place, wav in _utterances("train", count, arguments):
+        if place < speakers:  # the first one of each
+            levels = talkers.named_rng(seed, f"dns level {speaker}")
+            ends = talkers.named_rng(seed, f"dns end {speaker}")
         wav = wav[: odd_length(len(wav), ends)]
         level_db = levels.uniform(*LEVEL_DB)
-        number = place // len(TRAIN.speakers) + 1
-        yield f"clean/{speaker}_{number:03d}.wav", _at_level(wav, level_db)
+        name = f"{speaker}_{place // speakers + 1:03d}"
+        yield f"clean/{name}.wav", _at_level(wav, level_db)
 
 
-def _dns_noises(arguments):
-    kinds = list(TRAIN.kinds.items())
+def _dns_noises(arguments: dict) -> Iterator[tuple]:
+    kinds = list(noise.KINDS["train"].items())
     length = round(arguments["max_seconds"] * noise.RATE)
-    voices = _background(TRAIN, arguments)
+    voices = _background("train", arguments)
     for number in range(arguments["noises"]):
         kind, make = kinds[number % len(kinds)]
         rng = talkers.named_rng(arguments["seed"], f"dns noise {number}")
@@ -265,47 +236,51 @@ def _dns_noises(arguments):
         yield f"noise/{kind}_{number:03d}.wav", _at_level(wav, LEVEL_DB[0])
 
 
-def _dns_tests(arguments):
-    count, voices = arguments["test_utterances"], _background(TEST, arguments)
-    for speaker, place, wav in _utterances(TEST, count, arguments):
+def _dns_tests(arguments: dict) -> Iterator[tuple]:
+    count, voices = arguments["test_utterances"], _background("test", arguments)
+    for speaker, place, wav in _utterances("test", count, arguments):
         rng = talkers.named_rng(arguments["seed"], f"dns test {place}")
-        kind, snr_db = turn(TEST, place)
-        clean, noisy = _in_noise(wav, TEST.kinds[kind], snr_db, voices, rng)
+        kind, snr_db = turn("test", place)
+        make = noise.KINDS["test"][kind]
+        clean, noisy = _in_noise(wav, make, voices, snr_db, rng)
         name = f"{speaker}_{kind}_snr{snr_db}_fileid_{place}"
-        yield f"{_DNS_TEST}/clean/clean_fileid_{place}.wav", clean
-        yield f"{_DNS_TEST}/noisy/{name}.wav", noisy
+        folder = "test_set/synthetic/no_reverb"
+        yield f"{folder}/clean/clean_fileid_{place}.wav", clean
+        yield f"{folder}/noisy/{name}.wav", noisy
 
 
-def turn(split: Split, position: int) -> tuple[str, int]:
+def turn(split: str, position: int) -> tuple[str, int]:
     """Return noise kind and SNR; by turns, every pair of them."""
-    kinds = list(split.kinds)
+    kinds = list(noise.KINDS[split])
     return kinds[position % len(kinds)], _SNRS_DB[position % len(_SNRS_DB)]
 
 
-def _utterances(split, count, arguments) -> Iterator[tuple]:
+def _utterances(split: str, count: int, arguments: dict) -> Iterator[tuple]:
     """Yield speaker, place and speech; each ``len(speakers)``-th is of one."""
     limits = arguments["min_seconds"], arguments["max_seconds"]
-    for index, (speaker, voice) in enumerate(split.speakers.items()):
-        talker = talkers.Talker(voice, split.name, arguments["seed"])
-        for place in range(index, count, len(split.speakers)):
+    for index, (speaker, voice) in enumerate(talkers.SPEAKERS[split].items()):
+        talker = talkers.Talker(voice, split, arguments["seed"])
+        for place in range(index, count, len(talkers.SPEAKERS[split])):
             yield speaker, place, talker.utterance(*limits)
-        talker.close()
+        talker.engine.close()
 
 
-def _background(split, arguments):
-    voices, seed = split.background, arguments["seed"]
-    return list(talkers.background(voices, split.name, seed))
+def _background(split: str, arguments: dict) -> list[np.ndarray]:
+    voices, seed = talkers.BACKGROUND[split].values(), arguments["seed"]
+    return list(talkers.background(voices, split, seed))
 
 
-def _in_noise(wav, make_noise, snr_db, voices, rng):
+def _in_noise(
+    wav: np.ndarray, make: Callable, voices: list, snr_db: int, rng: Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Return clean and noisy of an utterance."""
-    sound = make_noise(len(wav), voices, rng)
+    sound = make(len(wav), voices, rng)
     level_db = rng.uniform(*LEVEL_DB)
     end = odd_length(len(wav), rng)
     return mix(wav[:end], sound[:end], snr_db, level_db)
 
 
-def odd_length(length: int, rng: np.random.Generator) -> int:
+def odd_length(length: int, rng: Generator) -> int:
     """Return an odd number of samples, at most 200 fewer than ``length``."""
     return (length - 1 - int(rng.integers(_SHORTENED_SAMPLES))) | 1
 
@@ -323,11 +298,11 @@ def mix(
     return clean * turn_down, noisy * turn_down
 
 
-def _at_level(wav, level_db):
+def _at_level(wav: np.ndarray, level_db: float) -> np.ndarray:
     """Return a signal at a level, or below it where it would clip."""
     wav = _at_rms(wav, level_db)
     return wav * min(1, PEAK / np.abs(wav).max())
 
 
-def _at_rms(wav, level_db):
+def _at_rms(wav: np.ndarray, level_db: float) -> np.ndarray:
     return wav / np.sqrt(np.mean(np.square(wav))) * 10 ** (level_db / 20)

@@ -6,6 +6,7 @@ They are of any level; ``talkers`` are recordings of background voices.
 from functools import partial
 
 import numpy as np
+from numpy.random import Generator
 
 RATE = 16000
 _FRAME = 512
@@ -13,9 +14,7 @@ _FRAME = 512
 _LOWEST_HZ = 40.0
 
 
-def filtered(
-    gain: np.ndarray, length: int, rng: np.random.Generator
-) -> np.ndarray:
+def filtered(gain: np.ndarray, length: int, rng: Generator) -> np.ndarray:
     """Return Gaussian noise with a spectrum: evenly spaced from 0 to 8 kHz."""
     # Lengths with large prime factors make a slow FFT: make more, and cut.
     made = -(-length // 4096) * 4096
@@ -25,7 +24,7 @@ def filtered(
     return np.fft.irfft(spectrum, made)[:length]
 
 
-def coloured(length, talkers, rng, *, slope_db):
+def coloured(length: int, talkers: list, rng: Generator, *, slope_db: float):
     """Return noise whose power changes by ``slope_db`` per octave."""
     frequency = np.linspace(0, RATE / 2, 4096)
     octaves = np.log2(np.maximum(frequency, _LOWEST_HZ) / 1000)
@@ -34,7 +33,7 @@ def coloured(length, talkers, rng, *, slope_db):
     return filtered(gain, length, rng)
 
 
-def speech_shaped(length, talkers, rng):
+def speech_shaped(length: int, talkers: list, rng: Generator):
     """Return steady noise with the long-term spectrum of one talker."""
     speech = talkers[rng.integers(len(talkers))]
     frames = speech[: len(speech) // _FRAME * _FRAME].reshape(-1, _FRAME)
@@ -42,7 +41,7 @@ def speech_shaped(length, talkers, rng):
     return filtered(np.sqrt((spectra**2).mean(0)), length, rng)
 
 
-def babble(length, talkers, rng):
+def babble(length: int, talkers: list, rng: Generator):
     """Return three or more talkers at once, each from a random place on."""
     count = rng.integers(3, len(talkers) + 1)
     total = np.zeros(length)
@@ -53,7 +52,7 @@ def babble(length, talkers, rng):
     return total
 
 
-def hum(length, talkers, rng, *, mains_hz):
+def hum(length: int, talkers: list, rng: Generator, *, mains_hz: float):
     """Return the harmonics of a mains frequency over a faint hiss."""
     time = np.arange(length) / RATE
     fundamental = mains_hz * rng.uniform(0.998, 1.002)
@@ -64,7 +63,7 @@ def hum(length, talkers, rng, *, mains_hz):
     return total
 
 
-def clicks(length, talkers, rng):
+def clicks(length: int, talkers: list, rng: Generator):
     """Return knocks: damped resonances at random moments, over pink noise."""
     total = 0.02 * _unit(coloured(length, talkers, rng, slope_db=-3))
     time = np.arange(RATE // 20) / RATE
@@ -77,14 +76,14 @@ def clicks(length, talkers, rng):
     return total
 
 
-def modulated(length, talkers, rng, *, hz=(1, 8)):
+def modulated(length: int, talkers: list, rng: Generator, *, hz: tuple):
     """Return brown noise that swells and fades, like a passing machine."""
     phase = rng.uniform(*hz) * np.arange(length) / RATE + rng.random()
     envelope = 0.1 + (1 + np.sin(2 * np.pi * phase)) ** 2
     return envelope * coloured(length, talkers, rng, slope_db=-6)
 
 
-def sweeps(length, talkers, rng):
+def sweeps(length: int, talkers: list, rng: Generator):
     """Return sirens: three tones whose pitch wanders, over faint pink noise."""
     time = np.arange(length) / RATE
     total = 0.1 * _unit(coloured(length, talkers, rng, slope_db=-3))
@@ -99,37 +98,38 @@ def sweeps(length, talkers, rng):
     return total
 
 
-def gusts(length, talkers, rng):
+def gusts(length: int, talkers: list, rng: Generator):
     """Return wind: low rumble in slow gusts."""
     slow = filtered(np.r_[np.ones(2), np.zeros(8000)], length, rng)
-    return (0.2 + np.abs(_unit(slow))) * coloured(
-        length, talkers, rng, slope_db=-9
-    )
+    wind = coloured(length, talkers, rng, slope_db=-9)
+    return (0.2 + np.abs(_unit(slow))) * wind
 
 
-def _unit(wav):
+def _unit(wav: np.ndarray):
     return wav / (wav.std() + 1e-12)
 
 
 # The numbers of kinds, 9 and 7, have no factor in common with the four SNRs:
 # cycling through both gives every pair of them.
-TRAIN_KINDS = {
-    "white": partial(coloured, slope_db=0),
-    "pink": partial(coloured, slope_db=-3),
-    "brown": partial(coloured, slope_db=-6),
-    "rumble": partial(coloured, slope_db=-9),
-    "speech_shaped": speech_shaped,
-    "babble": babble,
-    "hum50": partial(hum, mains_hz=50),
-    "clicks": clicks,
-    "modulated": modulated,
-}
-TEST_KINDS = {
-    "between_brown_and_rumble": partial(coloured, slope_db=-7.5),
-    "speech_shaped": speech_shaped,
-    "babble": babble,
-    "hum60": partial(hum, mains_hz=60),
-    "fast_modulated": partial(modulated, hz=(9, 16)),
-    "sweeps": sweeps,
-    "gusts": gusts,
+KINDS = {
+    "train": {
+        "white": partial(coloured, slope_db=0),
+        "pink": partial(coloured, slope_db=-3),
+        "brown": partial(coloured, slope_db=-6),
+        "rumble": partial(coloured, slope_db=-9),
+        "speech_shaped": speech_shaped,
+        "babble": babble,
+        "hum50": partial(hum, mains_hz=50),
+        "clicks": clicks,
+        "modulated": partial(modulated, hz=(1, 8)),
+    },
+    "test": {
+        "between_brown_and_rumble": partial(coloured, slope_db=-7.5),
+        "speech_shaped": speech_shaped,
+        "babble": babble,
+        "hum60": partial(hum, mains_hz=60),
+        "fast_modulated": partial(modulated, hz=(9, 16)),
+        "sweeps": sweeps,
+        "gusts": gusts,
+    },
 }

@@ -72,13 +72,7 @@ _TEST_SHARE = 4
 
 
 def all_sentences(language: str, split: str) -> list[str]:
-    """Return every sentence of "train" or "test", which share none.
-
-    Example
-    -------
-    >>> all_sentences("en", "test")[0]
-    'The old farmer reads a long letter in the garden.'
-    """
+    """Return every sentence of "train" or "test", which share none."""
     slots = [
         [" ".join(phrase.split()) for phrase in text.split(";")]
         for text in _SLOTS[language]

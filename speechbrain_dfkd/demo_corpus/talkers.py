@@ -48,10 +48,8 @@ class ESpeak:
         self, text: str, words_per_minute: int = 160, pitch: int = 50
     ) -> np.ndarray:
         """Return [samples] at ``NATIVE_RATE``; pitch 50 is the voice's own."""
-        values = (words_per_minute, _SAFE_VOLUME, pitch)
-        for parameter, value in zip(
-            (_RATE, _VOLUME, _PITCH), values, strict=True
-        ):
+        settings = {_RATE: words_per_minute, _VOLUME: _SAFE_VOLUME}
+        for parameter, value in (settings | {_PITCH: pitch}).items():
             self._library.espeak_SetParameter(parameter, int(value), 0)
         self._chunks.clear()
         data = text.encode()
@@ -71,13 +69,13 @@ class ESpeak:
         """Free the voice data."""
         self._library.espeak_Terminate()
 
-    def _collect(self, samples, count, events):
+    def _collect(self, samples: int | None, count: int, events: int) -> int:
         if samples and count > 0:
             self._chunks.append(ctypes.string_at(samples, 2 * count))
         return 0
 
 
-def _start_library():
+def _start_library() -> ctypes.CDLL:
     try:
         import espeakng_loader as loader
     except ImportError as error:
@@ -108,10 +106,6 @@ def _start_library():
     return library
 
 
-_AUDIBLE = 0.003
-_PAUSE_SECONDS = (0.05, 0.2)
-
-
 class Voice(NamedTuple):
     """An eSpeak NG voice with its habitual pitch and rate."""
 
@@ -120,37 +114,41 @@ class Voice(NamedTuple):
     words_per_minute: int
 
 
-def _voices(table):
+def _voices(table: str) -> dict[str, Voice]:
     """Return {speaker or name: Voice} of rows with name, pitch and rate."""
     rows = [row.split() for row in table.split(";")]
     return {row[0]: Voice(row[-3], int(row[-2]), int(row[-1])) for row in rows}
 
 
 # The speaker ids of VoiceBank, so that a recipe's selection by id works.
-TRAIN_SPEAKERS = _voices(
-    """
-    p226 en-us+m3 50 165; p287 fr+f2 52 165; p227 en-gb-x-rp+m1 45 170;
-    p228 en-us+f3 50 175; p230 de+f1 48 175; p231 es+f4 55 180;
-    p233 it+f5 50 185; p236 en-gb-scotland+Annie 45 165;
-    p239 en-us+aunty 55 160; p243 de+m2 40 180; p244 fr-be+Alicia 45 175;
-    p250 en-029+Andrea 40 150; p254 es-419+m4 50 185; p256 it+Alex 50 190;
-    p258 fr+Nguyen 45 165; p259 en-gb-x-rp+m8 60 170; p267 de+grandma 50 165;
-    p268 en-us+shelby 55 175; p269 es+steph 60 180; p270 it+Gene 35 180;
-    p273 en-us-nyc+ed 60 170; p274 fr-ch+quincy 60 160; p276 de+anika 45 160;
-    p277 en-us+zac 30 165; p278 en-gb-scotland+m7 60 170; p279 es+paul 70 185;
-    p282 it+linda 40 180; p286 de+Lee 65 180
-    """
-)
-TEST_SPEAKERS = _voices("p232 en-us+travis 60 165; p257 de+belinda 40 175")
-TRAIN_BACKGROUND = _voices(
-    """
-    en-us+Andy 55 170; fr+m5 50 165; es+grandpa 60 180; de+steph2 50 170;
-    it+norbert 45 180; en-gb-x-rp+Diogo 60 160
-    """
-).values()
-TEST_BACKGROUND = _voices(
-    "en-us+pablo 55 165; fr+michel 50 165; es+m6 40 185; it+sandro 60 180"
-).values()
+SPEAKERS = {
+    "train": _voices(
+        """
+        p226 en-us+m3 50 165; p287 fr+f2 52 165; p227 en-gb-x-rp+m1 45 170;
+        p228 en-us+f3 50 175; p230 de+f1 48 175; p231 es+f4 55 180;
+        p233 it+f5 50 185; p236 en-gb-scotland+Annie 45 165;
+        p239 en-us+aunty 55 160; p243 de+m2 40 180; p244 fr-be+Alicia 45 175;
+        p250 en-029+Andrea 40 150; p254 es-419+m4 50 185; p256 it+Alex 50 190;
+        p258 fr+Nguyen 45 165; p259 en-gb-x-rp+m8 60 170; p267 de+grandma 50 165;
+        p268 en-us+shelby 55 175; p269 es+steph 60 180; p270 it+Gene 35 180;
+        p273 en-us-nyc+ed 60 170; p274 fr-ch+quincy 60 160; p276 de+anika 45 160;
+        p277 en-us+zac 30 165; p278 en-gb-scotland+m7 60 170; p279 es+paul 70 185;
+        p282 it+linda 40 180; p286 de+Lee 65 180
+        """
+    ),
+    "test": _voices("p232 en-us+travis 60 165; p257 de+belinda 40 175"),
+}
+BACKGROUND = {
+    "train": _voices(
+        """
+        en-us+Andy 55 170; fr+m5 50 165; es+grandpa 60 180; de+steph2 50 170;
+        it+norbert 45 180; en-gb-x-rp+Diogo 60 160
+        """
+    ),
+    "test": _voices(
+        "en-us+pablo 55 165; fr+michel 50 165; es+m6 40 185; it+sandro 60 180"
+    ),
+}
 
 
 def named_rng(seed: int, name: str) -> np.random.Generator:
@@ -166,7 +164,7 @@ class Talker:
         self._rng = named_rng(seed, f"{split} {voice.name}")
         language = voice.name.split("+")[0].split("-")[0]
         self._texts = shuffled_sentences(language, split, self._rng)
-        self._engine = ESpeak(voice.name, int(self._rng.integers(2**31)))
+        self.engine = ESpeak(voice.name, int(self._rng.integers(2**31)))
 
     def utterance(self, min_seconds: float, max_seconds: float) -> np.ndarray:
         """Speak sentences [L], float32 at 16 kHz, up to a greatest length."""
@@ -181,31 +179,23 @@ class Talker:
         wav[-len(fade) :] *= fade
         return wav
 
-    def close(self) -> None:
-        """Stop the engine."""
-        self._engine.close()
-
     def _sentence(self):
-        _, pitch, words_per_minute = self._voice
-        wav = self._engine.say(
-            next(self._texts),
-            round(words_per_minute * self._rng.uniform(0.95, 1.25)),
-            pitch + self._rng.integers(-4, 5),
-        )
-        spoken = np.flatnonzero(np.abs(wav) > _AUDIBLE)
+        _, pitch, speed = self._voice
+        speed = round(speed * self._rng.uniform(0.95, 1.25))
+        pitch = pitch + self._rng.integers(-4, 5)
+        wav = self.engine.say(next(self._texts), speed, pitch)
+        spoken = np.flatnonzero(np.abs(wav) > 0.003)
         wav = wav[spoken[0] : spoken[-1] + 1]
         return resample_poly(wav, RATE // 50, NATIVE_RATE // 50)
 
     def _pause(self):
-        seconds = self._rng.uniform(*_PAUSE_SECONDS)
-        return np.zeros(round(seconds * RATE), np.float32)
+        length = round(self._rng.uniform(0.05, 0.2) * RATE)
+        return np.zeros(length, np.float32)
 
 
-def background(
-    voices: Iterable[Voice], split: str, seed: int
-) -> Iterator[np.ndarray]:
+def background(voices: Iterable, split: str, seed: int) -> Iterator[np.ndarray]:
     """Yield ten to twelve seconds of each of the background ``voices``."""
     for voice in voices:
         talker = Talker(voice, split, seed)
         yield talker.utterance(10, 12)
-        talker.close()
+        talker.engine.close()

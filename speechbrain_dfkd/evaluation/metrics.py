@@ -1,11 +1,4 @@
-"""Metrics of one enhanced utterance against its clean reference.
-
-To add one, write its function and give it a row of ``METRICS``: it is then
-scored, in every results table, and may choose the best epoch. A function is
-called as ``metric(clean, enhanced, sample_rate)`` with arrays of shape [L] and
-the rate in Hz, and returns a finite number or raises ``UndefinedMetric``. It
-runs in worker processes, which start fast as they do not import torch.
-"""
+"""Metrics of one enhanced utterance; workers need no torch for them."""
 
 import ctypes
 import warnings
@@ -111,10 +104,8 @@ class Metric:
     heading: str  # with the unit
     decimals: int
     definition: str
-    # Whether it ranks systems, more being better: it can choose an epoch.
-    ranks: bool = True
-    # Whether each epoch's validation measures it, or only a test.
-    in_validation: bool = True
+    ranks: bool = True  # more is better: it can choose an epoch
+    in_validation: bool = True  # else only a test measures it
 
     def __call__(self, clean: Wav, enhanced: Wav, sample_rate: int) -> float:
         """Return the metric of an utterance."""
@@ -124,36 +115,48 @@ class Metric:
 # The one place that names them, in the order of the columns.
 METRICS = {
     "pesq_wb": Metric(
-        pesq_wb, "PESQ-WB", 3,
+        pesq_wb,
+        "PESQ-WB",
+        3,
         "mean wide-band PESQ (ITU-T P.862.2, MOS-LQO), package pesq",
     ),
     "pesq_nb": Metric(
-        pesq_nb, "PESQ-NB", 3,
+        pesq_nb,
+        "PESQ-NB",
+        3,
         "mean narrow-band PESQ (ITU-T P.862.1, MOS-LQO), of the signals at "
         "16 kHz, package pesq",
         in_validation=False,
     ),
     "stoi": Metric(
-        stoi, "STOI", 4,
+        stoi,
+        "STOI",
+        4,
         "mean STOI (Taal et al., 2011; not extended), package pystoi",
     ),
     "si_sdr": Metric(
-        si_sdr, "SI-SDR [dB]", 2,
+        si_sdr,
+        "SI-SDR [dB]",
+        2,
         "mean SI-SDR in dB (Le Roux et al., 2019), means removed",
     ),
     "gain_db": Metric(
-        output_gain_db, "gain [dB]", 2,
+        output_gain_db,
+        "gain [dB]",
+        2,
         "mean level of the clean speech within the output, in dB relative to "
         "clean: 20 log10 |<output, clean>| / <clean, clean>",
         ranks=False,
     ),
     "correlation": Metric(
-        correlation, "corr.", 3,
+        correlation,
+        "corr.",
+        3,
         "mean cosine between the output and clean, from -1 to 1; below 0 the "
         "output is the negative of the speech",
         ranks=False,
     ),
-}  # fmt: skip
+}
 
 
 def validation_metrics() -> dict[str, Metric]:
@@ -166,7 +169,7 @@ def best_metrics() -> list[str]:
     return [name for name, m in validation_metrics().items() if m.ranks]
 
 
-def _pesq(clean, enhanced, sample_rate, band):
+def _pesq(clean: Wav, enhanced: Wav, sample_rate: int, band: str) -> float:
     if sample_rate != RATE:
         raise UserError(
             f"sample_rate must be {RATE} Hz for PESQ, got "
@@ -177,12 +180,13 @@ def _pesq(clean, enhanced, sample_rate, band):
     if reason := pesq_excess(clean, sample_rate, band):
         raise UndefinedMetric(reason)
     try:
-        value = pesq.pesq(sample_rate, clean, enhanced, band)
-    except pesq.OutOfMemoryError as error:
-        raise MemoryError(_text(error)) from error
+        return _finite(pesq.pesq(sample_rate, clean, enhanced, band))
     except pesq.PesqError as error:
-        raise UndefinedMetric(_text(error)) from error
-    return _finite(value)
+        reason = error.args[0] if error.args else type(error).__name__
+        if isinstance(reason, bytes):
+            reason = reason.decode()
+        is_full = isinstance(error, pesq.OutOfMemoryError)
+        raise (MemoryError if is_full else UndefinedMetric)(reason) from error
 
 
 # What the C code of the package pesq holds; it writes on without a check.
@@ -200,45 +204,43 @@ class _Signal(ctypes.Structure):
     """SIGNAL_INFO of pesq.h."""
 
     _fields_ = [
-        ("path_name", ctypes.c_char * 512),
-        ("file_name", ctypes.c_char * 128),
-        ("samples", ctypes.c_long),
-        ("apply_swap", ctypes.c_long),
-        ("input_filter", ctypes.c_long),
-        ("data", ctypes.c_void_p),
-        ("vad", ctypes.c_void_p),
-        ("log_vad", ctypes.c_void_p),
+        ("names_of_path_and_file", ctypes.c_char * (512 + 128)),
+        *(
+            (n, ctypes.c_long)
+            for n in ("samples", "apply_swap", "input_filter")
+        ),
+        *((n, ctypes.c_void_p) for n in ("data", "vad", "log_vad")),
     ]
 
 
-def pesq_excess(clean: np.ndarray, sample_rate: int, band: str) -> str | None:
+def pesq_excess(clean: Wav, sample_rate: int, band: str) -> str | None:
     """Say why PESQ cannot hold a reference [L], not silent; None where it can.
 
     The bands "wb" and "nb" filter the speech each in its own way.
     """
     seconds = len(clean) / sample_rate
-    length = f"{seconds:.1f} s"
-    if seconds <= PESQ_SURE_SECONDS:
+    sure, most = PESQ_SURE_SECONDS, PESQ_MAX_SECONDS
+    if seconds <= sure:
         return None
-    if seconds > PESQ_MAX_SECONDS:
-        return (
-            f"{length} is longer than {PESQ_MAX_SECONDS:g} s, which PESQ holds"
-        )
+    if seconds > most:
+        return f"{seconds:.1f} s is longer than {most:g} s, which PESQ holds"
     try:
         found = count_utterances(clean, sample_rate, band)
     except AttributeError:  # its C functions are hidden
         return (
-            f"{length} is longer than {PESQ_SURE_SECONDS:g} s, and this build "
-            "of pesq does not tell whether it holds them"
+            f"{seconds:.1f} s is longer than {sure:g} s, and this build of "
+            "pesq does not tell whether it holds them"
         )
     # The array of 50 is written to where another one begins.
     if found < PESQ_UTTERANCES:
         return None
-    most = PESQ_UTTERANCES
-    return f"{found} utterances in {length}, PESQ holds fewer than {most}"
+    return (
+        f"{found} utterances in {seconds:.1f} s, PESQ holds fewer than "
+        f"{PESQ_UTTERANCES}"
+    )
 
 
-def count_utterances(clean: np.ndarray, sample_rate: int, band: str) -> int:
+def count_utterances(clean: Wav, sample_rate: int, band: str) -> int:
     """Return how many utterances PESQ finds in a reference.
 
     The package does not tell, so its C function is called with room for all.
@@ -259,9 +261,8 @@ def count_utterances(clean: np.ndarray, sample_rate: int, band: str) -> int:
     return info[0]
 
 
-def _as_defined(clean, enhanced):
-    clean = np.asarray(clean, dtype=np.float64)
-    enhanced = np.asarray(enhanced, dtype=np.float64)
+def _as_defined(clean: Wav, enhanced: Wav) -> tuple[Wav, Wav]:
+    clean, enhanced = (np.asarray(w, np.float64) for w in (clean, enhanced))
     if clean.shape != enhanced.shape or clean.ndim != 1:
         raise UndefinedMetric(
             f"clean and enhanced must be 1-D and equally long, got shapes "
@@ -270,37 +271,28 @@ def _as_defined(clean, enhanced):
     for name, signal in (("clean", clean), ("enhanced", enhanced)):
         if not np.isfinite(signal).all():
             raise UndefinedMetric(f"{name} has NaN or infinite samples")
-        if signal.size == 0 or signal.min() == signal.max():
+        if signal.size == 0 or np.ptp(signal) == 0:
             raise UndefinedMetric(f"{name} is silent")
     return clean, enhanced
 
 
-def _projection(clean, enhanced):
+def _projection(clean: Wav, enhanced: Wav) -> tuple[Wav, Wav, float]:
     """Return both without their means, and the scale of clean in enhanced."""
-    clean, enhanced = _as_defined(clean, enhanced)
-    clean = clean - clean.mean()
-    enhanced = enhanced - enhanced.mean()
+    clean, enhanced = (w - w.mean() for w in _as_defined(clean, enhanced))
     return clean, enhanced, _dot(enhanced, clean) / _dot(clean, clean)
 
 
-def _dot(first, second):
+def _dot(first: Wav, second: Wav) -> float:
     # Not np.dot: BLAS sums in another order for another number of threads.
     return float(np.sum(first * second))
 
 
-def _require_seconds(signal, sample_rate, seconds):
-    if signal.size < seconds * sample_rate:
-        raise UndefinedMetric(
-            f"{signal.size / sample_rate:.3f} s is shorter than {seconds:g} s"
-        )
+def _require_seconds(signal: Wav, sample_rate: int, least: float) -> None:
+    if (seconds := signal.size / sample_rate) < least:
+        raise UndefinedMetric(f"{seconds:.3f} s is shorter than {least:g} s")
 
 
-def _finite(value):
+def _finite(value: float) -> float:
     if not np.isfinite(value):
         raise UndefinedMetric(f"the result is {value}")
     return float(value)
-
-
-def _text(error):
-    reason = error.args[0] if error.args else type(error).__name__
-    return reason.decode() if isinstance(reason, bytes) else str(reason)

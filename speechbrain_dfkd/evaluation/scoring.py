@@ -4,14 +4,9 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sized
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    TimeoutError,
-    wait,
-)
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from concurrent import futures
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,7 +17,7 @@ from joblib.executor import get_memmapping_executor
 from joblib.externals.loky import BrokenProcessPool
 from tqdm import tqdm
 
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.errors import UserError, listing, require
 from speechbrain_dfkd.evaluation.metrics import METRICS, UndefinedMetric
 from speechbrain_dfkd.files import write_atomically
 
@@ -35,8 +30,9 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in _LIBRARIES}
 # it lives on for as long.
 IDLE_SECONDS = 5
 START_SECONDS = 120
+_FIRST = futures.FIRST_COMPLETED
 # A clip may bring these upon its worker, and upon the clips beside it.
-_LOST = (BrokenProcessPool, TimeoutError, MemoryError)
+_LOST = (BrokenProcessPool, futures.TimeoutError, MemoryError)
 
 
 @dataclass
@@ -91,10 +87,7 @@ def score(
     """
     total = len(utterances) if isinstance(utterances, Sized) else None
     n_jobs = cpu_count() if n_jobs is None else n_jobs
-    if n_jobs < 1:
-        raise UserError(
-            f"n_jobs must be at least 1, got {n_jobs}; null takes all cores"
-        )
+    require("n_jobs", n_jobs > 0, "at least 1", n_jobs, "null takes all cores")
     if total is not None:
         n_jobs = max(1, min(n_jobs, total))
     outcomes = {}
@@ -102,25 +95,25 @@ def score(
     task = (sample_rate, dict(metrics))
     results = _in_workers(clips, task, n_jobs, timeout_seconds)
     bar = tqdm(results, "scoring", total, unit="clip", disable=not progress)
-    for name, outcome in bar:
-        outcomes[name] = outcome
-    rows = {name: values for name, (values, _) in outcomes.items()}
-    undefined = {
-        m: {n: why[m] for n, (_, why) in outcomes.items() if m in why}
-        for m in metrics
-    }
-    scores = Scores(rows, undefined)
+    outcomes.update(bar)
+    scores = Scores({name: {} for name in outcomes}, {m: {} for m in metrics})
+    for name, outcome in outcomes.items():
+        for metric, value in outcome.items():
+            is_reason = isinstance(value, str)
+            scores.rows[name][metric] = None if is_reason else value
+            if is_reason:
+                scores.undefined[metric][name] = value
     for metric, reasons in scores.undefined.items():
         if reasons:
+            lines = (f"{name}: {why}" for name, why in reasons.items())
             logger.warning(
-                "%s is undefined for %d of %d utterances, which its mean leaves "
-                "out:\n%s", metric, len(reasons), len(scores.rows),
-                listing(f"{name}: {why}" for name, why in reasons.items()),
-            )  # fmt: skip
+                f"{metric} is undefined for {len(reasons)} of {len(outcomes)} "
+                f"utterances, which its mean leaves out:\n{listing(lines)}"
+            )
     return scores
 
 
-def _distinct(utterances, outcomes):
+def _distinct(utterances: Iterable[tuple], outcomes: dict) -> Iterator[tuple]:
     for name, *signals in utterances:
         if name in outcomes:
             raise UserError(
@@ -130,30 +123,31 @@ def _distinct(utterances, outcomes):
         yield name, *(np.ascontiguousarray(s, np.float32) for s in signals)
 
 
-def _measure(name, clean, enhanced, sample_rate, metrics):
-    """Return the values, and the reasons of those that are undefined."""
-    values, reasons = {}, {}
+def _measure(clip: tuple, sample_rate: int, metrics: dict) -> dict:
+    """Return the value of each metric, or the reason why it is undefined."""
+    (name, *signals), values = clip, {}
     for metric, function in metrics.items():
-        values[metric] = None
         try:
-            values[metric] = function(clean, enhanced, sample_rate)
+            values[metric] = function(*signals, sample_rate)
         except UndefinedMetric as error:
-            reasons[metric] = str(error)
+            values[metric] = str(error)
         except (UserError, MemoryError):
             raise
         except Exception as error:
             raise RuntimeError(f"{metric} failed on {name}: {error}") from error
-    return values, reasons
+    return values
 
 
-def _workers(n_jobs):
+def _workers(n_jobs: int) -> Executor:
     # The pool of the last call, or a new one if that is broken. It is the one
     # of joblib's Parallel, which itself would run a single job in this process,
     # and cannot tell whether a worker has started.
     return get_memmapping_executor(n_jobs, timeout=IDLE_SECONDS, env=ONE_THREAD)
 
 
-def _in_workers(clips, task, n_jobs, timeout_seconds):
+def _in_workers(
+    clips: Iterator[tuple], task: tuple, n_jobs: int, timeout_seconds: float
+) -> Iterator[tuple]:
     """Yield each clip's name with the result of ``_measure``."""
     pending = {}
     try:
@@ -165,7 +159,7 @@ def _in_workers(clips, task, n_jobs, timeout_seconds):
                 pending[_submitted(pool, clip, task)] = clip
             if not pending:
                 return
-            done, _ = wait(pending, timeout_seconds, FIRST_COMPLETED)
+            done, _ = futures.wait(pending, timeout_seconds, _FIRST)
             lost = set()
             if not done or any(map(_is_lost, done)):
                 done, lost = list(pending), {*filter(_is_lost, pending)}
@@ -182,36 +176,35 @@ def _in_workers(clips, task, n_jobs, timeout_seconds):
             pool.shutdown(kill_workers=True)
 
 
-def _submitted(pool, clip, task):
+def _submitted(pool: Executor, clip: tuple, task: tuple) -> Future:
     try:
-        return pool.submit(_measure, *clip, *task)
+        return pool.submit(_measure, clip, *task)
     except BrokenProcessPool as error:  # by a clip before
         future = Future()
         future.set_exception(error)
         return future
 
 
-def _is_lost(future):
+def _is_lost(future: Future) -> bool:
     return not future.done() or isinstance(future.exception(), _LOST)
 
 
-def _alone(clip, sample_rate, metrics, timeout_seconds):
+def _alone(
+    clip: tuple, sample_rate: int, metrics: dict, timeout_seconds: float
+) -> dict:
     """Measure each metric in a process with nothing beside it to blame."""
-    values, reasons = {}, {}
+    values = {}
     for metric, function in metrics.items():
         only = {metric: function}
         pool = _started(only)
         try:
-            future = pool.submit(_measure, *clip, sample_rate, only)
-            value, reason = future.result(timeout_seconds)
+            future = pool.submit(_measure, clip, sample_rate, only)
+            values |= future.result(timeout_seconds)
         except _LOST as error:
             pool.shutdown(kill_workers=True)
             audio = f"{len(clip[1]) / sample_rate:.1f} s of audio"
-            value = {metric: None}
-            reason = {metric: f"{_cause(error, timeout_seconds)}, {audio}"}
-        values |= value
-        reasons |= reason
-    return values, reasons
+            values[metric] = f"{_cause(error, timeout_seconds)}, {audio}"
+    return values
 
 
 def _imported(metrics: Mapping) -> None:
@@ -231,8 +224,8 @@ def _started(metrics: Mapping) -> Executor:
     return pool
 
 
-def _cause(error, timeout_seconds):
-    if isinstance(error, TimeoutError):
+def _cause(error: Exception, timeout_seconds: float) -> str:
+    if isinstance(error, futures.TimeoutError):
         return f"no result within timeout_seconds = {timeout_seconds:g} s"
     if isinstance(error, MemoryError):
         return "not enough memory"

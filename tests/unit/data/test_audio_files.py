@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_dfkd.data.audio_files import by_name, recordings_below
+from speechbrain_dfkd.data.pairs import by_name, recordings_below
 from speechbrain_dfkd.errors import UserError
 
 

@@ -369,3 +369,22 @@ def test_bad_data_are_named(spoil, message, corpus, prepare, tmp_path):
 def test_impossible_settings_are_named(name, value, message, corpus, prepare):
     with pytest.raises(UserError, match=f"{message}(.|\n)*--dataset"):
         prepare(corpus, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("noise/1-100032-B-0.wav", "1-100032"),
+        ("noise/fan_0001.wav", "noise/fan_0001.wav"),
+    ],
+)
+def test_a_group_is_named_in_the_file_or_it_is_the_file(
+    name, group, dns_prepare
+):
+    assert dns_prepare.group_of(name, dns_prepare.GROUPS["noise"]) == group
+
+
+def test_a_group_is_held_out_whole(dns_prepare):
+    groups = ["a", "b", "c", "a"]
+    split = dns_prepare.hold_out([10, 20, 30, 40], groups, 0.5, "numbers")
+    assert split == ([20], [10, 30, 40])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_dfkd.data.hold_out import hold_out_speakers
 from speechbrain_dfkd.errors import UserError
 
 SPEAKERS = [f"s{i}" for i in range(12)]
@@ -119,7 +118,8 @@ def test_too_few_pairs_are_refused(prepare, tmp_path):
     assert not list((tmp_path / "out").glob("*.json"))
 
 
-def test_few_speakers_are_split_by_recording():
+def test_few_speakers_are_split_by_recording(voicebank_prepare):
+    hold_out_speakers = voicebank_prepare.hold_out_speakers
     speakers = {f"{s}_{i}": s for s in "ab" for i in range(50)}
     held = hold_out_speakers(speakers, speakers, {"test": 0.1, "valid": 0.1})
     assert [len(held[s]) for s in ("train", "valid", "test")] == [80, 10, 10]
@@ -128,7 +128,17 @@ def test_few_speakers_are_split_by_recording():
 
 
 @pytest.mark.parametrize("share", ["few", 1.5, None])
-def test_a_share_that_is_none_is_refused(share):
+def test_a_share_that_is_none_is_refused(share, voicebank_prepare):
     names = {name: name for name in "abc"}
     with pytest.raises(UserError, match="test_share must"):
-        hold_out_speakers(names, names, {"test": share})
+        voicebank_prepare.hold_out_speakers(names, names, {"test": share})
+
+
+def test_a_speaker_is_held_out_whole(voicebank_prepare):
+    names = [f"{speaker}_{i}" for speaker in "abcdefgh" for i in (1, 2)]
+    speakers = {name: name[0] for name in names}
+    held = voicebank_prepare.hold_out_speakers(
+        speakers, speakers, {"test": 0.1}
+    )
+    assert list(held["test"]) == ["e_1", "e_2"]
+    assert len(held["train"]) == 14

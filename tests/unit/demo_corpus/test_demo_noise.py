@@ -7,7 +7,7 @@ from scipy.signal import welch
 from speechbrain_dfkd.demo_corpus import noise
 from speechbrain_dfkd.demo_corpus.corpus import mix
 
-ALL_KINDS = [*noise.TRAIN_KINDS.items(), *noise.TEST_KINDS.items()]
+ALL_KINDS = [kind for kinds in noise.KINDS.values() for kind in kinds.items()]
 
 
 @pytest.fixture(name="talkers")
@@ -68,7 +68,7 @@ def test_hum_has_lines_at_the_mains_harmonics():
 
 
 def test_test_split_has_noises_of_its_own():
-    own = noise.TEST_KINDS.keys() - noise.TRAIN_KINDS.keys()
+    own = noise.KINDS["test"].keys() - noise.KINDS["train"].keys()
     assert {"sweeps", "gusts"} <= own
 
 

@@ -17,8 +17,10 @@ def fixture_espeak():
     return pytest.importorskip("espeakng_loader")
 
 
-TRAIN_VOICES = (*talkers.TRAIN_SPEAKERS.values(), *talkers.TRAIN_BACKGROUND)
-TEST_VOICES = (*talkers.TEST_SPEAKERS.values(), *talkers.TEST_BACKGROUND)
+TRAIN_VOICES, TEST_VOICES = (
+    [*talkers.SPEAKERS[split].values(), *talkers.BACKGROUND[split].values()]
+    for split in ("train", "test")
+)
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it"])
@@ -44,9 +46,9 @@ def test_no_variant_is_used_twice():
 
 
 def test_validation_and_test_ids_are_those_of_voicebank():
-    assert len(talkers.TRAIN_SPEAKERS) == 28
-    assert {"p226", "p287"} <= set(talkers.TRAIN_SPEAKERS)
-    assert set(talkers.TEST_SPEAKERS) == {"p232", "p257"}
+    assert len(talkers.SPEAKERS["train"]) == 28
+    assert {"p226", "p287"} <= set(talkers.SPEAKERS["train"])
+    assert set(talkers.SPEAKERS["test"]) == {"p232", "p257"}
 
 
 def test_speech_does_not_depend_on_what_others_said(espeak):
@@ -94,7 +96,7 @@ def test_library_that_does_not_load_is_a_user_error(tmp_path, monkeypatch):
 
 
 def test_utterances_keep_to_their_limits(espeak):
-    talker = talkers.Talker(talkers.TEST_SPEAKERS["p232"], "test", seed=0)
+    talker = talkers.Talker(talkers.SPEAKERS["test"]["p232"], "test", seed=0)
     for _ in range(5):
         assert len(talker.utterance(0.5, 1.0)) == 16000
     assert 96000 <= len(talker.utterance(6.0, 20.0)) < 320000
@@ -124,7 +126,7 @@ def test_every_voice_speaks(espeak, voice):
 
 @pytest.mark.slow
 def test_voices_differ_more_than_one_voice_from_itself(espeak):
-    several = talkers.TRAIN_SPEAKERS["p226"]
+    several = talkers.SPEAKERS["train"]["p226"]
     spectra = [_timbre(_speech(v)) for v in (*TRAIN_VOICES, *TEST_VOICES)]
     itself = _distance(*(_timbre(_speech(several, seed)) for seed in (1, 2)))
     for index, spectrum in enumerate(spectra):
