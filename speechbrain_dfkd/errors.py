@@ -17,7 +17,7 @@ class UserError(ValueError):
 
 
 def require(
-    name: str, fulfilled: bool, constraint: str, value: str, advice: str
+    name: str, fulfilled: bool, constraint: str, value: object, advice: str
 ) -> None:
     """Refuse what is not fulfilled; ``value`` is shown as it is."""
     if not fulfilled:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.losses.kd_loss import KDLoss
+from speechbrain_dfkd.errors import UserError, require
+from speechbrain_dfkd.losses.kd_loss import KDLoss, check_share
 from speechbrain_dfkd.losses.spectral import (
     SpectralLoss,
     Spectrum,
@@ -73,15 +73,10 @@ class SelectivePatches(KDLoss):
     ):
         super().__init__()
         by_band = isinstance(patch_bins, Mapping)
-        if min(patch_bins.values() if by_band else [patch_bins]) < 1:
-            raise UserError(
-                f"patch_bins must be at least 1, got {patch_bins}; 20 is usual"
-            )
-        if fraction is not None and not 0 < fraction <= 1:
-            raise UserError(
-                f"fraction must be above 0 and at most 1, got {fraction}; 0.8 "
-                f"is usual, null keeps where the teacher is better"
-            )
+        least = min(patch_bins.values() if by_band else [patch_bins])
+        require("patch_bins", least > 0, "at least 1", patch_bins, "try 20")
+        if fraction is not None:
+            check_share("fraction", fraction, 0.8, with_zero=False)
         self.objective = objective
         self.patch_bins = patch_bins
         self.fraction = fraction
@@ -103,31 +98,24 @@ class SelectivePatches(KDLoss):
         bands, logged = self.objective.split(teacher.mag, valid)
         weights = self.objective.frame_weights(teacher.mag, valid)
         bins = self.objective.bin_terms(student, teacher)
-        choices, share = self._choose(bands, student, teacher, clean, valid)
-        patches = {
-            name: (self._height(name), weights * chosen)
-            for name, chosen in choices.items()
-        }
-        loss, terms = sum_bands(bands, bins, patches)
-        return loss, {**terms, **logged, "selected_share": share}
-
-    @torch.no_grad()
-    def _choose(self, bands, student, teacher, clean, valid):
-        """Return which patches of each band are chosen, and their share."""
-        students = self.objective.bin_terms(student, clean)
-        teachers = self.objective.bin_terms(teacher, clean)
-        choices, n_chosen, n_candidates = {}, 0, 0
+        with torch.no_grad():
+            students = self.objective.bin_terms(student, clean)
+            teachers = self.objective.bin_terms(teacher, clean)
+        patches, n_chosen, n_candidates = {}, 0, 0
         for name, (mask, error) in bands.items():
             height = self._height(name)
             gap = error(students, mask, height) - error(teachers, mask, height)
             own = patch_sum(mask, mask, height) > 0
             candidates = (own & valid[:, None]).expand_as(gap)
-            choices[name] = choose_patches(gap, candidates, self.fraction)
-            n_chosen = n_chosen + choices[name].sum()
+            chosen = choose_patches(gap, candidates, self.fraction)
+            patches[name] = (height, weights * chosen)
+            n_chosen = n_chosen + chosen.sum()
             n_candidates = n_candidates + candidates.sum()
-        return choices, n_chosen / n_candidates
+        loss, terms = sum_bands(bands, bins, patches)
+        share = n_chosen / n_candidates
+        return loss, {**terms, **logged, "selected_share": share}
 
-    def _height(self, name):
+    def _height(self, name: str) -> int:
         if not isinstance(self.patch_bins, Mapping):
             return self.patch_bins
         if name not in self.patch_bins:

@@ -40,6 +40,10 @@ class Band(NamedTuple):
     error: Callable
 
 
+# The bands by the names of their terms, and more to log.
+Split = tuple[dict[str, Band], dict[str, Tensor]]
+
+
 def patch_sum(values: Tensor, mask: Tensor, patch_bins: int) -> Tensor:
     """Sum over the bins of a band that lie in each patch.
 
@@ -182,9 +186,7 @@ class SpectralLoss(KDLoss):
         self.energy_exponent = energy_exponent
         self.relative_level = relative_level
 
-    def split(
-        self, teacher_mag: Tensor, valid: Tensor
-    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+    def split(self, teacher_mag: Tensor, valid: Tensor) -> Split:
         """Return the bands by the names of their terms, and more to log.
 
         Shape

@@ -10,6 +10,7 @@ from speechbrain_dfkd.losses.kd_loss import (
     KDLoss,
     check_same_shape,
     sample_mask,
+    widened,
 )
 from speechbrain_dfkd.losses.response import SpectrumResponse
 from speechbrain_dfkd.models.base import Enhanced
@@ -239,8 +240,7 @@ def _negative_mean(values: Tensor, ceiling_db: float | None) -> Tensor:
 
 def _valid(wav: Tensor, mask: Tensor) -> Tensor:
     """Silence the padding, in float32 at least; NaN there vanishes too."""
-    dtype = torch.promote_types(wav.dtype, torch.float32)
-    return wav.to(dtype).masked_fill(~mask, 0.0)
+    return widened(wav).masked_fill(~mask, 0.0)
 
 
 def _centred(wav: Tensor, mask: Tensor) -> Tensor:

@@ -88,13 +88,13 @@ class ComplexConv2d(nn.Module):
             out = self._one_product(self._join(parts))
         return out if self.bias is None else out + self.bias[:, None, None]
 
-    def _one_product(self, joined):
+    def _one_product(self, joined: Tensor) -> Tensor:
         real, imag = self.weight_real, self.weight_imag
         upper = imag if self.transposed else -imag
         rows = torch.cat((real, upper), 1), torch.cat((-upper, real), 1)
         return self._convolve(joined, torch.cat(rows))
 
-    def _three_products(self, real, imag):
+    def _three_products(self, real: Tensor, imag: Tensor) -> Tensor:
         # Made first, so that gradients add up in the order of p, q and r.
         weight_sum = self.weight_real + self.weight_imag
         weight_difference = self.weight_imag - self.weight_real
@@ -103,7 +103,7 @@ class ComplexConv2d(nn.Module):
         r = self._convolve(imag, weight_sum)
         return torch.cat((p - r, p + q), 1)
 
-    def _join(self, parts):
+    def _join(self, parts: tuple[Tensor, ...]) -> Tensor:
         """Join along channels, and pad in time."""
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         padding = (0, self.late) if self.transposed else (self.late, 0)
@@ -111,7 +111,7 @@ class ComplexConv2d(nn.Module):
         # Channels last spares the convolutions a copy of each input.
         return joined.contiguous(memory_format=torch.channels_last)
 
-    def _convolve(self, x, weight):
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self.transposed:
             return F.conv2d(x, weight, None, (2, 1), (self.freq_pad, 0))
         # A transposed convolution crops what another one would pad.

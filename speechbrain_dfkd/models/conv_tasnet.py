@@ -1,14 +1,15 @@
 """Conv-TasNet: a convolutional network on the waveform."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
 
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import check_choice, check_sizes, keep
 from speechbrain_dfkd.models.channel_axes import (
     ChannelAxes,
+    WeightAxes,
     channels,
     conv_axes,
     norm_axes,
@@ -45,11 +46,8 @@ class TemporalBlock(nn.Module):
         causal: bool = False,
     ):
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(
-                f"kernel_size must be odd, got {kernel_size}; "
-                "the published kernel has 3 taps"
-            )
+        odd = kernel_size % 2 == 1
+        require("kernel_size", odd, "odd", kernel_size, "3 is published")
         reach = (kernel_size - 1) * dilation
         self.paths = (channels, skip_channels)
         self.expand = nn.Sequential(
@@ -156,16 +154,18 @@ class ConvTasNet(FilterbankNetwork):
         initial_filters: str = "random",
     ):
         super().__init__(n_filters, filter_length, mask)
-        sizes = {"bottleneck_channels": bottleneck_channels}
-        sizes |= {"hidden_channels": hidden_channels, "blocks": blocks}
-        sizes |= {"skip_channels": skip_channels, "repeats": repeats}
-        check_sizes(sizes | {"kernel_size": kernel_size})
+        check_sizes(
+            bottleneck_channels=bottleneck_channels,
+            hidden_channels=hidden_channels,
+            skip_channels=skip_channels,
+            kernel_size=kernel_size,
+            blocks=blocks,
+            repeats=repeats,
+        )
         check_choice("norm", norm, NORMS)
-        if causal and norm == "global":
-            raise ValueError(
-                "norm must be 'cumulative' in a causal network, got 'global', "
-                "which looks at the whole utterance; set norm or causal"
-            )
+        fits = norm == "cumulative" or not causal
+        constraint = "cumulative in a causal network"
+        require("norm", fits, constraint, norm, "it looks at the whole input")
         self.repeats = repeats
         self.settings = {
             "filter_length": filter_length,
@@ -177,24 +177,17 @@ class ConvTasNet(FilterbankNetwork):
         self.bottleneck = nn.Sequential(
             NORMS[norm](n_filters), nn.Conv1d(n_filters, bottleneck_channels, 1)
         )
-        make_block = partial(
-            TemporalBlock,
-            bottleneck_channels,
-            hidden_channels,
-            skip_channels,
-            kernel_size,
-            norm=NORMS[norm],
-            causal=causal,
-        )
+        widths = (bottleneck_channels, hidden_channels, skip_channels)
         self.blocks = nn.ModuleList(
-            make_block(dilation=2**i) for i in [*range(blocks)] * repeats
+            TemporalBlock(*widths, kernel_size, 2**i, NORMS[norm], causal)
+            for i in [*range(blocks)] * repeats
         )
         self.mask = nn.Sequential(
             nn.PReLU(), nn.Conv1d(skip_channels, n_filters, 1)
         )
         self._add_decoder(initial_filters)
 
-    def _open_mask(self):
+    def _open_mask(self) -> float:
         nn.init.zeros_(self.mask[1].weight)
         nn.init.ones_(self.mask[1].bias)
         return float(self.bound_mask(torch.ones((), device="cpu")))
@@ -223,7 +216,9 @@ class ConvTasNet(FilterbankNetwork):
             layers[role] = block, _block_axes(block, role, residual, skip)
         return ChannelAxes(self.settings, layers)
 
-    def _estimate_mask(self, encoded, features, kept):
+    def _estimate_mask(
+        self, encoded: Tensor, features: Collection[str], kept: dict
+    ) -> Tensor:
         # Both sums in float32, which the products are added to.
         x = self.bottleneck(encoded).float()
         skips = x.new_zeros(())
@@ -233,7 +228,9 @@ class ConvTasNet(FilterbankNetwork):
         return self.bound_mask(self.mask(skips).float())
 
 
-def _block_axes(block, role, residual, skip):
+def _block_axes(
+    block: TemporalBlock, role: str, residual: tuple, skip: tuple
+) -> dict[str, WeightAxes]:
     hidden = channels(f"{role}.hidden", block.depthwise.out_channels)
     return {
         **within("expand.0", conv_axes(hidden, residual)),

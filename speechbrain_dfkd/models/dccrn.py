@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.errors import UserError, require
 from speechbrain_dfkd.models.base import (
     Enhanced,
     check_choice,
@@ -86,7 +87,17 @@ class MaskNet(nn.Module):
         super().__init__()
         check_choice("rnn", rnn, RNNS)
         check_choice("time_padding", time_padding, ("left", "none"))
-        _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size)
+        sizes = {f"channels[{i}]": n for i, n in enumerate(channels)}
+        sizes["kernel_size[1]"] = kernel_size[1]
+        check_sizes(lstm_units=lstm_units, lstm_layers=lstm_layers, **sizes)
+        tall, odd = kernel_size[0], kernel_size[0] % 2 == 1
+        require("kernel_size[0]", odd, "odd", tall, "(5, 2) is published")
+        if not channels or n_bins % 2 ** len(channels):
+            raise UserError(
+                "channels must have between 1 and as many entries as n_fft // "
+                f"2 can be halved, got {len(channels)} for {n_bins} bins; take "
+                "fewer layers, or a power of two for n_fft"
+            )
         shrinks = time_padding == "none"
         self.min_frames = 1 + shrinks * len(channels) * (kernel_size[1] - 1)
         widths = [1, *channels]
@@ -132,25 +143,6 @@ class MaskNet(nn.Module):
         for i, layer in enumerate(self.decoder):
             x = keep(layer(x, skips.pop()), f"decoder.{i}", features, kept)
         return x, kept
-
-
-def _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size):
-    """Refuse sizes with which the layers do not fit together."""
-    sizes = {"lstm_units": lstm_units, "lstm_layers": lstm_layers}
-    sizes |= {f"channels[{i}]": n for i, n in enumerate(channels)}
-    sizes["kernel_size[1]"] = kernel_size[1]
-    check_sizes(sizes)
-    if kernel_size[0] % 2 == 0:
-        raise ValueError(
-            f"kernel_size[0] must be odd, got {kernel_size[0]}; "
-            "the published kernel is (5, 2)"
-        )
-    if not channels or n_bins % 2 ** len(channels):
-        raise ValueError(
-            "channels must have between 1 and as many entries as n_fft // 2 "
-            f"can be halved, got {len(channels)} for {n_bins} bins; take "
-            "fewer layers, or a power of two for n_fft"
-        )
 
 
 class DCCRN(nn.Module):
@@ -251,18 +243,15 @@ class DCCRN(nn.Module):
         normalise_level: bool = False,
     ):
         super().__init__()
-        if not input_compression > 0:
-            raise ValueError(
-                f"input_compression must be above 0, got {input_compression}; "
-                "1 leaves the spectrum as it is"
-            )
+        compression, positive = input_compression, input_compression > 0
+        require(
+            "input_compression", positive, "above 0", compression, "1: none"
+        )
         check_choice("mask", mask, MASKS)
         check_choice("dropped_bin", dropped_bin, ("dc", "nyquist"))
-        if dc_gain != 1 and dropped_bin == "dc":
-            raise ValueError(
-                f"dc_gain must be 1 where bin 0 is dropped, got {dc_gain}; "
-                "set dropped_bin to 'nyquist'"
-            )
+        fits = dc_gain == 1 or dropped_bin == "nyquist"
+        constraint, advice = "1 where bin 0 is dropped", "drop 'nyquist'"
+        require("dc_gain", fits, constraint, dc_gain, advice)
         self.stft = STFT(n_fft, win_length, hop_length, window)
         self.mask_net = MaskNet(
             n_fft // 2,
@@ -350,7 +339,7 @@ class DCCRN(nn.Module):
         wav = self.stft.inverse(masked, padded.shape[1])
         return Enhanced(wav[:, : noisy.shape[1]], kept)
 
-    def _seen(self, spec, wav):
+    def _seen(self, spec: Tensor, wav: Tensor) -> Tensor:
         """Return what the layers see of a spectrum, [B, 2, F, T]."""
         if self.normalise_level:
             # Sums of squares are not for half precision.
@@ -367,7 +356,7 @@ class DCCRN(nn.Module):
         )
 
 
-def _block_axes(weight):
+def _block_axes(weight: WeightAxes) -> dict[str, WeightAxes]:
     produced = weight.axes[weight.produced]
     return {
         "conv.weight_real": weight,

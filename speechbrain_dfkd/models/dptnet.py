@@ -1,12 +1,16 @@
 """DPTNet: a dual-path transformer network on the waveform."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import check_even, check_sizes
 from speechbrain_dfkd.models.channel_axes import (
     ChannelAxes,
+    WeightAxes,
     channels,
     conv_axes,
     lstm_axes,
@@ -100,12 +104,12 @@ class ImprovedTransformer(nn.Module):
             [self._run(some) for some in x.split(SEQUENCES_AT_ONCE)]
         )
 
-    def _run(self, x):
+    def _run(self, x: Tensor) -> Tensor:
         # Both sums in float32, which the products are added to.
         x = self.attention_norm(x + self._attend(x))
         return self.norm(x + self.project(self.lstm(to_autocast(x))[0].relu()))
 
-    def _attend(self, x):
+    def _attend(self, x: Tensor) -> Tensor:
         joint = self.attention_in(x).unflatten(2, (3, self.heads, -1))
         query, key, value = joint.permute(2, 0, 3, 1, 4)
         heard = F.scaled_dot_product_attention(query, key, value)
@@ -209,14 +213,13 @@ class DPTNet(FilterbankNetwork):
         initial_filters: str = "random",
     ):
         super().__init__(n_filters, filter_length, mask)
-        sizes = {"chunk_size": chunk_size, "blocks": blocks, "heads": heads}
-        check_sizes(sizes | {"lstm_units": lstm_units})
+        check_sizes(chunk_size=chunk_size, blocks=blocks, heads=heads)
+        check_sizes(lstm_units=lstm_units)
         check_even("chunk_size", chunk_size)
-        if n_filters % heads:
-            raise ValueError(
-                f"n_filters must be a multiple of heads = {heads}, got "
-                f"{n_filters}; change either"
-            )
+        multiple, constraint = n_filters % heads == 0, f"a multiple of {heads}"
+        require(
+            "n_filters", multiple, constraint, n_filters, "change the heads"
+        )
         self.settings = {
             "filter_length": filter_length,
             "chunk_size": chunk_size,
@@ -233,7 +236,7 @@ class DPTNet(FilterbankNetwork):
         self.gate = nn.Linear(n_filters, 2 * n_filters)
         self._add_decoder(initial_filters)
 
-    def _open_mask(self):
+    def _open_mask(self) -> float:
         nn.init.zeros_(self.gate.weight)
         # Between where the gated mask is shut and where it is saturated.
         nn.init.ones_(self.gate.bias)
@@ -263,7 +266,9 @@ class DPTNet(FilterbankNetwork):
                 layers[role] = layer, _transformer_axes(layer, role, filters)
         return ChannelAxes(self.settings, layers)
 
-    def _estimate_mask(self, encoded, features, kept):
+    def _estimate_mask(
+        self, encoded: Tensor, features: Collection[str], kept: dict
+    ) -> Tensor:
         frames = encoded.shape[2]
         chunks = split_chunks(self.norm(encoded).mT, self.chunk_size)
         for i, block in enumerate(self.blocks):
@@ -276,7 +281,9 @@ class DPTNet(FilterbankNetwork):
         return self.bound_mask(value.tanh() * gate.sigmoid()).mT
 
 
-def _transformer_axes(layer, role, residual):
+def _transformer_axes(
+    layer: ImprovedTransformer, role: str, residual: tuple
+) -> dict[str, WeightAxes]:
     of_head = layer.attention_out.in_features // layer.heads
     compared, values = (), ()
     for head in range(layer.heads):

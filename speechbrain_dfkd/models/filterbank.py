@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import (
     Enhanced,
     check_choice,
@@ -49,7 +50,7 @@ class FilterbankNetwork(nn.Module):
 
     def __init__(self, n_filters: int, filter_length: int, mask: str):
         super().__init__()
-        check_sizes({"n_filters": n_filters, "filter_length": filter_length})
+        check_sizes(n_filters=n_filters, filter_length=filter_length)
         check_even("filter_length", filter_length)
         check_choice("mask", mask, MASKS)
         self.filter_length, self.hop_length = filter_length, filter_length // 2
@@ -78,12 +79,10 @@ class FilterbankNetwork(nn.Module):
         basis = mdct_filters(self.hop_length)
         if self.rectified:
             basis = torch.cat((basis, -basis))
-        if len(basis) > n_filters:
-            raise ValueError(
-                f"n_filters must be at least {len(basis)} for initial_filters "
-                f"mdct of length {self.filter_length}, got {n_filters}; take "
-                "shorter filters, or random ones"
-            )
+        constraint = f"at least {len(basis)} for an mdct of this filter_length"
+        advice = "take shorter filters, or random ones"
+        fits = len(basis) <= n_filters
+        require("n_filters", fits, constraint, n_filters, advice)
         encoder, decoder = self.encoder.weight, self.decoder.weight
         with torch.no_grad():
             encoder[: len(basis), 0] = basis.to(encoder)
