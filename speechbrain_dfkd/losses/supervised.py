@@ -60,7 +60,7 @@ def si_snr(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
     """
     check_same_shape(estimate, target, lengths)
     mask = sample_mask(lengths, target.shape[1])
-    estimate, target = _centred(estimate, mask), _centred(target, mask)
+    estimate, target = centred(estimate, mask), centred(target, mask)
     dot = _mean(estimate * target, mask)
     scale = dot / (_mean(target.square(), mask) + SILENCE)
     signal = scale * target
@@ -243,7 +243,7 @@ def _valid(wav: Tensor, mask: Tensor) -> Tensor:
     return widened(wav).masked_fill(~mask, 0.0)
 
 
-def _centred(wav: Tensor, mask: Tensor) -> Tensor:
+def centred(wav: Tensor, mask: Tensor) -> Tensor:
     """Remove the mean of the valid samples from them."""
     wav = _valid(wav, mask)
     return _valid(wav - _mean(wav, mask), mask)

@@ -1,15 +1,20 @@
 """A SpeechBrain Checkpointer whose checkpoints are complete and finite."""
 
 import errno
-import logging
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
+from speechbrain.utils.checkpoints import (
+    CKPT_PREFIX,
+    METAFNAME,
+    Checkpoint,
+    Checkpointer,
+)
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from torch import nn
 
@@ -41,25 +46,22 @@ class AtomicCheckpointer(Checkpointer):
     ['CKPT.yaml', 'layer.ckpt']
     """
 
-    def save_checkpoint(
-        self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
-    ):
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
         """Save a checkpoint of what is finite, or raise a UserError."""
         if if_main_process():
             self._refuse_nonfinite("the last one is kept; lower --lr")
             self._remove_unfinished()
         try:
-            checkpoint = super().save_checkpoint(
-                meta or {}, end_of_epoch, name, verbosity
-            )
+            checkpoint = super().save_checkpoint(*args, **kwargs)
         except (OSError, RuntimeError) as error:
             if if_main_process():
                 self._remove_unfinished()  # it takes room
             if not _TORCH_CANNOT_WRITE.search(str(error)):
                 raise
             text = f"{os.strerror(errno.ENOSPC)} (torch: {error})"
-            folder = str(self.checkpoints_dir)
-            raise OSError(errno.ENOSPC, text, folder) from error
+            raise OSError(
+                errno.ENOSPC, text, str(self.checkpoints_dir)
+            ) from error
         if checkpoint is not None:  # None: this is not the main process
             folder = Path(checkpoint.path)
             os.replace(folder / _UNFINISHED, folder / METAFNAME)
@@ -67,7 +69,7 @@ class AtomicCheckpointer(Checkpointer):
         ddp_barrier()
         return checkpoint
 
-    def load_checkpoint(self, checkpoint):
+    def load_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Load a checkpoint; raise a UserError where it is not finite."""
         super().load_checkpoint(checkpoint)
         self._refuse_nonfinite(
@@ -75,7 +77,7 @@ class AtomicCheckpointer(Checkpointer):
             f"the one before"
         )
 
-    def _refuse_nonfinite(self, next_step):
+    def _refuse_nonfinite(self, next_step: str) -> None:
         names = list(_ruined(self.recoverables))
         if names:
             raise UserError(
@@ -83,20 +85,17 @@ class AtomicCheckpointer(Checkpointer):
                 f"{listing(names, 5)}\n{next_step}"
             )
 
-    def _save_checkpoint_metafile(
-        self, fpath, meta_to_include, end_of_epoch=True
-    ):
-        return super()._save_checkpoint_metafile(
-            Path(fpath).with_name(_UNFINISHED), meta_to_include, end_of_epoch
-        )
+    def _save_checkpoint_metafile(self, fpath: Path, *args: Any) -> dict:
+        unfinished = fpath.with_name(_UNFINISHED)
+        return super()._save_checkpoint_metafile(unfinished, *args)
 
-    def _remove_unfinished(self):
+    def _remove_unfinished(self) -> None:
         for folder in Path(self.checkpoints_dir).glob(f"{CKPT_PREFIX}+*"):
             if not (folder / METAFNAME).exists():
                 shutil.rmtree(folder)
 
 
-def _ruined(value, name="") -> Iterator[str]:
+def _ruined(value: object, name: str = "") -> Iterator[str]:
     """Yield the names of tensors of a state, however nested."""
     if isinstance(value, torch.Tensor):
         if not torch.isfinite(value).all():

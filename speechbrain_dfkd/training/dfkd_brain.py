@@ -1,19 +1,25 @@
 """Trains a student to follow a teacher."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import speechbrain as sb
 import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.distributed import (
     ddp_broadcast,
     if_main_process,
     main_process_only,
 )
-from torch import nn
-from torch.utils.data import Dataset
+from speechbrain.utils.run_opts import RunOptions
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.teacher.frozen import (
     CachedTeacher,
     CleanTeacher,
@@ -64,10 +70,10 @@ class DFKDBrain(EnhancementBrain):
     def __init__(
         self,
         modules: dict,
-        opt_class=None,
-        hparams=None,
-        run_opts=None,
-        checkpointer=None,
+        opt_class: Callable | None = None,
+        hparams: dict | None = None,
+        run_opts: RunOptions | dict | None = None,
+        checkpointer: Checkpointer | None = None,
         teacher: FrozenTeacher | CachedTeacher | CleanTeacher | None = None,
     ):
         # Read now: a module wrapped for several devices hides its attributes.
@@ -102,12 +108,12 @@ class DFKDBrain(EnhancementBrain):
         if self.schedule.is_measured:
             checkpointer.add_recoverable("kd_schedule", self.schedule)
 
-    def _follows_network(self):
+    def _follows_network(self) -> bool:
         """Tell whether targets have a level and a sign of a network's own."""
         is_clean = isinstance(self.teacher, CleanTeacher)
         return self.schedule.weight > 0 and not is_clean
 
-    def scale_teacher(self, dataset: Dataset):
+    def scale_teacher(self, dataset: Dataset) -> None:
         """Bring the teacher's waveform to sign and level of the clean speech.
 
         To be called before ``align_polarity``, whose batches it takes; with
@@ -125,14 +131,14 @@ class DFKDBrain(EnhancementBrain):
         if self.hparams.init_from_teacher and scalable:
             self.network.scale_output(self.teacher.scale)
 
-    def _teach(self, batch):
+    def _teach(self, batch: PaddedBatch) -> tuple:
         """Return the teacher's output, the clean speech and its lengths."""
         batch = batch.to(self.device)
         with self.training_ctx:
             wav = self.teacher.estimate(batch).wav
         return wav, *batch.clean_sig
 
-    def measure_kd_weight(self, dataset: Dataset):
+    def measure_kd_weight(self, dataset: Dataset) -> None:
         """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
 
         Nothing happens without a ratio, nor where a training goes on: its
@@ -160,7 +166,9 @@ class DFKDBrain(EnhancementBrain):
                 flush=True,
             )
 
-    def _losses(self, modules, batch):
+    def _losses(
+        self, modules: nn.ModuleDict, batch: PaddedBatch
+    ) -> tuple[Tensor, Tensor]:
         """Return L_SE and L_KD of a batch, apart from each other."""
         with self.training_ctx:
             student, teacher = self._follow(modules, batch)
@@ -169,11 +177,11 @@ class DFKDBrain(EnhancementBrain):
             kd_loss, _ = modules.kd_loss(student, teacher, clean_wav, lengths)
         return loss, kd_loss
 
-    def _fit_train(self, train_set, epoch, enable):
+    def _fit_train(self, train_set: DataLoader, **kwargs: Any) -> None:
         # Brain.fit tells this to no public hook, and the schedule needs it,
         # also of a DataLoader that the caller made.
         self.steps_per_epoch = len(train_set)
-        super()._fit_train(train_set, epoch, enable)
+        super()._fit_train(train_set, **kwargs)
 
     def kd_weight(self) -> float:
         """Return the weight of L_KD in this step; at 0 no teacher is run."""
@@ -188,19 +196,25 @@ class DFKDBrain(EnhancementBrain):
         )
         return self.schedule.weight_at(progress)
 
-    def compute_forward(self, batch, stage):
+    def compute_forward(
+        self, batch: PaddedBatch, stage: sb.Stage
+    ) -> tuple[Enhanced, Enhanced | None]:
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
         if stage != sb.Stage.TRAIN or self.kd_weight() == 0:
             return super().compute_forward(batch, stage), None
         return self._follow(self.modules, batch)
 
-    def _follow(self, modules, batch):
+    def _follow(
+        self, modules: nn.ModuleDict, batch: PaddedBatch
+    ) -> tuple[Enhanced, Enhanced]:
         noisy_wav = batch.to(self.device).noisy_sig.data
         # First: what it needs is freed before the student's graph grows.
         teacher = self.teacher.estimate(batch, self.teacher_features)
         return modules.student(noisy_wav, self.student_features), teacher
 
-    def compute_objectives(self, predictions, batch, stage):
+    def compute_objectives(
+        self, predictions: tuple, batch: PaddedBatch, stage: sb.Stage
+    ) -> Tensor:
         """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""
         student, teacher = predictions
         loss = super().compute_objectives(student, batch, stage)
@@ -212,9 +226,8 @@ class DFKDBrain(EnhancementBrain):
         if weight == 0:
             return loss
         clean_wav, lengths = batch.clean_sig
-        kd_loss, terms = self.modules.kd_loss(
-            student, teacher, clean_wav, lengths
-        )
+        signals = (student, teacher, clean_wav, lengths)
+        kd_loss, terms = self.modules.kd_loss(*signals)
         self.terms.append({"l_kd": kd_loss, **terms})
         return loss + weight * kd_loss
 
@@ -224,7 +237,7 @@ class DFKDBrain(EnhancementBrain):
         weight = schedule.weight if schedule.is_measured else None
         return {**super().record(), "kd_weight": weight}
 
-    def _remedy(self, batch):
+    def _remedy(self, batch: PaddedBatch) -> str:
         noisy_is_finite = torch.isfinite(batch.noisy_sig.data).all()
         if self._follows_network() and noisy_is_finite:
             with torch.no_grad(), self.training_ctx:
@@ -238,12 +251,12 @@ class DFKDBrain(EnhancementBrain):
 
 
 @main_process_only
-def _write_text(text, path):
-    Path(path).write_text(text)
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text)
 
 
-def _check_fingerprint(own, path, end_of_epoch):
-    saved = Path(path).read_text()
+def _check_fingerprint(own: str, path: Path, end_of_epoch: bool) -> None:
+    saved = path.read_text()
     if saved != own:
         raise UserError(
             f"the teacher must stay the same within a training, got "
@@ -252,9 +265,11 @@ def _check_fingerprint(own, path, end_of_epoch):
         )
 
 
-def _save_scale(teacher, path):
+def _save_scale(teacher: FrozenTeacher | CachedTeacher, path: Path) -> None:
     _write_text(repr(teacher.scale), path)
 
 
-def _load_scale(teacher, path, end_of_epoch):
-    teacher.scale = float(Path(path).read_text())
+def _load_scale(
+    teacher: FrozenTeacher | CachedTeacher, path: Path, end_of_epoch: bool
+) -> None:
+    teacher.scale = float(path.read_text())

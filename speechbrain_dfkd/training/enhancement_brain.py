@@ -1,18 +1,19 @@
 """Supervised training and evaluation of an enhancement network."""
 
-import csv
-import io
 import json
 import statistics
 import time
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import speechbrain as sb
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
@@ -21,6 +22,7 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
 from speechbrain_dfkd.evaluation.scoring import score
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
 from speechbrain_dfkd.training.student_start import (
     align,
@@ -61,20 +63,13 @@ class EnhancementBrain(GuardedBrain):
 
     trained = "model"
 
-    def __init__(
-        self,
-        modules=None,
-        opt_class=None,
-        hparams=None,
-        run_opts=None,
-        checkpointer=None,
-    ):
-        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.network = self.modules[self.trained]
         self.train_stats = {}
         self.scores = None
 
-    def align_polarity(self, dataset: Dataset):
+    def align_polarity(self, dataset: Dataset) -> None:
         """Negate the network if its first output is the inverse of the speech.
 
         To be called before ``fit`` with the training set, its epoch counter at
@@ -83,42 +78,42 @@ class EnhancementBrain(GuardedBrain):
         """
         if not self.hparams.align_polarity or self._has_begun():
             return
+        batches = fixed_batches(dataset, self.hparams.batch_size)
         with trial_copies(self.modules) as copies:
-            value = mean_correlation(
-                partial(self._enhance, copies[self.trained]),
-                fixed_batches(dataset, self.hparams.batch_size),
-            )
+            enhance = partial(self._enhance, copies[self.trained])
+            value = mean_correlation(enhance, batches)
         align(self.network, value, f"the {self.trained}'s first output")
 
-    def correct_polarity(self, dataset: Dataset):
+    def correct_polarity(self, dataset: Dataset) -> None:
         """Negate the trained network if its output is inverted speech."""
-        value = mean_correlation(
-            partial(self._enhance, self.network.eval()),
-            fixed_batches(dataset, batch_size=1, n_batches=16),
-        )
+        batches = fixed_batches(dataset, batch_size=1, n_batches=16)
+        enhance = partial(self._enhance, self.network.eval())
+        value = mean_correlation(enhance, batches)
         wanted = self.hparams.align_polarity
         align(self.network, value, f"the trained {self.trained}", wanted)
 
-    def _enhance(self, network, batch):
+    def _enhance(self, network: nn.Module, batch: PaddedBatch) -> tuple:
         """Return a network's output, the clean speech and its lengths."""
         batch = batch.to(self.device)
         with self.training_ctx:
             wav = network(batch.noisy_sig.data).wav
         return wav, *batch.clean_sig
 
-    def _has_begun(self):
+    def _has_begun(self) -> bool:
         """Tell whether there is no start of a training to prepare."""
         return self.test_only or (
             self.checkpointer is not None
             and self.checkpointer.find_checkpoint() is not None
         )
 
-    def compute_forward(self, batch, stage):
+    def compute_forward(self, batch: PaddedBatch, stage: sb.Stage) -> Enhanced:
         """Return the network's ``Enhanced`` for a batch."""
         batch = batch.to(self.device)
         return self.modules[self.trained](batch.noisy_sig.data)
 
-    def compute_objectives(self, predictions, batch, stage):
+    def compute_objectives(
+        self, predictions: Enhanced, batch: PaddedBatch, stage: sb.Stage
+    ) -> Tensor:
         """Return the supervised loss; keep the waveforms to be scored."""
         clean_wav, lengths = batch.clean_sig
         loss = self.hparams.supervised_loss(predictions.wav, clean_wav, lengths)
@@ -128,7 +123,7 @@ class EnhancementBrain(GuardedBrain):
             self._keep(batch, predictions.wav)
         return loss
 
-    def _keep(self, batch, enhanced_wav):
+    def _keep(self, batch: PaddedBatch, enhanced_wav: Tensor) -> None:
         clean_wav, lengths = batch.clean_sig
         samples = (lengths * clean_wav.shape[1]).round().int().tolist()
         for i, utterance in enumerate(batch.id):
@@ -136,18 +131,20 @@ class EnhancementBrain(GuardedBrain):
             pair = pair[:, : samples[i]].cpu().numpy()
             self._kept.append((utterance, pair[0], pair[1]))
 
-    def on_stage_start(self, stage, epoch=None):
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Forget the waveforms of the last stage; start the clock of steps."""
         super().on_stage_start(stage, epoch)
         self._kept = []
         self._step_ends = [time.perf_counter()]
 
-    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+    def on_fit_batch_end(self, *args: Any) -> None:
         """Stop the clock of a step and start that of the next."""
-        super().on_fit_batch_end(batch, outputs, loss, should_step)
+        super().on_fit_batch_end(*args)
         self._step_ends.append(time.perf_counter())
 
-    def on_stage_end(self, stage, stage_loss, epoch=None):
+    def on_stage_end(
+        self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
+    ) -> None:
         """Score, log, and keep the last and the best checkpoint."""
         if stage == sb.Stage.TRAIN:
             self._finish_train(stage_loss, epoch)
@@ -162,7 +159,7 @@ class EnhancementBrain(GuardedBrain):
                 {"epoch loaded": epoch}, test_stats=stats
             )
 
-    def _finish_train(self, stage_loss, epoch):
+    def _finish_train(self, stage_loss: float, epoch: int) -> None:
         self.refuse_epoch_without_steps()
         self.terms.collect()
         means = self.terms.means()
@@ -182,13 +179,10 @@ class EnhancementBrain(GuardedBrain):
         if self.checkpointer is not None:
             self._save_intra_epoch_ckpt()
 
-    def _write_timing(self, epoch):
-        """Note the median time of the steps of an epoch.
+    def _write_timing(self, epoch: int) -> None:
+        """Note the median time of an epoch's steps, waiting for data included.
 
-        A step lasts from the end of the one before to its own end, so that
-        waiting for data counts; checkpoints within an epoch hardly move a
-        median. In a checkpoint the times would go back with the weights to
-        the best epoch.
+        In a checkpoint it would go back with the weights to the best epoch.
         """
         seconds = self._read_timing()["seconds"]
         seconds[str(epoch)] = statistics.median(
@@ -198,7 +192,7 @@ class EnhancementBrain(GuardedBrain):
         path = Path(self.hparams.output_folder, TIMING_FILE)
         write_atomically(path, json.dumps(timing, indent=1).encode())
 
-    def _read_timing(self):
+    def _read_timing(self) -> dict:
         path = Path(self.hparams.output_folder, TIMING_FILE)
         if not path.exists():  # nothing was trained, or before it was noted
             return {"seconds": {}, "steps": None}
@@ -213,20 +207,18 @@ class EnhancementBrain(GuardedBrain):
             "seconds_per_step": statistics.median(seconds) if seconds else None,
         }
 
-    def _finish_valid(self, stats, stage_loss, epoch):
+    def _finish_valid(self, stats: dict, stage_loss: float, epoch: int) -> None:
         if not self.finite_losses:
             raise UserError(
                 f"the validation loss must be finite, got NaN or infinity for "
                 f"all utterances after epoch {epoch}: the training diverges; "
                 f"lower --lr, or look at the validation recordings"
             )
-        lr, next_lr = self.hparams.lr_annealing(
-            [self.optimizer], epoch, stage_loss
-        )
-        update_learning_rate(self.optimizer, next_lr)
-        self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": lr}, self.train_stats, stats
-        )
+        optimizer, annealing = self.optimizer, self.hparams.lr_annealing
+        lr, next_lr = annealing([optimizer], epoch, stage_loss)
+        update_learning_rate(optimizer, next_lr)
+        meta = {"epoch": epoch, "lr": lr}
+        self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
         if self.checkpointer is not None:
             metric = self.hparams.best_metric
             best = stats.get(metric, float("-inf"))
@@ -234,23 +226,19 @@ class EnhancementBrain(GuardedBrain):
                 meta={"epoch": epoch, metric: best}, max_keys=[metric]
             )
 
-    def _score(self, stage):
+    def _score(self, stage: sb.Stage) -> dict[str, float]:
         """Score the kept waveforms; the means of defined scores by name."""
         if not if_main_process():
             return {}
         if stage == sb.Stage.TEST and self.hparams.save_enhanced:
             self._write_enhanced(Path(self.hparams.enhanced_folder))
         metrics = METRICS if stage == sb.Stage.TEST else validation_metrics()
-        self.scores = score(
-            self._kept,
-            self.hparams.sample_rate,
-            metrics,
-            progress=not self.noprogressbar,
-        )
+        rate, progress = self.hparams.sample_rate, not self.noprogressbar
+        self.scores = score(self._kept, rate, metrics, progress=progress)
         means = {name: self.scores.mean(name) for name in metrics}
         return {name: mean for name, mean in means.items() if mean is not None}
 
-    def _write_enhanced(self, folder):
+    def _write_enhanced(self, folder: Path) -> None:
         """Write wavs, in float32 those that 16 bits would spoil."""
         n_float = 0
         for utterance, _, enhanced in self._kept:
@@ -267,24 +255,18 @@ class EnhancementBrain(GuardedBrain):
                 flush=True,
             )
 
-    def _write_histogram(self, name, counts, epoch):
+    def _write_histogram(self, name: str, counts: Tensor, epoch: int) -> None:
         """Write one row an epoch, one column a bin, headed by its Hz."""
-        if not if_main_process():
-            return
         path = Path(self.hparams.output_folder, f"{name}.csv")
         bin_hz = self.hparams.sample_rate / 2 / (len(counts) - 1)
-        header = ["epoch", *(f"{i * bin_hz:g}" for i in range(len(counts)))]
-        rows = {}
-        if path.exists():
-            with path.open(newline="") as stream:
-                rows = {row[0]: row for row in list(csv.reader(stream))[1:]}
-        rows[str(epoch)] = [epoch, *(int(count) for count in counts)]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([header, *rows.values()])
-        write_atomically(path, text.getvalue().encode())
+        rows = {"epoch": [f"{i * bin_hz:g}" for i in range(len(counts))]}
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        rows |= {line.partition(",")[0]: line.split(",")[1:] for line in lines}
+        rows[str(epoch)] = [str(int(count)) for count in counts]
+        text = "".join(",".join([k, *row]) + "\n" for k, row in rows.items())
+        write_atomically(path, text.encode())
 
-    def _wrap_distributed(self):
+    def _wrap_distributed(self) -> None:
         """Wrap for several processes; batch norms stay local on a CPU."""
         # SpeechBrain makes them SyncBatchNorm, which no CPU can train.
         if not self.distributed_launch or self.distributed_backend != "gloo":

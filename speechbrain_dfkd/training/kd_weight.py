@@ -65,24 +65,18 @@ class KDSchedule:
         return self.weight * progress / self.ramp if rising else self.weight
 
     @mark_as_saver
-    def _save(self, path):
+    def _save(self, path: Path) -> None:
         Path(path).write_text(repr(self.weight))
 
     @mark_as_loader
-    def _load(self, path, end_of_epoch):
+    def _load(self, path: Path, end_of_epoch: bool) -> None:
         self.weight = float(Path(path).read_text())
 
 
 def training_progress(
     epoch: int, steps_done: int, n_epochs: int, steps_per_epoch: int
 ) -> float:
-    """Return the share of a training that is done; epochs count from 1.
-
-    Example
-    -------
-    >>> training_progress(epoch=2, steps_done=3, n_epochs=2, steps_per_epoch=5)
-    0.8
-    """
+    """Return the share of a training that is done; epochs count from 1."""
     done = (epoch - 1) * steps_per_epoch + steps_done
     return done / (n_epochs * steps_per_epoch)
 
@@ -108,7 +102,7 @@ def gradient_norms(
     return torch.linalg.vector_norm(total / count, dim=1).tolist()
 
 
-def _gradients(losses, parameters):
+def _gradients(losses: Iterable, parameters: Sequence[Tensor]) -> Tensor:
     """Return the gradient of each loss as a row, [losses, weights]."""
     rows = []
     for loss in losses:

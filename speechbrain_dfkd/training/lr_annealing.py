@@ -57,17 +57,18 @@ class PlateauThenDecay(ReduceLROnPlateau):
         self.epoch_counter = epoch_counter
         self.decay_share = decay_share
 
-    def __call__(self, optim_list, current_epoch, current_loss):
+    def __call__(
+        self, optim_list: list, current_epoch: int, current_loss: float
+    ) -> tuple[float, float]:
         """Return this epoch's rate and the next one's."""
-        rate, next_rate = super().__call__(
-            optim_list, current_epoch, current_loss
-        )
+        rates = super().__call__(optim_list, current_epoch, current_loss)
+        rate, next_rate = rates
         if current_epoch < self.epoch_counter.limit:
             next_rate *= self._decay(current_epoch + 1)
             next_rate /= self._decay(current_epoch)
         return rate, next_rate
 
-    def _decay(self, epoch):
+    def _decay(self, epoch: int) -> float:
         epochs = self.epoch_counter.limit
         decaying = self.decay_share * epochs
         return min(1.0, (epochs - epoch + 1) / (decaying + 1))

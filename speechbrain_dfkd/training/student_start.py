@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.losses.kd_loss import sample_mask
+from speechbrain_dfkd.losses.supervised import centred
+from speechbrain_dfkd.models.channel_axes import WeightAxes
 from speechbrain_dfkd.teacher.trained_network import non_finite
 
 
@@ -116,7 +118,9 @@ def start_from_teacher(hparams: dict) -> None:
         initialise_from_teacher(*networks)
 
 
-def _strongest_channels(tensors, sizes):
+def _strongest_channels(
+    tensors: dict[str, tuple[Tensor, WeightAxes]], sizes: dict[str, int]
+) -> dict[str, Tensor]:
     """Return {group: indices}, ascending, of the channels of largest L1 norm.
 
     Of {role: (tensor, WeightAxes)} buffers do not count.
@@ -135,7 +139,9 @@ def _strongest_channels(tensors, sizes):
     return kept
 
 
-def _take(tensor, weight_axes, kept):
+def _take(
+    tensor: Tensor, weight_axes: WeightAxes, kept: dict[str, Tensor]
+) -> Tensor:
     """Return a copy of a tensor's channels {group: indices}."""
     tensor = tensor.detach().clone()
     for axis, groups in enumerate(weight_axes.axes):
@@ -149,7 +155,7 @@ def _take(tensor, weight_axes, kept):
     return tensor
 
 
-def _places(groups, tensor):
+def _places(groups: tuple, tensor: Tensor) -> Iterable[tuple]:
     """Return (group, [channels, places in a row] on axis 0) in order."""
     sizes = [group.size for group in groups]
     indices = torch.arange(len(tensor), device=tensor.device)
@@ -157,7 +163,7 @@ def _places(groups, tensor):
     return zip(groups, indices, strict=True)
 
 
-def _refuse(problems):
+def _refuse(problems: Iterable[str]) -> None:
     if problems := list(problems):
         raise UserError(
             f"a student that starts from its teacher must be a part of it, "
@@ -181,12 +187,10 @@ def correlation(wav: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
     return torch.cosine_similarity(wav, clean, dim=1, eps=1e-30)
 
 
-def _centred(wav, lengths):
+def _centred(wav: Tensor, lengths: Tensor) -> Tensor:
     # In float64, whose squares hold any level that float32 has.
     mask = sample_mask(lengths, wav.shape[1]).cpu()
-    wav = wav.detach().cpu().double().masked_fill(~mask, 0.0)
-    mean = wav.sum(1, keepdim=True) / mask.sum(1, keepdim=True)
-    return (wav - mean).masked_fill(~mask, 0.0)
+    return centred(wav.detach().cpu().double(), mask)
 
 
 @torch.no_grad()
