@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.teacher.frozen import (
     CachedTeacher,
     CleanTeacher,
@@ -116,10 +115,8 @@ class DFKDBrain(EnhancementBrain):
     def scale_teacher(self, dataset: Dataset) -> None:
         """Bring the teacher's waveform to sign and level of the clean speech.
 
-        To be called before ``align_polarity``, whose batches it takes; with
-        ``init_from_teacher`` it also scales the output of a student that has
-        ``scale_output()``. Nothing happens where no network is followed, nor
-        where a training goes on: its checkpoint holds the factor.
+        To be called before ``align_polarity``. Nothing happens where no network
+        is followed, nor where a training goes on: its checkpoint has the factor.
         """
         if not self._follows_network() or self._has_begun():
             return
@@ -146,9 +143,11 @@ class DFKDBrain(EnhancementBrain):
         """
         if not self.schedule.is_measured or self._has_begun():
             return
-        batches = fixed_batches(
-            dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
+        size, n_batches = (
+            self.hparams.batch_size,
+            self.hparams.kd_gradient_batches,
         )
+        batches = fixed_batches(dataset, size, n_batches)
         with trial_copies(self.modules) as copies:
             weights = copies[self.trained].parameters()
             weights = [w for w in weights if w.requires_grad]
@@ -166,9 +165,7 @@ class DFKDBrain(EnhancementBrain):
                 flush=True,
             )
 
-    def _losses(
-        self, modules: nn.ModuleDict, batch: PaddedBatch
-    ) -> tuple[Tensor, Tensor]:
+    def _losses(self, modules: nn.ModuleDict, batch: PaddedBatch) -> tuple:
         """Return L_SE and L_KD of a batch, apart from each other."""
         with self.training_ctx:
             student, teacher = self._follow(modules, batch)
@@ -196,17 +193,13 @@ class DFKDBrain(EnhancementBrain):
         )
         return self.schedule.weight_at(progress)
 
-    def compute_forward(
-        self, batch: PaddedBatch, stage: sb.Stage
-    ) -> tuple[Enhanced, Enhanced | None]:
+    def compute_forward(self, batch: PaddedBatch, stage: sb.Stage) -> tuple:
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
         if stage != sb.Stage.TRAIN or self.kd_weight() == 0:
             return super().compute_forward(batch, stage), None
         return self._follow(self.modules, batch)
 
-    def _follow(
-        self, modules: nn.ModuleDict, batch: PaddedBatch
-    ) -> tuple[Enhanced, Enhanced]:
+    def _follow(self, modules: nn.ModuleDict, batch: PaddedBatch) -> tuple:
         noisy_wav = batch.to(self.device).noisy_sig.data
         # First: what it needs is freed before the student's graph grows.
         teacher = self.teacher.estimate(batch, self.teacher_features)
@@ -233,15 +226,14 @@ class DFKDBrain(EnhancementBrain):
 
     def record(self) -> dict:
         """Return also the kd_weight, where it was measured."""
-        schedule = self.schedule
-        weight = schedule.weight if schedule.is_measured else None
+        weight = self.schedule.weight if self.schedule.is_measured else None
         return {**super().record(), "kd_weight": weight}
 
     def _remedy(self, batch: PaddedBatch) -> str:
         noisy_is_finite = torch.isfinite(batch.noisy_sig.data).all()
         if self._follows_network() and noisy_is_finite:
-            with torch.no_grad(), self.training_ctx:
-                wav = self.teacher.estimate(batch, self.teacher_features).wav
+            with torch.no_grad():
+                wav, *_ = self._teach(batch)
             if not torch.isfinite(wav).all():
                 return (
                     "the teacher's output is not finite there: choose another "
@@ -260,16 +252,14 @@ def _check_fingerprint(own: str, path: Path, end_of_epoch: bool) -> None:
     if saved != own:
         raise UserError(
             f"the teacher must stay the same within a training, got "
-            f"{own[:12]} where {path} was trained with {saved[:12]}; "
-            f"give back that teacher or choose another --output_folder"
+            f"{own[:12]} where {path} was trained with {saved[:12]}; give "
+            f"that teacher, or choose another --output_folder"
         )
 
 
-def _save_scale(teacher: FrozenTeacher | CachedTeacher, path: Path) -> None:
+def _save_scale(teacher: FrozenTeacher, path: Path) -> None:
     _write_text(repr(teacher.scale), path)
 
 
-def _load_scale(
-    teacher: FrozenTeacher | CachedTeacher, path: Path, end_of_epoch: bool
-) -> None:
+def _load_scale(teacher: FrozenTeacher, path: Path, end_of_epoch: bool) -> None:
     teacher.scale = float(path.read_text())

@@ -72,9 +72,8 @@ class EnhancementBrain(GuardedBrain):
     def align_polarity(self, dataset: Dataset) -> None:
         """Negate the network if its first output is the inverse of the speech.
 
-        To be called before ``fit`` with the training set, its epoch counter at
-        0: the batches are crops that no epoch trains on. Nothing happens where
-        ``align_polarity`` is False, nor where a training goes on.
+        To be called before ``fit`` with the training set, whose crops of epoch
+        0 no epoch trains on. Nothing happens where a training goes on.
         """
         if not self.hparams.align_polarity or self._has_begun():
             return
@@ -211,8 +210,8 @@ class EnhancementBrain(GuardedBrain):
         if not self.finite_losses:
             raise UserError(
                 f"the validation loss must be finite, got NaN or infinity for "
-                f"all utterances after epoch {epoch}: the training diverges; "
-                f"lower --lr, or look at the validation recordings"
+                f"all utterances after epoch {epoch}; lower --lr, or look at "
+                f"the validation recordings"
             )
         optimizer, annealing = self.optimizer, self.hparams.lr_annealing
         lr, next_lr = annealing([optimizer], epoch, stage_loss)

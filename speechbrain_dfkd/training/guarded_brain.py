@@ -16,14 +16,11 @@ from speechbrain_dfkd.training.training_terms import TrainingTerms
 class GuardedBrain(sb.Brain):
     """Leaves out each step of which the loss or a gradient is not finite.
 
-    Such a step changes neither weights nor running statistics nor the terms
-    in the log; it is counted, and no checkpoint is made before the next good
-    one. More than ``nonfinite_patience`` of them in a row end the training.
-
-    SpeechBrain's own ``skip_nonfinite_grads`` looks at gradients alone: the
-    running statistics keep what a NaN left there, the optimizer steps by its
-    momentum, and the processes of one training may count differently. Here all
-    decide by the gradients, which they share.
+    Such a step changes nothing, running statistics and the log included; it
+    is counted, and no checkpoint is made before the next good one. More than
+    ``nonfinite_patience`` of them in a row end the training. SpeechBrain's own
+    ``skip_nonfinite_grads`` lets statistics and momentum keep a NaN, and
+    processes count differently; here all decide by the gradients they share.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):

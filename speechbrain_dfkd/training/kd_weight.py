@@ -90,9 +90,8 @@ def gradient_norms(
 ) -> list[float]:
     """Return the norm of the mean gradient of each loss that a batch makes.
 
-    The gradient is averaged over the batches before its norm is taken: it is
-    what a training follows, while the part that differs from batch to batch,
-    unequal among losses, averages out.
+    The gradient is averaged over the batches before its norm is taken: a
+    training follows it, while what differs from batch to batch averages out.
     """
     total, count = 0.0, 0
     for batch in batches:

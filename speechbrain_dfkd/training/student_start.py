@@ -16,7 +16,6 @@ from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.losses.kd_loss import sample_mask
 from speechbrain_dfkd.losses.supervised import centred
 from speechbrain_dfkd.models.channel_axes import WeightAxes
-from speechbrain_dfkd.teacher.trained_network import non_finite
 
 
 def fixed_batches(
@@ -45,41 +44,28 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     """Give a student the teacher's channels of largest norm.
 
     A channel's importance is the L1 norm of all parameters that produce or
-    hold it: rows of the matrices, filters and gates that put it out, their
-    biases, and the gains and shifts of its norm. This is the criterion of Li
-    et al., Pruning Filters for Efficient ConvNets, ICLR 2017, arXiv
-    1608.08710, section 3.1, summed where layers share channels, as those that
-    add to one residual path do [inferred]. Every parameter and buffer is cut
-    on all of its axes. That a student starts from its teacher is also a part
-    of RT-SEMamba, Interspeech 2026, arXiv 2608.12099.
+    hold it: the criterion of Li et al., Pruning Filters for Efficient
+    ConvNets, ICLR 2017, arXiv 1608.08710, section 3.1, summed where layers
+    share channels, as those that add to one residual path do [inferred].
+    Every parameter and buffer is cut on all of its axes. RT-SEMamba,
+    Interspeech 2026, arXiv 2608.12099, starts from its teacher, too.
 
-    Nothing is rescaled. So a student does what its teacher does where the
-    channels left out are zero and the norms are each channel's own (DCCRN);
-    norms over channels (Conv-TasNet, DPTNet), and an attention's scale, which
-    is by the size of its heads, change with the number of channels.
-
-    A student with fewer residual blocks gets the teacher's first ones in the
-    same roles (see the network's ``channel_axes``). The networks are of one
-    class, which has ``channel_axes()``; a UserError names all reasons for
-    which a student cannot be cut out.
+    Nothing is rescaled: norms over channels (Conv-TasNet, DPTNet), and an
+    attention's scale, change with the number of channels. A student with fewer
+    residual blocks gets the teacher's first ones in the same roles.
     """
-    names, problem = [type(model).__name__ for model in (student, teacher)], ""
+    own, other = (type(model).__name__ for model in (student, teacher))
+    problem = f"have channel_axes(), got {own} without"
     if type(student) is not type(teacher):
-        problem = f"be a network of its class, got {names[0]} from {names[1]}"
-    elif not hasattr(student, "channel_axes"):
-        problem = f"have channel_axes(), got {names[0]} without"
+        problem = f"be a network of its class, got {own} from {other}"
+    elif hasattr(student, "channel_axes"):
+        problem = ""
     if problem:
         raise UserError(
             f"a student that starts from its teacher must {problem}; choose "
             f"another student, or set init_from_teacher to False"
         )
     ours, theirs = student.channel_axes(), teacher.channel_axes()
-    if damaged := non_finite(teacher.state_dict(), teacher):
-        raise UserError(
-            f"a teacher that a student starts from must have finite weights, "
-            f"got NaN or infinity in\n{listing(damaged, 5)}\ntrain the "
-            f"teacher anew, or set init_from_teacher to False"
-        )
     # In this order: what differs first may be why the next ones do.
     _refuse(
         f"{name}: {value} in the student, {theirs.settings[name]} in the teacher"
@@ -118,9 +104,7 @@ def start_from_teacher(hparams: dict) -> None:
         initialise_from_teacher(*networks)
 
 
-def _strongest_channels(
-    tensors: dict[str, tuple[Tensor, WeightAxes]], sizes: dict[str, int]
-) -> dict[str, Tensor]:
+def _strongest_channels(tensors: dict, sizes: dict[str, int]) -> dict:
     """Return {group: indices}, ascending, of the channels of largest L1 norm.
 
     Of {role: (tensor, WeightAxes)} buffers do not count.
@@ -139,18 +123,14 @@ def _strongest_channels(
     return kept
 
 
-def _take(
-    tensor: Tensor, weight_axes: WeightAxes, kept: dict[str, Tensor]
-) -> Tensor:
+def _take(tensor: Tensor, weight_axes: WeightAxes, kept: dict) -> Tensor:
     """Return a copy of a tensor's channels {group: indices}."""
     tensor = tensor.detach().clone()
     for axis, groups in enumerate(weight_axes.axes):
         if groups:
             moved = tensor.movedim(axis, 0)
-            indices = [
-                places[kept[group.name]].flatten()
-                for group, places in _places(groups, moved)
-            ]
+            places = _places(groups, moved)
+            indices = [place[kept[g.name]].flatten() for g, place in places]
             tensor = moved[torch.cat(indices)].movedim(0, axis)
     return tensor
 

@@ -1,5 +1,6 @@
 """Averages the terms of a loss over an epoch, also across a resume."""
 
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -23,18 +24,18 @@ class TrainingTerms:
     def __init__(self):
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Start a new epoch."""
-        self.sums, self.counts, self.events = {}, {}, {}
+        self.sums, self.counts, self.events = {}, Counter(), Counter()
 
-    def append(self, terms: dict):
+    def append(self, terms: dict) -> None:
         """Add the detached tensors that a loss reported for one batch."""
         values = {k: v.detach().float() for k, v in terms.items()}
         self._add(values, dict.fromkeys(terms, 1), {})
 
-    def count(self, event: str):
+    def count(self, event: str) -> None:
         """Count something that happened in the epoch."""
-        self._add({}, {}, {event: 1})
+        self.events[event] += 1
 
     def _add(self, sums: dict, counts: dict, events: dict) -> None:
         for name, value in sums.items():
@@ -42,28 +43,26 @@ class TrainingTerms:
                 # A resume leaves the sums on the CPU.
                 value = self.sums[name].to(value.device) + value
             self.sums[name] = value
-        for ours, theirs in ((self.counts, counts), (self.events, events)):
-            for name, number in theirs.items():
-                ours[name] = ours.get(name, 0) + number
+        self.counts.update(counts)
+        self.events.update(events)
 
     def snapshot(self) -> dict:
         """Return the state, for ``restore``; later batches leave it alone."""
         return {name: dict(part) for name, part in vars(self).items()}
 
-    def restore(self, snapshot: dict):
+    def restore(self, snapshot: dict) -> None:
         """Go back to a state, which may be on another device."""
         self.reset()
         self._add(**snapshot)
 
-    def collect(self):
+    def collect(self) -> None:
         """Move the shares of all processes to the main one; all call it."""
         if not distributed.is_distributed_initialized():
             return
-        sums = {name: value.cpu() for name, value in self.sums.items()}
+        own = self.snapshot()
+        own["sums"] = {name: value.cpu() for name, value in self.sums.items()}
         shares = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(
-            shares, {**self.snapshot(), "sums": sums}
-        )
+        torch.distributed.all_gather_object(shares, own)
         self.reset()
         if distributed.if_main_process():
             for share in shares:
@@ -91,9 +90,7 @@ class TrainingTerms:
     def _load(self, path: Path, end_of_epoch: bool) -> None:
         self.reset()
         if not end_of_epoch and distributed.if_main_process():
-            self.restore(
-                torch.load(path, map_location="cpu", weights_only=True)
-            )
+            self.restore(torch.load(path, "cpu", weights_only=True))
 
 
 def histogram_quantiles(counts: Tensor, sample_rate: int) -> dict[str, float]:
