@@ -152,15 +152,9 @@ class ComplexRecurrence(nn.Module):
                 layers[f"lstm.{part}.{i}"] = lstm, lstm_axes(units, x)
                 x = units
         outputs = channels("rnn", sum(group.size for group in inputs))
-        weight = WeightAxes((outputs, x))
-        layers["projection"] = (
-            self.projection,
-            {
-                "weight_real": weight,
-                "weight_imag": weight,
-                "bias": WeightAxes((outputs * 2,)),
-            },
-        )
+        weight, bias = WeightAxes((outputs, x)), WeightAxes((outputs * 2,))
+        axes = {"weight_real": weight, "weight_imag": weight, "bias": bias}
+        layers["projection"] = self.projection, axes
         return outputs, layers
 
 

@@ -9,7 +9,6 @@ from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import check_choice, check_sizes, keep
 from speechbrain_dfkd.models.channel_axes import (
     ChannelAxes,
-    WeightAxes,
     channels,
     conv_axes,
     norm_axes,
@@ -25,10 +24,8 @@ from speechbrain_dfkd.models.filterbank import (
 class TemporalBlock(nn.Module):
     """One block of the temporal convolutional network of Conv-TasNet.
 
-    Luo and Mesgarani 2019, arXiv 1809.07454, figure 1 (C): a pointwise
-    convolution to more channels, a dilated depthwise one, each followed by
-    PReLU and a norm, then pointwise convolutions to a residual and to a skip
-    output. The last two are one layer here, being one product of matrices.
+    Luo and Mesgarani 2019, arXiv 1809.07454, figure 1 (C); its convolutions to
+    the residual and to the skip output are one layer here.
 
     Shape
     -----
@@ -154,14 +151,9 @@ class ConvTasNet(FilterbankNetwork):
         initial_filters: str = "random",
     ):
         super().__init__(n_filters, filter_length, mask)
-        check_sizes(
-            bottleneck_channels=bottleneck_channels,
-            hidden_channels=hidden_channels,
-            skip_channels=skip_channels,
-            kernel_size=kernel_size,
-            blocks=blocks,
-            repeats=repeats,
-        )
+        check_sizes(bottleneck_channels=bottleneck_channels, blocks=blocks)
+        check_sizes(hidden_channels=hidden_channels, repeats=repeats)
+        check_sizes(skip_channels=skip_channels, kernel_size=kernel_size)
         check_choice("norm", norm, NORMS)
         fits = norm == "cumulative" or not causal
         constraint = "cumulative in a causal network"
@@ -196,10 +188,8 @@ class ConvTasNet(FilterbankNetwork):
         """Return what a narrower network needs to start from this one.
 
         The mask multiplies the encoded filters, and the blocks add up to one
-        residual path and one skip path, so that each of these is one group.
-        The hidden channels are a block's own. A block's role is its place in
-        its repeat: a network of fewer blocks or repeats has the first ones,
-        with the same dilations.
+        residual path and one skip path: each of these is one group. A network
+        of fewer blocks or repeats has the first ones, of the same dilations.
         """
         filters, layers = self._filter_axes()
         residual = channels("bottleneck", self.bottleneck[1].out_channels)
@@ -216,9 +206,7 @@ class ConvTasNet(FilterbankNetwork):
             layers[role] = block, _block_axes(block, role, residual, skip)
         return ChannelAxes(self.settings, layers)
 
-    def _estimate_mask(
-        self, encoded: Tensor, features: Collection[str], kept: dict
-    ) -> Tensor:
+    def _estimate_mask(self, encoded: Tensor, features: Collection, kept: dict):
         # Both sums in float32, which the products are added to.
         x = self.bottleneck(encoded).float()
         skips = x.new_zeros(())
@@ -228,9 +216,7 @@ class ConvTasNet(FilterbankNetwork):
         return self.bound_mask(self.mask(skips).float())
 
 
-def _block_axes(
-    block: TemporalBlock, role: str, residual: tuple, skip: tuple
-) -> dict[str, WeightAxes]:
+def _block_axes(block: TemporalBlock, role: str, residual: tuple, skip: tuple):
     hidden = channels(f"{role}.hidden", block.depthwise.out_channels)
     return {
         **within("expand.0", conv_axes(hidden, residual)),

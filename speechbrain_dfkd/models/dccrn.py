@@ -111,21 +111,12 @@ class MaskNet(nn.Module):
             ComplexBlock(2 * n_in, n_out, kernel_size, time_padding, True)
             for n_in, n_out in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
         )
-        self.decoder.append(
-            ComplexConv2d(
-                2 * widths[1], 1, kernel_size, time_padding, True, bias=True
-            )
-        )
-
-    @property
-    def feature_names(self) -> list[str]:
-        """What can be asked for, in the order of computation."""
-        layers = range(len(self.encoder))
-        return [
-            *(f"encoder.{i}" for i in layers),
-            "rnn",
-            *(f"decoder.{i}" for i in layers),
-        ]
+        last = (kernel_size, time_padding, True, True)
+        self.decoder.append(ComplexConv2d(2 * widths[1], 1, *last))
+        # What can be asked for, in the order of computation.
+        layers = range(len(channels))
+        self.feature_names = [f"encoder.{i}" for i in layers]
+        self.feature_names += ["rnn", *(f"decoder.{i}" for i in layers)]
 
     def forward(
         self, stacked: Tensor, features: Collection[str] = ()
@@ -253,15 +244,9 @@ class DCCRN(nn.Module):
         constraint, advice = "1 where bin 0 is dropped", "drop 'nyquist'"
         require("dc_gain", fits, constraint, dc_gain, advice)
         self.stft = STFT(n_fft, win_length, hop_length, window)
-        self.mask_net = MaskNet(
-            n_fft // 2,
-            channels,
-            lstm_units,
-            lstm_layers,
-            kernel_size,
-            rnn,
-            time_padding,
-        )
+        sizes = (channels, lstm_units, lstm_layers, kernel_size)
+        self.mask_net = MaskNet(n_fft // 2, *sizes, rnn, time_padding)
+        self.feature_names = self.mask_net.feature_names
         self.settings = {
             "layers": len(channels),
             "lstm_layers": lstm_layers,
@@ -284,14 +269,8 @@ class DCCRN(nn.Module):
         self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
         self.dc_gain = dc_gain
         # Shorter waveforms are filled up with zeros.
-        self._min_length = max(
-            win_length, (self.mask_net.min_frames - 1) * hop_length
-        )
-
-    @property
-    def feature_names(self) -> list[str]:
-        """What can be asked for, in the order of computation."""
-        return self.mask_net.feature_names
+        shortest = (self.mask_net.min_frames - 1) * hop_length
+        self._min_length = max(win_length, shortest)
 
     def channel_axes(self) -> ChannelAxes:
         """Return what a narrower network needs to start from this one.
@@ -351,9 +330,8 @@ class DCCRN(nn.Module):
         stacked = torch.view_as_real(spec).movedim(-1, 1)
         if self.dc_gain == 1:  # nearly always: spare the copy
             return stacked
-        return torch.cat(
-            (self.dc_gain * stacked[:, :, :1], stacked[:, :, 1:]), 2
-        )
+        dc, others = stacked[:, :, :1], stacked[:, :, 1:]
+        return torch.cat((self.dc_gain * dc, others), 2)
 
 
 def _block_axes(weight: WeightAxes) -> dict[str, WeightAxes]:

@@ -10,7 +10,6 @@ from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import check_even, check_sizes
 from speechbrain_dfkd.models.channel_axes import (
     ChannelAxes,
-    WeightAxes,
     channels,
     conv_axes,
     lstm_axes,
@@ -74,10 +73,9 @@ class SequenceNorm(nn.Module):
 class ImprovedTransformer(nn.Module):
     """A transformer layer that knows the order of frames by an LSTM.
 
-    The improved transformer of Chen, Mao and Liu 2020, arXiv 2007.13975:
-    self-attention, and a feed-forward part whose first layer is a
-    bidirectional LSTM in place of a linear one, so that no positions are
-    encoded; a norm after each sum.
+    The improved transformer of Chen, Mao and Liu 2020, arXiv 2007.13975: the
+    first layer of the feed-forward part is a bidirectional LSTM, so that no
+    positions are encoded.
 
     Shape
     -----
@@ -119,9 +117,7 @@ class ImprovedTransformer(nn.Module):
 class DualPathBlock(nn.Module):
     """One layer along each chunk, then one across the chunks.
 
-    The dual-path transformer block of Chen, Mao and Liu 2020, arXiv
-    2007.13975: the second layer sees the frames of equal place in all chunks
-    as a sequence.
+    The second sees the frames of equal place in all chunks as a sequence.
 
     Shape
     -----
@@ -218,7 +214,7 @@ class DPTNet(FilterbankNetwork):
         check_even("chunk_size", chunk_size)
         multiple, constraint = n_filters % heads == 0, f"a multiple of {heads}"
         require(
-            "n_filters", multiple, constraint, n_filters, "change the heads"
+            "n_filters", multiple, constraint, n_filters, "take other heads"
         )
         self.settings = {
             "filter_length": filter_length,
@@ -246,11 +242,10 @@ class DPTNet(FilterbankNetwork):
     def channel_axes(self) -> ChannelAxes:
         """Return what a narrower network needs to start from this one.
 
-        All layers between encoder and decoder add to one residual path, and
-        the mask multiplies the filters that this path begins with: one group.
-        Each head of an attention has its own channels, of which queries and
-        keys share one order, and so do the values and what reads them. A
-        network of fewer blocks has the first ones.
+        All layers add to one residual path, and the mask multiplies the filters
+        that it begins with: one group. In each head, queries and keys share one
+        order, and so do the values and what reads them. A network of fewer
+        blocks has the first ones.
         """
         filters, layers = self._filter_axes()
         gated = channels("project", self.project.out_features)
@@ -266,9 +261,7 @@ class DPTNet(FilterbankNetwork):
                 layers[role] = layer, _transformer_axes(layer, role, filters)
         return ChannelAxes(self.settings, layers)
 
-    def _estimate_mask(
-        self, encoded: Tensor, features: Collection[str], kept: dict
-    ) -> Tensor:
+    def _estimate_mask(self, encoded: Tensor, features: Collection, kept: dict):
         frames = encoded.shape[2]
         chunks = split_chunks(self.norm(encoded).mT, self.chunk_size)
         for i, block in enumerate(self.blocks):
@@ -281,9 +274,7 @@ class DPTNet(FilterbankNetwork):
         return self.bound_mask(value.tanh() * gate.sigmoid()).mT
 
 
-def _transformer_axes(
-    layer: ImprovedTransformer, role: str, residual: tuple
-) -> dict[str, WeightAxes]:
+def _transformer_axes(layer: ImprovedTransformer, role: str, residual: tuple):
     of_head = layer.attention_out.in_features // layer.heads
     compared, values = (), ()
     for head in range(layer.heads):

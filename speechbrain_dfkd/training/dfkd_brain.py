@@ -9,11 +9,7 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.checkpoints import Checkpointer
-from speechbrain.utils.distributed import (
-    ddp_broadcast,
-    if_main_process,
-    main_process_only,
-)
+from speechbrain.utils.distributed import ddp_broadcast, main_process_only
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -29,10 +25,10 @@ from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.training.kd_weight import (
     KDSchedule,
     gradient_norms,
-    training_progress,
     weight_for_ratio,
 )
 from speechbrain_dfkd.training.student_start import (
+    announce,
     fixed_batches,
     level_of_speech,
     teacher_scale,
@@ -157,13 +153,11 @@ class DFKDBrain(EnhancementBrain):
         # That of the first process, where others round differently.
         weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
         self.schedule.weight = weight
-        if if_main_process():
-            print(
-                f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
-                f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD "
-                f"at the student's first weights",
-                flush=True,
-            )
+        announce(
+            f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
+            f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD at "
+            f"the student's first weights"
+        )
 
     def _losses(self, modules: nn.ModuleDict, batch: PaddedBatch) -> tuple:
         """Return L_SE and L_KD of a batch, apart from each other."""
@@ -187,11 +181,9 @@ class DFKDBrain(EnhancementBrain):
         # Batches whose gradients are accumulated have one weight.
         done = self.step - 1
         done -= done % self.grad_accumulation_factor
-        counter = self.hparams.epoch_counter
-        progress = training_progress(
-            counter.current, done, counter.limit, self.steps_per_epoch
-        )
-        return self.schedule.weight_at(progress)
+        counter, steps = self.hparams.epoch_counter, self.steps_per_epoch
+        done += (counter.current - 1) * steps
+        return self.schedule.weight_at(done / (counter.limit * steps))
 
     def compute_forward(self, batch: PaddedBatch, stage: sb.Stage) -> tuple:
         """Return the ``Enhanced`` of the student and, to train, the teacher."""

@@ -73,14 +73,6 @@ class KDSchedule:
         self.weight = float(Path(path).read_text())
 
 
-def training_progress(
-    epoch: int, steps_done: int, n_epochs: int, steps_per_epoch: int
-) -> float:
-    """Return the share of a training that is done; epochs count from 1."""
-    done = (epoch - 1) * steps_per_epoch + steps_done
-    return done / (n_epochs * steps_per_epoch)
-
-
 # Below this share of the other gradient, one is lost in float32's rounding.
 _RESOLUTION = torch.finfo(torch.float32).eps
 

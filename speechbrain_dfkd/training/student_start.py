@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.distributed import ddp_broadcast, if_main_process
+from speechbrain.utils.distributed import ddp_broadcast, main_process_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -154,6 +154,12 @@ def _refuse(problems: Iterable[str]) -> None:
         )
 
 
+@main_process_only
+def announce(line: str) -> None:
+    """Print a line, once for all processes."""
+    print(line, flush=True)
+
+
 # Below this an output holds too little of the speech to tell its level.
 NEGLIGIBLE = 0.1
 
@@ -185,9 +191,7 @@ def mean_correlation(enhance: Callable, batches: Iterable) -> float:
 
 
 @torch.no_grad()
-def level_of_speech(
-    enhance: Callable, batches: Iterable
-) -> tuple[float, float]:
+def level_of_speech(enhance: Callable, batches: Iterable) -> tuple:
     """Return <w, c> / (|w| |c|) and <w, c> / <c, c>, 0 for silence.
 
     They are of all outputs w and clean waveforms c at once, with the mean of
@@ -213,16 +217,12 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
     """
     if not (math.isfinite(correlation) and math.isfinite(gain)):
         raise UserError(
-            "the teacher's output must be finite, got NaN or infinity for "
-            "recordings of the training set; choose another --teacher_ckpt, "
-            "or train the teacher anew"
+            "the teacher's output must be finite, got NaN or infinity for the "
+            "training set; choose another --teacher_ckpt, or train it anew"
         )
     scale = 1.0
     if abs(correlation) < NEGLIGIBLE:
-        done = (
-            "it is left as it is, for it holds hardly any speech to tell its "
-            "sign and level by; is it the right one, and trained?"
-        )
+        done = "it is left as it is, for it holds hardly any speech; is it trained?"
     elif wanted:
         scale = 1 / gain
         done = f"it is multiplied by {scale:.4g}"
@@ -230,16 +230,13 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
         return scale
     else:
         done = (
-            "it is left as it is, for scale_teacher is False, and pulls the "
-            "student to the negative of the speech"
+            "it is left, for scale_teacher is False, and pulls the student away"
         )
     level = f"{20 * math.log10(abs(gain)):+.2f} dB" if gain else "no level"
-    if if_main_process():
-        print(
-            f"teacher: its output has a correlation of {correlation:.3g} with "
-            f"the clean speech, which is at {level} in it; {done}",
-            flush=True,
-        )
+    announce(
+        f"teacher: its output has a correlation of {correlation:.3g} with "
+        f"the clean speech, which is at {level} in it; {done}"
+    )
     return scale
 
 
@@ -262,9 +259,7 @@ def align(
             "left as it is, for lack of a method negate(); if the training "
             "does badly, give it one, or set supervised_loss to snr_loss"
         )
-    if if_main_process():
-        print(
-            f"polarity: the correlation of {output} with the clean speech is "
-            f"{value:.3g}; the network was {done}",
-            flush=True,
-        )
+    announce(
+        f"polarity: the correlation of {output} with the clean speech is "
+        f"{value:.3g}; the network was {done}"
+    )
