@@ -150,7 +150,8 @@ class ConvTasNet(FilterbankNetwork):
         causal: bool = False,
         initial_filters: str = "random",
     ):
-        super().__init__(n_filters, filter_length, mask)
+        settings = {"kernel_size": kernel_size, "norm": norm, "causal": causal}
+        super().__init__(n_filters, filter_length, mask, settings)
         check_sizes(bottleneck_channels=bottleneck_channels, blocks=blocks)
         check_sizes(hidden_channels=hidden_channels, repeats=repeats)
         check_sizes(skip_channels=skip_channels, kernel_size=kernel_size)
@@ -159,13 +160,6 @@ class ConvTasNet(FilterbankNetwork):
         constraint = "cumulative in a causal network"
         require("norm", fits, constraint, norm, "it looks at the whole input")
         self.repeats = repeats
-        self.settings = {
-            "filter_length": filter_length,
-            "kernel_size": kernel_size,
-            "norm": norm,
-            "mask": mask,
-            "causal": causal,
-        }
         self.bottleneck = nn.Sequential(
             NORMS[norm](n_filters), nn.Conv1d(n_filters, bottleneck_channels, 1)
         )

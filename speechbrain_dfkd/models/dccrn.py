@@ -70,8 +70,7 @@ class MaskNet(nn.Module):
 
     Shape
     -----
-    stacked : [B, 2, n_bins, T], real part first
-    output : as the input, and the features asked for
+    stacked, output : [B, 2, n_bins, T], real part first
     """
 
     def __init__(
@@ -94,9 +93,8 @@ class MaskNet(nn.Module):
         require("kernel_size[0]", odd, "odd", tall, "(5, 2) is published")
         if not channels or n_bins % 2 ** len(channels):
             raise UserError(
-                "channels must have between 1 and as many entries as n_fft // "
-                f"2 can be halved, got {len(channels)} for {n_bins} bins; take "
-                "fewer layers, or a power of two for n_fft"
+                "channels must have from 1 to as many entries as n_fft // 2 can "
+                f"be halved, got {len(channels)} for {n_bins} bins; take fewer"
             )
         shrinks = time_padding == "none"
         self.min_frames = 1 + shrinks * len(channels) * (kernel_size[1] - 1)
@@ -160,10 +158,8 @@ class DCCRN(nn.Module):
     channels : sequence of int
         Complex channels of each encoder layer; the paper counts real and
         imaginary ones together (32 to 256).
-    lstm_units : int
-        Complex units of each LSTM layer.
-    lstm_layers : int
-        Number of LSTM layers.
+    lstm_units, lstm_layers : int
+        Complex units of each LSTM layer, and the number of layers.
     kernel_size : (int, int)
         Convolution kernel over frequency (odd) and over time.
     rnn : str

@@ -208,7 +208,8 @@ class DPTNet(FilterbankNetwork):
         mask: str = "relu",
         initial_filters: str = "random",
     ):
-        super().__init__(n_filters, filter_length, mask)
+        settings = {"chunk_size": chunk_size, "heads": heads}
+        super().__init__(n_filters, filter_length, mask, settings)
         check_sizes(chunk_size=chunk_size, blocks=blocks, heads=heads)
         check_sizes(lstm_units=lstm_units)
         check_even("chunk_size", chunk_size)
@@ -216,12 +217,6 @@ class DPTNet(FilterbankNetwork):
         require(
             "n_filters", multiple, constraint, n_filters, "take other heads"
         )
-        self.settings = {
-            "filter_length": filter_length,
-            "chunk_size": chunk_size,
-            "heads": heads,
-            "mask": mask,
-        }
         self.chunk_size = chunk_size
         self.norm = GlobalLayerNorm(n_filters)
         self.blocks = nn.ModuleList(

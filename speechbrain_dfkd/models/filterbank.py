@@ -47,11 +47,15 @@ class FilterbankNetwork(nn.Module):
 
     rectified = False
 
-    def __init__(self, n_filters: int, filter_length: int, mask: str):
+    def __init__(
+        self, n_filters: int, filter_length: int, mask: str, settings: dict
+    ):
         super().__init__()
         check_sizes(n_filters=n_filters, filter_length=filter_length)
         check_even("filter_length", filter_length)
         check_choice("mask", mask, MASKS)
+        both = {"filter_length": filter_length, "mask": mask}
+        self.settings = both | settings
         hop_length = filter_length // 2
         self.filter_length, self.hop_length = filter_length, hop_length
         self.bound_mask = MASKS[mask]

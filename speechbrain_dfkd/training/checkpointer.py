@@ -59,9 +59,8 @@ class AtomicCheckpointer(Checkpointer):
             if not _TORCH_CANNOT_WRITE.search(str(error)):
                 raise
             text = f"{os.strerror(errno.ENOSPC)} (torch: {error})"
-            raise OSError(
-                errno.ENOSPC, text, str(self.checkpoints_dir)
-            ) from error
+            folder = str(self.checkpoints_dir)
+            raise OSError(errno.ENOSPC, text, folder) from error
         if checkpoint is not None:  # None: this is not the main process
             folder = Path(checkpoint.path)
             os.replace(folder / _UNFINISHED, folder / METAFNAME)
@@ -72,14 +71,11 @@ class AtomicCheckpointer(Checkpointer):
     def load_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Load a checkpoint; raise a UserError where it is not finite."""
         super().load_checkpoint(checkpoint)
-        self._refuse_nonfinite(
-            f"delete {checkpoint.path}; the same command then goes on from "
-            f"the one before"
-        )
+        advice = "the same command then goes on from the one before"
+        self._refuse_nonfinite(f"delete {checkpoint.path}; {advice}")
 
     def _refuse_nonfinite(self, next_step: str) -> None:
-        names = list(_ruined(self.recoverables))
-        if names:
+        if names := list(_ruined(self.recoverables)):
             raise UserError(
                 f"a checkpoint must be finite, got NaN or infinity in\n"
                 f"{listing(names, 5)}\n{next_step}"
@@ -101,8 +97,8 @@ def _ruined(value: object, name: str = "") -> Iterator[str]:
         if not torch.isfinite(value).all():
             yield name
     elif isinstance(value, nn.Module):
-        found = non_finite(value.state_dict(), value)
-        yield from (f"{name}.{weight}" for weight in found)
+        for weight in non_finite(value.state_dict(), value):
+            yield f"{name}.{weight}"
     elif hasattr(value, "state_dict"):
         yield from _ruined(value.state_dict(), name)
     elif isinstance(value, dict):

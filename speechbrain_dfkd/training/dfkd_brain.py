@@ -83,25 +83,20 @@ class DFKDBrain(EnhancementBrain):
         if isinstance(teacher, nn.Module):
             teacher.to(self.device)
         distils = teacher is not None and objective is not None
-        self.schedule = KDSchedule(
-            self.hparams.kd_weight if distils else 0.0,
-            self.hparams.kd_ramp,
-            self.hparams.kd_stop,
-            self.hparams.kd_gradient_ratio,
-        )
+        given = self.hparams
+        weight = given.kd_weight if distils else 0.0
+        settings = (given.kd_ramp, given.kd_stop, given.kd_gradient_ratio)
+        self.schedule = KDSchedule(weight, *settings)
         if checkpointer is None:
             return
         model = getattr(teacher, "model", None)
         own = fingerprint(model) if model is not None else "none"
-        checkpointer.add_recoverable(
-            "teacher_fingerprint", own, _check_fingerprint, _write_text
-        )
+        keep = checkpointer.add_recoverable
+        keep("teacher_fingerprint", own, _check_fingerprint, _write_text)
         if self._follows_network():
-            checkpointer.add_recoverable(
-                "teacher_scale", teacher, _load_scale, _save_scale
-            )
+            keep("teacher_scale", teacher, _load_scale, _save_scale)
         if self.schedule.is_measured:
-            checkpointer.add_recoverable("kd_schedule", self.schedule)
+            keep("kd_schedule", self.schedule)
 
     def _follows_network(self) -> bool:
         """Tell whether targets have a level and a sign of a network's own."""
@@ -139,11 +134,8 @@ class DFKDBrain(EnhancementBrain):
         """
         if not self.schedule.is_measured or self._has_begun():
             return
-        size, n_batches = (
-            self.hparams.batch_size,
-            self.hparams.kd_gradient_batches,
-        )
-        batches = fixed_batches(dataset, size, n_batches)
+        n_batches = self.hparams.kd_gradient_batches
+        batches = fixed_batches(dataset, self.hparams.batch_size, n_batches)
         with trial_copies(self.modules) as copies:
             weights = copies[self.trained].parameters()
             weights = [w for w in weights if w.requires_grad]
@@ -163,9 +155,8 @@ class DFKDBrain(EnhancementBrain):
         """Return L_SE and L_KD of a batch, apart from each other."""
         with self.training_ctx:
             student, teacher = self._follow(modules, batch)
-            clean_wav, lengths = batch.clean_sig
-            loss = self.hparams.supervised_loss(student.wav, clean_wav, lengths)
-            kd_loss, _ = modules.kd_loss(student, teacher, clean_wav, lengths)
+            loss = self.hparams.supervised_loss(student.wav, *batch.clean_sig)
+            kd_loss, _ = modules.kd_loss(student, teacher, *batch.clean_sig)
         return loss, kd_loss
 
     def _fit_train(self, train_set: DataLoader, **kwargs: Any) -> None:
@@ -210,9 +201,9 @@ class DFKDBrain(EnhancementBrain):
             self.terms.append({"kd_weight": torch.tensor(weight)})
         if weight == 0:
             return loss
-        clean_wav, lengths = batch.clean_sig
-        signals = (student, teacher, clean_wav, lengths)
-        kd_loss, terms = self.modules.kd_loss(*signals)
+        kd_loss, terms = self.modules.kd_loss(
+            student, teacher, *batch.clean_sig
+        )
         self.terms.append({"l_kd": kd_loss, **terms})
         return loss + weight * kd_loss
 

@@ -26,6 +26,7 @@ from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
 from speechbrain_dfkd.training.student_start import (
     align,
+    announce,
     fixed_batches,
     mean_correlation,
     trial_copies,
@@ -100,10 +101,8 @@ class EnhancementBrain(GuardedBrain):
 
     def _has_begun(self) -> bool:
         """Tell whether there is no start of a training to prepare."""
-        return self.test_only or (
-            self.checkpointer is not None
-            and self.checkpointer.find_checkpoint() is not None
-        )
+        found = self.checkpointer and self.checkpointer.find_checkpoint()
+        return self.test_only or found is not None
 
     def compute_forward(self, batch: PaddedBatch, stage: sb.Stage) -> Enhanced:
         """Return the network's ``Enhanced`` for a batch."""
@@ -114,8 +113,7 @@ class EnhancementBrain(GuardedBrain):
         self, predictions: Enhanced, batch: PaddedBatch, stage: sb.Stage
     ) -> Tensor:
         """Return the supervised loss; keep the waveforms to be scored."""
-        clean_wav, lengths = batch.clean_sig
-        loss = self.hparams.supervised_loss(predictions.wav, clean_wav, lengths)
+        loss = self.hparams.supervised_loss(predictions.wav, *batch.clean_sig)
         if stage == sb.Stage.TRAIN:
             self.terms.append({"l_se": loss})
         elif if_main_process():
@@ -153,20 +151,14 @@ class EnhancementBrain(GuardedBrain):
         if stage == sb.Stage.VALID:
             self._finish_valid(stats, stage_loss, epoch)
         elif self.hparams.train_logger is not None:
-            epoch = self.hparams.epoch_counter.current
-            self.hparams.train_logger.log_stats(
-                {"epoch loaded": epoch}, test_stats=stats
-            )
+            meta = {"epoch loaded": self.hparams.epoch_counter.current}
+            self.hparams.train_logger.log_stats(meta, test_stats=stats)
 
     def _finish_train(self, stage_loss: float, epoch: int) -> None:
         self.refuse_epoch_without_steps()
         self.terms.collect()
-        means = self.terms.means()
-        self.train_stats = {
-            "loss": means.pop("loss", stage_loss),
-            **means,
-            **self.terms.events,
-        }
+        self.train_stats = {"loss": stage_loss, **self.terms.means()}
+        self.train_stats.update(self.terms.events)
         for name, counts in self.terms.histograms().items():
             quantiles = histogram_quantiles(counts, self.hparams.sample_rate)
             for quantile, value in quantiles.items():
@@ -184,9 +176,8 @@ class EnhancementBrain(GuardedBrain):
         In a checkpoint it would go back with the weights to the best epoch.
         """
         seconds = self._read_timing()["seconds"]
-        seconds[str(epoch)] = statistics.median(
-            end - start for start, end in pairwise(self._step_ends)
-        )
+        steps = [end - start for start, end in pairwise(self._step_ends)]
+        seconds[str(epoch)] = statistics.median(steps)
         timing = {"seconds": seconds, "steps": self.optimizer_step}
         path = Path(self.hparams.output_folder, TIMING_FILE)
         write_atomically(path, json.dumps(timing, indent=1).encode())
@@ -201,10 +192,8 @@ class EnhancementBrain(GuardedBrain):
         """Return the steps made, and the median of the epochs' medians."""
         timing = self._read_timing()
         seconds = timing["seconds"].values()
-        return {
-            "steps": timing["steps"],
-            "seconds_per_step": statistics.median(seconds) if seconds else None,
-        }
+        median = statistics.median(seconds) if seconds else None
+        return {"steps": timing["steps"], "seconds_per_step": median}
 
     def _finish_valid(self, stats: dict, stage_loss: float, epoch: int) -> None:
         if not self.finite_losses:
@@ -213,17 +202,14 @@ class EnhancementBrain(GuardedBrain):
                 f"all utterances after epoch {epoch}; lower --lr, or look at "
                 f"the validation recordings"
             )
-        optimizer, annealing = self.optimizer, self.hparams.lr_annealing
-        lr, next_lr = annealing([optimizer], epoch, stage_loss)
-        update_learning_rate(optimizer, next_lr)
-        meta = {"epoch": epoch, "lr": lr}
-        self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
+        anneal, log = self.hparams.lr_annealing, self.hparams.train_logger
+        lr, next_lr = anneal([self.optimizer], epoch, stage_loss)
+        update_learning_rate(self.optimizer, next_lr)
+        log.log_stats({"epoch": epoch, "lr": lr}, self.train_stats, stats)
         if self.checkpointer is not None:
             metric = self.hparams.best_metric
-            best = stats.get(metric, float("-inf"))
-            self.checkpointer.save_and_keep_only(
-                meta={"epoch": epoch, metric: best}, max_keys=[metric]
-            )
+            meta = {"epoch": epoch, metric: stats.get(metric, float("-inf"))}
+            self.checkpointer.save_and_keep_only(meta, max_keys=[metric])
 
     def _score(self, stage: sb.Stage) -> dict[str, float]:
         """Score the kept waveforms; the means of defined scores by name."""
@@ -247,11 +233,9 @@ class EnhancementBrain(GuardedBrain):
             content = wav_bytes(samples, self.hparams.sample_rate)
             write_atomically(folder / f"{utterance}.wav", content)
         if n_float:
-            print(
+            announce(
                 f"{folder}: {n_float} of {len(self._kept)} files are float32, "
-                f"as 16 bits would clip them or round them away; other "
-                f"programs may clip them",
-                flush=True,
+                f"as 16 bits would clip them or round them away"
             )
 
     def _write_histogram(self, name: str, counts: Tensor, epoch: int) -> None:

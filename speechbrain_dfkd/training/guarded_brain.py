@@ -85,8 +85,7 @@ class GuardedBrain(sb.Brain):
         return UserError(
             f"losses and gradients must be finite, got NaN or infinity in "
             f"{self.skipped_in_row} steps in a row: {self._last_skipped}. None "
-            f"of these steps changed the weights; the same command goes on "
-            f"from the last checkpoint"
+            f"changed the weights; the same command goes on"
         )
 
     def refuse_epoch_without_steps(self) -> None:

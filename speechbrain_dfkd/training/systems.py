@@ -75,9 +75,7 @@ class SystemTester:
             for name, part in _parts(scores, self.test_set_of)
         ]
 
-    def scores(
-        self, system: str, model: nn.Module, folder: str | Path
-    ) -> Scores:
+    def scores(self, system: str, model: nn.Module, folder: str | Path):
         """Return a system's scores of each utterance; the folder keeps them."""
         key = f"{fingerprint(model)[:12]}-{self.test_hash[:12]}"
         if self.run_opts.debug:  # few utterances: no scores of the test set
@@ -94,15 +92,9 @@ class SystemTester:
         return kept
 
     def _score(self, system: str, model: nn.Module, saves: bool) -> Scores:
-        brain = _TestBrain(
-            modules={"model": model},
-            hparams={
-                **self.hparams,
-                "save_enhanced": saves,
-                "enhanced_folder": f"{self.hparams['output_folder']}/{system}",
-            },
-            run_opts=self.run_opts,
-        )
+        hparams = self.hparams | {"save_enhanced": saves}
+        hparams["enhanced_folder"] = f"{hparams['output_folder']}/{system}"
+        brain = _TestBrain({"model": model}, None, hparams, self.run_opts)
         brain.evaluate(self.test_set, test_loader_kwargs={"batch_size": 1})
         return brain.scores
 

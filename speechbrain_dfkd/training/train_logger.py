@@ -37,8 +37,8 @@ class TrainLogger(FileTrainLogger):
             import torch.utils.tensorboard  # noqa: F401
         except ImportError as error:
             raise UserError(
-                "tensorboard must be False where TensorBoard is not installed, "
-                "got True; pip install tensorboard, or read train_log.txt"
+                "tensorboard must be False where it is not installed, got True; "
+                "pip install tensorboard"
             ) from error
 
     def log_stats(

@@ -78,9 +78,7 @@ class TrainingTerms:
 
     def histograms(self) -> dict:
         """Return the summed histograms, as tensors on the CPU."""
-        return {
-            name: value.cpu() for name, value in self.sums.items() if value.ndim
-        }
+        return {k: value.cpu() for k, value in self.sums.items() if value.ndim}
 
     @mark_as_saver
     def _save(self, path: Path) -> None:
