@@ -134,9 +134,7 @@ class DFKDLoss(SpectralLoss):
             magnitude_error=(target.mag - estimate.mag).square(),
         )
 
-    def _high_error(
-        self, bins: BinTerms, mask: Tensor, patch_bins: int
-    ) -> Tensor:
+    def _high_error(self, bins: BinTerms, mask: Tensor, patch_bins: int):
         cosine = cosine_distance(bins, mask, patch_bins, self.eps)
         level = patch_mean(bins.magnitude_error, mask, patch_bins)
         return self.beta * cosine + (1 - self.beta) * level

@@ -7,9 +7,7 @@ from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import Enhanced
 
 
-def check_share(
-    name: str, value: float, usual: float, with_zero: bool = True
-) -> None:
+def check_share(name: str, value: float, usual: float, with_zero: bool = True):
     """Refuse what is not in [0, 1], or in (0, 1]."""
     fulfilled = 0 <= value <= 1 and (with_zero or value > 0)
     interval = "in [0, 1]" if with_zero else "in (0, 1]"

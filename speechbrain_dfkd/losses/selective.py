@@ -127,9 +127,7 @@ class SelectivePatches(KDLoss):
         return self.patch_bins[name]
 
 
-def choose_patches(
-    gap: Tensor, candidates: Tensor, fraction: float | None
-) -> Tensor:
+def choose_patches(gap: Tensor, candidates: Tensor, fraction: float | None):
     """Return which candidates of each utterance are followed.
 
     Those of the largest gap: a ``fraction`` of the candidates, rounded down,

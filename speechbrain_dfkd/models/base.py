@@ -28,9 +28,7 @@ class Enhanced(NamedTuple):
     features: dict[str, Tensor]
 
 
-def keep(
-    x: Tensor, name: str, features: Collection[str], kept: dict[str, Tensor]
-) -> Tensor:
+def keep(x: Tensor, name: str, features: Collection[str], kept: dict) -> Tensor:
     """Return ``x``, and put it into ``kept`` only if its name was asked for."""
     if name in features:
         kept[name] = x

@@ -1,6 +1,7 @@
 """Complex layers: convolution, recurrence, normalisation."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -256,21 +257,12 @@ class ComplexPReLU(nn.Module):
 
 
 class ComplexBlock(nn.Module):
-    """Complex convolution, batch normalisation and PReLU."""
+    """Complex convolution of some ``settings``, batch norm and PReLU."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: tuple[int, int],
-        time_padding: str,
-        transposed: bool = False,
-    ):
+    def __init__(self, in_channels: int, out_channels: int, *settings: Any):
         super().__init__()
-        # The normalisation would cancel a bias.
-        self.conv = ComplexConv2d(
-            in_channels, out_channels, kernel_size, time_padding, transposed
-        )
+        # Without a bias, which the normalisation would cancel.
+        self.conv = ComplexConv2d(in_channels, out_channels, *settings)
         self.norm = nn.BatchNorm2d(2 * out_channels)
         self.activation = ComplexPReLU()
 

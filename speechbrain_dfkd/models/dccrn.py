@@ -116,9 +116,7 @@ class MaskNet(nn.Module):
         self.feature_names = [f"encoder.{i}" for i in layers]
         self.feature_names += ["rnn", *(f"decoder.{i}" for i in layers)]
 
-    def forward(
-        self, stacked: Tensor, features: Collection[str] = ()
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, stacked: Tensor, features: Collection[str] = ()) -> tuple:
         """Return the mask and the features asked for."""
         check_features(features, self.feature_names)
         kept = {}

@@ -58,7 +58,7 @@ class PlateauThenDecay(ReduceLROnPlateau):
 
     def __call__(
         self, optim_list: list, current_epoch: int, current_loss: float
-    ) -> tuple[float, float]:
+    ):
         """Return this epoch's rate and the next one's."""
         old, new = super().__call__(optim_list, current_epoch, current_loss)
         if current_epoch < self.epoch_counter.limit:

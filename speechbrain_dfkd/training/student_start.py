@@ -148,9 +148,8 @@ def _refuse(problems: Iterable[str]) -> None:
         raise UserError(
             f"a student that starts from its teacher must be a part of it, "
             f"got\n{listing(problems, 8)}\nchoose a student that is nowhere "
-            f"larger and otherwise has the teacher's settings, e.g. "
-            f"models/dccrn_eighth.yaml from models/dccrn_half.yaml, or set "
-            f"init_from_teacher to False"
+            f"larger and has the teacher's settings, e.g. dccrn_eighth.yaml from "
+            f"dccrn_half.yaml, or set init_from_teacher to False"
         )
 
 
@@ -240,9 +239,7 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
     return scale
 
 
-def align(
-    network: nn.Module, value: float, output: str, wanted: bool = True
-) -> None:
+def align(network: nn.Module, value: float, output: str, wanted: bool = True):
     """Negate, where wanted, a network whose correlation with clean is below 0.
 
     A line says so; a network without a method ``negate()`` stays as it is.
