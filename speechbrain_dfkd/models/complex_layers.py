@@ -42,13 +42,10 @@ class ComplexConv2d(nn.Module):
     ``p - r`` the real and ``p + q`` the imaginary part; narrow ones a single
     real convolution with the weights ``[[Wr, -Wi], [Wi, Wr]]``.
 
-    The stride is 2 over frequency and 1 over time: F bins become F / 2, or
-    2F when transposed.
-
-    The channels are complex ones; the kernel is odd over frequency. With
-    ``time_padding`` "left" as many frames come out as in: each sees itself and
-    those before it, or, when transposed, itself and those after it. With
-    "none" there are ``kernel_size[1] - 1`` fewer, or more when transposed.
+    The channels are complex ones; the kernel is odd over frequency, with a
+    stride of 2. With ``time_padding`` "left" as many frames come out as in:
+    each sees itself and those before it, or, when transposed, those after it.
+    With "none" there are ``kernel_size[1] - 1`` fewer, or more.
 
     Shape
     -----

@@ -101,10 +101,8 @@ class ConvTasNet(FilterbankNetwork):
         and Sc).
     kernel_size : int
         Length of the depthwise kernels in frames, odd (P).
-    blocks : int
-        Blocks in a repeat; block ``x`` has dilation ``2 ** x`` (X).
-    repeats : int
-        Number of repeats (R).
+    blocks, repeats : int
+        Blocks in a repeat (X), of dilation ``2 ** x``, and repeats (R).
     norm : str
         "global" layer norm, over the whole utterance, or "cumulative", over
         the frames so far.

@@ -166,10 +166,8 @@ class DPTNet(FilterbankNetwork):
         Frames in a chunk, even; half of it is the step between chunks.
     blocks : int
         Pairs of a layer along and a layer across the chunks.
-    heads : int
-        Heads of the attention.
-    lstm_units : int
-        Units of every LSTM in each direction.
+    heads, lstm_units : int
+        Of every attention, and of every LSTM in each direction.
     mask : str
         What bounds the gated mask: "relu", as published, to between 0 and 1,
         or "sigmoid", to between 0.27 and 0.73.

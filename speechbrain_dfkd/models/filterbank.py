@@ -37,12 +37,6 @@ class FilterbankNetwork(nn.Module):
     ``_add_decoder``: weights are drawn in the order of the computation. It
     defines ``_estimate_mask``, which keeps the features asked for, and
     ``_open_mask``, which makes the mask the same everywhere and returns it.
-
-    Shape
-    -----
-    noisy : [B, L]
-    output.wav : [B, L]
-    output.features : [B, C, T], a frame every ``filter_length // 2`` samples
     """
 
     rectified = False

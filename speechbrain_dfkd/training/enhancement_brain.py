@@ -53,22 +53,16 @@ class EnhancementBrain(GuardedBrain):
         ``save_enhanced``. With that, a test writes its wavs to
         ``enhanced_folder``. ``align_polarity`` and ``batch_size`` are read by
         the methods about the polarity.
-
-    Attributes
-    ----------
-    network : nn.Module
-        What is trained, never wrapped for several devices.
-    scores : speechbrain_dfkd.evaluation.scoring.Scores
-        Of the last validation or test, one row an utterance.
     """
 
     trained = "model"
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        # Not wrapped for several devices, as that of self.modules will be.
         self.network = self.modules[self.trained]
         self.train_stats = {}
-        self.scores = None
+        self.scores = None  # of the last validation or test
 
     def align_polarity(self, dataset: Dataset) -> None:
         """Negate the network if its first output is the inverse of the speech.

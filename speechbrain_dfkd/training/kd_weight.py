@@ -24,13 +24,10 @@ class KDSchedule:
 
         weight(p) = weight * min(1, p / ramp)  if p < stop, else 0.
 
-    Ramps of a second loss' weight are common where its targets are useless to
-    a network that knows nothing yet: Laine and Aila, Temporal Ensembling, ICLR
-    2017, arXiv 1610.02242, raise theirs as a Gaussian; the line is [ours].
-    Stopping early is the early-stopped distillation of Cho and Hariharan, On
-    the Efficacy of Knowledge Distillation, ICCV 2019, arXiv 1910.01348: a
-    small student that cannot be like its teacher is, late in the training,
-    kept from its own optimum.
+    Laine and Aila, Temporal Ensembling, ICLR 2017, arXiv 1610.02242, raise the
+    weight of a second loss as a Gaussian; the line is [ours]. The stop is the
+    early-stopped distillation of Cho and Hariharan, On the Efficacy of
+    Knowledge Distillation, ICCV 2019, arXiv 1910.01348.
 
     With a ratio the weight is to be measured, see ``weight_for_ratio``; a
     checkpoint holds it. A weight of 0 is no distillation, whatever the ratio.
