@@ -69,8 +69,7 @@ class FrameSimilarity(KDLoss):
         if not ours or len(ours) != len(theirs):
             raise UserError(
                 f"student_features and teacher_features must be pairs of "
-                f"names, got {ours} and {theirs}; name as many of either "
-                f"network"
+                f"names, got {ours} and {theirs}; name as many of both"
             )
         if frame_samples < 1:
             raise UserError(

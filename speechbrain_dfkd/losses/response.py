@@ -62,9 +62,8 @@ class SpectrumResponse(SpectralLoss):
 
     def bin_terms(self, estimate: Spectrum, target: Spectrum) -> Tensor:
         """Return the error of each bin, [B, F, T]."""
-        return compressed_error(
-            estimate, target, self.compression, self.complex_share
-        )
+        shares = (self.compression, self.complex_share)
+        return compressed_error(estimate, target, *shares)
 
 
 class SubbandResponse(SpectrumResponse):

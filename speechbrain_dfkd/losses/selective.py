@@ -121,8 +121,7 @@ class SelectivePatches(KDLoss):
         if name not in self.patch_bins:
             raise UserError(
                 f"patch_bins must name the objective's bands, got "
-                f"{list(self.patch_bins)} without {name}; give its number of "
-                f"bins, or one number for all"
+                f"{list(self.patch_bins)} without {name}; give its number of bins"
             )
         return self.patch_bins[name]
 

@@ -229,9 +229,7 @@ class DCCRN(nn.Module):
     ):
         super().__init__()
         compression, positive = input_compression, input_compression > 0
-        require(
-            "input_compression", positive, "above 0", compression, "1: none"
-        )
+        require("input_compression", positive, "above 0", compression, "try 1")
         check_choice("mask", mask, MASKS)
         check_choice("dropped_bin", dropped_bin, ("dc", "nyquist"))
         fits = dc_gain == 1 or dropped_bin == "nyquist"
@@ -330,9 +328,6 @@ class DCCRN(nn.Module):
 
 def _block_axes(weight: WeightAxes) -> dict[str, WeightAxes]:
     produced = weight.axes[weight.produced]
-    return {
-        "conv.weight_real": weight,
-        "conv.weight_imag": weight,
-        # Real parts first, then imaginary ones.
-        **within("norm", norm_axes(produced * 2)),
-    }
+    of_conv = {"conv.weight_real": weight, "conv.weight_imag": weight}
+    # Real parts first, then imaginary ones.
+    return of_conv | within("norm", norm_axes(produced * 2))

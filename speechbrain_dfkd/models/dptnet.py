@@ -98,9 +98,8 @@ class ImprovedTransformer(nn.Module):
         """Return the sequences, each of them seen as a whole."""
         if x.device.type != "cpu":
             return self._run(x)
-        return torch.cat(
-            [self._run(some) for some in x.split(SEQUENCES_AT_ONCE)]
-        )
+        parts = x.split(SEQUENCES_AT_ONCE)
+        return torch.cat([self._run(part) for part in parts])
 
     def _run(self, x: Tensor) -> Tensor:
         # Both sums in float32, which the products are added to.
