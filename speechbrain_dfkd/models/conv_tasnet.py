@@ -156,7 +156,7 @@ class ConvTasNet(FilterbankNetwork):
         check_choice("norm", norm, NORMS)
         fits = norm == "cumulative" or not causal
         constraint = "cumulative in a causal network"
-        require("norm", fits, constraint, norm, "it looks at the whole input")
+        require("norm", fits, constraint, norm, "change norm or causal")
         self.repeats = repeats
         self.bottleneck = nn.Sequential(
             NORMS[norm](n_filters), nn.Conv1d(n_filters, bottleneck_channels, 1)

@@ -211,9 +211,7 @@ class DPTNet(FilterbankNetwork):
         check_sizes(lstm_units=lstm_units)
         check_even("chunk_size", chunk_size)
         multiple, constraint = n_filters % heads == 0, f"a multiple of {heads}"
-        require(
-            "n_filters", multiple, constraint, n_filters, "take other heads"
-        )
+        require("n_filters", multiple, constraint, n_filters, "change heads")
         self.chunk_size = chunk_size
         self.norm = GlobalLayerNorm(n_filters)
         self.blocks = nn.ModuleList(
