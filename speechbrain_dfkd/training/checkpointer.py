@@ -9,24 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from speechbrain.utils.checkpoints import (
-    CKPT_PREFIX,
-    METAFNAME,
-    Checkpoint,
-    Checkpointer,
-)
+from speechbrain.utils import checkpoints
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from torch import nn
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.teacher.trained_network import non_finite
 
-_UNFINISHED = f"{CKPT_PREFIX}.unfinished"
+_UNFINISHED = f"{checkpoints.CKPT_PREFIX}.unfinished"
 # torch's own writer says neither that the disk is full nor which one.
 _TORCH_CANNOT_WRITE = re.compile("inline_container|PytorchStreamWriter")
 
 
-class AtomicCheckpointer(Checkpointer):
+class AtomicCheckpointer(checkpoints.Checkpointer):
     """Saves checkpoints so that a run can be killed at any moment.
 
     SpeechBrain (1.1) writes the file that makes a folder a checkpoint first: a
@@ -46,7 +41,7 @@ class AtomicCheckpointer(Checkpointer):
     ['CKPT.yaml', 'layer.ckpt']
     """
 
-    def save_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
+    def save_checkpoint(self, *args: Any, **kwargs: Any):
         """Save a checkpoint of what is finite, or raise a UserError."""
         if if_main_process():
             self._refuse_nonfinite("the last one is kept; lower --lr")
@@ -63,12 +58,12 @@ class AtomicCheckpointer(Checkpointer):
             raise OSError(errno.ENOSPC, text, folder) from error
         if checkpoint is not None:  # None: this is not the main process
             folder = Path(checkpoint.path)
-            os.replace(folder / _UNFINISHED, folder / METAFNAME)
+            os.replace(folder / _UNFINISHED, folder / checkpoints.METAFNAME)
         # Else another process would look for checkpoints before this is one.
         ddp_barrier()
         return checkpoint
 
-    def load_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def load_checkpoint(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Load a checkpoint; raise a UserError where it is not finite."""
         super().load_checkpoint(checkpoint)
         advice = "the same command then goes on from the one before"
@@ -86,8 +81,9 @@ class AtomicCheckpointer(Checkpointer):
         return super()._save_checkpoint_metafile(unfinished, *args)
 
     def _remove_unfinished(self) -> None:
-        for folder in Path(self.checkpoints_dir).glob(f"{CKPT_PREFIX}+*"):
-            if not (folder / METAFNAME).exists():
+        pattern = f"{checkpoints.CKPT_PREFIX}+*"
+        for folder in Path(self.checkpoints_dir).glob(pattern):
+            if not (folder / checkpoints.METAFNAME).exists():
                 shutil.rmtree(folder)
 
 

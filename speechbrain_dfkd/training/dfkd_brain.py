@@ -192,8 +192,7 @@ class DFKDBrain(EnhancementBrain):
         self, predictions: tuple, batch: PaddedBatch, stage: sb.Stage
     ) -> Tensor:
         """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""
-        student, teacher = predictions
-        loss = super().compute_objectives(student, batch, stage)
+        loss = super().compute_objectives(predictions[0], batch, stage)
         if stage != sb.Stage.TRAIN:
             return loss
         weight = self.kd_weight()
@@ -201,9 +200,7 @@ class DFKDBrain(EnhancementBrain):
             self.terms.append({"kd_weight": torch.tensor(weight)})
         if weight == 0:
             return loss
-        kd_loss, terms = self.modules.kd_loss(
-            student, teacher, *batch.clean_sig
-        )
+        kd_loss, terms = self.modules.kd_loss(*predictions, *batch.clean_sig)
         self.terms.append({"l_kd": kd_loss, **terms})
         return loss + weight * kd_loss
 

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from speechbrain.utils.checkpoints import (
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
-)
+from speechbrain.utils import checkpoints
 from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
 
 
-@register_checkpoint_hooks
+@checkpoints.register_checkpoint_hooks
 @dataclass(eq=False)
 class KDSchedule:
     """A weight that rises linearly at the start and ends before the training.
@@ -61,11 +57,11 @@ class KDSchedule:
         rising = progress < self.ramp
         return self.weight * progress / self.ramp if rising else self.weight
 
-    @mark_as_saver
+    @checkpoints.mark_as_saver
     def _save(self, path: Path) -> None:
         Path(path).write_text(repr(self.weight))
 
-    @mark_as_loader
+    @checkpoints.mark_as_loader
     def _load(self, path: Path, end_of_epoch: bool) -> None:
         self.weight = float(Path(path).read_text())
 

@@ -4,16 +4,11 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from speechbrain.utils import distributed
-from speechbrain.utils.checkpoints import (
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
-)
+from speechbrain.utils import checkpoints, distributed
 from torch import Tensor
 
 
-@register_checkpoint_hooks
+@checkpoints.register_checkpoint_hooks
 class TrainingTerms:
     """Averages scalars, sums histograms over spectrum bins, counts events.
 
@@ -80,11 +75,11 @@ class TrainingTerms:
         """Return the summed histograms, as tensors on the CPU."""
         return {k: value.cpu() for k, value in self.sums.items() if value.ndim}
 
-    @mark_as_saver
+    @checkpoints.mark_as_saver
     def _save(self, path: Path) -> None:
         torch.save(self.snapshot(), path)  # by the main process alone
 
-    @mark_as_loader
+    @checkpoints.mark_as_loader
     def _load(self, path: Path, end_of_epoch: bool) -> None:
         self.reset()
         if not end_of_epoch and distributed.if_main_process():
