@@ -52,14 +52,9 @@ class TemporalBlock(nn.Module):
             nn.PReLU(),
             norm(hidden_channels),
         )
-        self.depthwise = nn.Conv1d(
-            hidden_channels,
-            hidden_channels,
-            kernel_size,
-            padding=reach if causal else reach // 2,
-            dilation=dilation,
-            groups=hidden_channels,
-        )
+        hidden, padding = hidden_channels, reach if causal else reach // 2
+        settings = {"padding": padding, "dilation": dilation, "groups": hidden}
+        self.depthwise = nn.Conv1d(hidden, hidden, kernel_size, **settings)
         self.activation = nn.PReLU()
         self.norm = norm(hidden_channels)
         self.project = nn.Conv1d(hidden_channels, sum(self.paths), 1)

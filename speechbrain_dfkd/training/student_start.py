@@ -12,7 +12,7 @@ from speechbrain.utils.distributed import ddp_broadcast, main_process_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.errors import UserError, listing, require
 from speechbrain_dfkd.losses.kd_loss import sample_mask
 from speechbrain_dfkd.losses.supervised import centred
 from speechbrain_dfkd.models.channel_axes import WeightAxes
@@ -55,16 +55,12 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     residual blocks gets the teacher's first ones in the same roles.
     """
     own, other = (type(model).__name__ for model in (student, teacher))
-    problem = f"have channel_axes(), got {own} without"
-    if type(student) is not type(teacher):
-        problem = f"be a network of its class, got {own} from {other}"
-    elif hasattr(student, "channel_axes"):
-        problem = ""
-    if problem:
-        raise UserError(
-            f"a student that starts from its teacher must {problem}; choose "
-            f"another student, or set init_from_teacher to False"
-        )
+    subject = "a student that starts from its teacher"
+    advice = "choose another student, or set init_from_teacher to False"
+    alike, pair = type(student) is type(teacher), f"{own} from {other}"
+    require(subject, alike, "a network of its class", pair, advice)
+    known = hasattr(student, "channel_axes")
+    require(subject, known, "one with channel_axes()", f"{own} without", advice)
     ours, theirs = student.channel_axes(), teacher.channel_axes()
     # In this order: what differs first may be why the next ones do.
     _refuse(

@@ -56,20 +56,15 @@ class SystemTester:
         self.split = split
         manifest = Path(hparams[f"{split}_annotation"])
         self.test_hash = hashlib.sha256(manifest.read_bytes()).hexdigest()
-        self.test_set_of = {
-            name: entry.get("test_set")
-            for name, entry in read_manifest(manifest).items()
-        }
+        entries = read_manifest(manifest).items()
+        self.test_set_of = {name: x.get("test_set") for name, x in entries}
 
     def rows(self, system: str, model: nn.Module, scores: Scores) -> list:
         """Return a system's rows of the results table, one a test set."""
-        size = {}
-        if count_parameters(model):
-            rate = self.hparams["sample_rate"]
-            size = {
-                "parameters": count_parameters(model),
-                "gmacs_per_second": macs_per_second(model, rate) / 1e9,
-            }
+        size, n_parameters = {}, count_parameters(model)
+        if n_parameters:
+            macs = macs_per_second(model, self.hparams["sample_rate"])
+            size = {"parameters": n_parameters, "gmacs_per_second": macs / 1e9}
         return [
             {"system": system, "test_set": name, **part.summary(), **size}
             for name, part in _parts(scores, self.test_set_of)
