@@ -103,9 +103,7 @@ class FrameSimilarity(KDLoss):
 
 
 def frame_similarity(feature: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
-    """Return the cosine between all common frames of each utterance.
-
-    What lies beyond an utterance's end does not matter, and gives 0.
+    """Return the cosine of all common frames of each utterance, 0 beyond it.
 
     Shape
     -----

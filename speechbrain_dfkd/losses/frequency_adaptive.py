@@ -109,10 +109,7 @@ class DFKDLoss(SpectralLoss):
         self.eps = eps
 
     def split(self, teacher_mag: Tensor, valid: Tensor) -> Split:
-        """Return ``l_low``, ``l_high`` and ``crossover_histogram`` [F].
-
-        It counts the valid frames whose crossover lies in each bin.
-        """
+        """Return ``l_low``, ``l_high`` and, of valid frames, the histogram [F]."""
         n_bins = teacher_mag.shape[1]
         crossover = self.adapter(teacher_mag)
         low, high = band_masks(crossover, n_bins)

@@ -20,10 +20,7 @@ def widened(x: Tensor) -> Tensor:
 
 
 def sample_mask(lengths: Tensor, n_samples: int) -> Tensor:
-    """Tell which samples lie inside utterances of relative lengths [B].
-
-    It rounds as ``STFT.frame_mask`` does.
-    """
+    """Tell what is inside relative lengths [B]; as ``STFT.frame_mask``."""
     places = torch.arange(n_samples, device=lengths.device)
     return places < (lengths * n_samples).round()[:, None]
 

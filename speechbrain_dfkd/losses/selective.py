@@ -1,9 +1,4 @@
-"""DISPatch: follow a teacher only where it is better than the student.
-
-Source: Kim and Choi, "DISPatch: Distilling Selective Patches for Speech
-Enhancement", ICASSP 2026, arXiv 2509.15922, and the code they published
-(dispatch_DFKD.py, dispatch_L2.py).
-"""
+"""DISPatch: follow a teacher only where it is better than the student."""
 
 from collections.abc import Mapping
 
@@ -24,6 +19,8 @@ from speechbrain_dfkd.models.base import Enhanced
 class SelectivePatches(KDLoss):
     """Keeps the patches of an objective where the student lags most.
 
+    Kim and Choi, "DISPatch: Distilling Selective Patches for Speech
+    Enhancement", ICASSP 2026, arXiv 2509.15922, and the code they published.
     In each band of the objective, over patches of some bins of one frame::
 
         gap    = error(student, clean) - error(teacher, clean)
@@ -88,10 +85,7 @@ class SelectivePatches(KDLoss):
         clean: Tensor,
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and the objective's terms; see ``KDLoss``.
-
-        A further one is ``selected_share``, that of the candidates chosen.
-        """
+        """Return the loss, the objective's terms, and ``selected_share``."""
         wavs = [student.wav, teacher.wav.detach(), clean]
         *specs, valid = self.objective.spectra(wavs, lengths)
         student, teacher, clean = map(Spectrum.of, specs)
@@ -127,10 +121,7 @@ class SelectivePatches(KDLoss):
 
 
 def choose_patches(gap: Tensor, candidates: Tensor, fraction: float | None):
-    """Return which candidates of each utterance are followed.
-
-    Those of the largest gap: a ``fraction`` of the candidates, rounded down,
-    at least one; None: those of positive gap.
+    """Return the ``fraction`` of the largest gaps; None: the positive ones.
 
     Shape
     -----

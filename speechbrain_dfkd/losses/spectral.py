@@ -124,13 +124,10 @@ def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
 def sum_bands(
     bands: dict[str, Band], bins: object, patches: dict[str, tuple[int, Tensor]]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the sum of the bands' mean errors, and each of these to log.
-
-    ``patches`` are the height of a band's patches and their weights.
-    """
+    """Return the sum of the bands' mean errors, and each of these to log."""
     losses = {}
     for name, (mask, error) in bands.items():
-        height, weights = patches[name]
+        height, weights = patches[name]  # of the patches in this band
         losses[name] = weighted_mean(error(bins, mask, height), weights)
     terms = {name: loss.detach() for name, loss in losses.items()}
     return sum(losses.values()), terms
