@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import require
+from speechbrain_dfkd.losses.kd_loss import widened
 
 
 class FrequencyAdapter(nn.Module):
@@ -37,14 +38,13 @@ class FrequencyAdapter(nn.Module):
 
     def __init__(self, eps: float = 1e-8):
         super().__init__()
-        if eps <= 0:
-            raise UserError(f"eps must be positive, got {eps}; 1e-8 is usual")
+        require("eps", eps > 0, "positive", eps, "1e-8 is usual")
         self.eps = eps
 
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
         """Return the crossover bin of each frame: int64 [B, T], 0 to F - 2."""
-        envelope = _widened(teacher_mag).cummax(dim=1).values
+        envelope = widened(teacher_mag).cummax(dim=1).values
         slope = envelope.diff(dim=1) / (envelope[:, :-1] + self.eps)
         return slope.argmax(dim=1)
 
@@ -84,16 +84,13 @@ class SpectralRolloff(nn.Module):
 
     def __init__(self, share: float = 0.9):
         super().__init__()
-        if not 0 < share < 1:
-            raise UserError(
-                f"share must be above 0 and below 1, got {share}; 0.9 is usual"
-            )
+        require("share", 0 < share < 1, "above 0 and below 1", share, "try 0.9")
         self.share = share
 
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
         """Return the crossover bin of each frame."""
-        energy = _widened(teacher_mag).square().cumsum(dim=1)
+        energy = widened(teacher_mag).square().cumsum(dim=1)
         reached = energy >= self.share * energy[:, -1:]
         first = reached.int().argmax(dim=1)
         return first.clamp_max(teacher_mag.shape[1] - 2)
@@ -129,7 +126,7 @@ class FallingEnvelope(nn.Module):
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
         """Return the crossover bin of each frame."""
-        audible = _audible(_widened(teacher_mag), self.floor)
+        audible = _audible(widened(teacher_mag), self.floor)
         envelope = audible.flip(1).cummax(dim=1).values.flip(1)
         return (1 - envelope[:, 1:] / envelope[:, :-1]).argmax(dim=1)
 
@@ -167,7 +164,7 @@ class LogMagnitudeSlope(nn.Module):
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
         """Return the crossover bin of each frame."""
-        log_mag = _audible(_widened(teacher_mag), self.floor).log()
+        log_mag = _audible(widened(teacher_mag), self.floor).log()
         half = self.n_bins // 2
         ends = log_mag[:, :1], log_mag[:, -1:]
         below, above = (end.expand(-1, half, -1) for end in ends)
@@ -207,13 +204,8 @@ class SmoothedOverTime(nn.Module):
     @torch.no_grad()
     def forward(self, teacher_mag: Tensor) -> Tensor:
         """Return the crossover bin of each frame."""
-        mag, half = _widened(teacher_mag), self.n_frames // 2
+        mag, half = widened(teacher_mag), self.n_frames // 2
         return self.adapter(F.avg_pool1d(mag, self.n_frames, 1, half))
-
-
-def _widened(magnitudes: Tensor) -> Tensor:
-    """Return at least float32: half precision cannot hold eps or squares."""
-    return magnitudes.to(torch.promote_types(magnitudes.dtype, torch.float32))
 
 
 def _audible(magnitudes: Tensor, floor: float) -> Tensor:
@@ -224,16 +216,13 @@ def _audible(magnitudes: Tensor, floor: float) -> Tensor:
 
 
 def _floor(floor_db: float) -> float:
-    if not floor_db < 0:
-        raise UserError(f"floor_db must be negative, got {floor_db}; try -60")
+    require("floor_db", floor_db < 0, "negative", floor_db, "try -60")
     return 10 ** (floor_db / 20)
 
 
 def _check_odd(name: str, value: int) -> None:
-    if value < 1 or value % 2 == 0:
-        raise UserError(
-            f"{name} must be an odd number, got {value}; 1 does not smooth"
-        )
+    fulfilled = value > 0 and value % 2 == 1
+    require(name, fulfilled, "an odd number", value, "1 does not smooth")
 
 
 # Odd 63-bit constants for mixing bits, as of the multiplicative hashes.
@@ -257,11 +246,7 @@ class FixedSplit(nn.Module):
 
     def __init__(self, crossover: int):
         super().__init__()
-        if crossover < 0:
-            raise UserError(
-                f"crossover must be at least 0, got {crossover}; 32 is 1 kHz "
-                f"with n_fft 512"
-            )
+        require("crossover", crossover >= 0, "at least 0", crossover, "try 32")
         self.crossover = crossover
 
     def forward(self, teacher_mag: Tensor) -> Tensor:
@@ -293,11 +278,7 @@ class RandomSplit(nn.Module):
 
     def __init__(self, seed: int = 0):
         super().__init__()
-        if seed < 0:
-            raise UserError(
-                f"the split's seed must be at least 0, got {seed}; any other "
-                f"number will do"
-            )
+        require("the split's seed", seed >= 0, "at least 0", seed, "take any")
         self.salt = (seed * _SPREAD) % 2**63
 
     @torch.no_grad()

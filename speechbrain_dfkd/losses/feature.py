@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.losses.kd_loss import KDLoss, sample_mask
+from speechbrain_dfkd.losses.kd_loss import KDLoss, sample_mask, widened
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.stft import full_precision
 
@@ -49,6 +48,7 @@ class FrameSimilarity(KDLoss):
 
     Example
     -------
+    >>> import torch
     >>> loss = FrameSimilarity(["rnn"], ["mask"], frame_samples=100)
     >>> wav = torch.zeros(1, 200)  # two common frames
     >>> alike = Enhanced(wav, {"rnn": torch.ones(1, 3, 4)})
@@ -69,13 +69,11 @@ class FrameSimilarity(KDLoss):
         if not ours or len(ours) != len(theirs):
             raise UserError(
                 f"student_features and teacher_features must be pairs of "
-                f"names, got {ours} and {theirs}; name as many of either "
-                f"network"
+                f"names, got {ours} and {theirs}; name as many of both"
             )
         if frame_samples < 1:
             raise UserError(
-                f"frame_samples must be at least 1, got {frame_samples}; 400 "
-                f"is 25 ms at 16 kHz"
+                f"frame_samples must be at least 1, got {frame_samples}; try 400"
             )
         self.student_features = tuple(ours)
         self.teacher_features = tuple(theirs)
@@ -105,9 +103,7 @@ class FrameSimilarity(KDLoss):
 
 
 def frame_similarity(feature: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
-    """Return the cosine between all common frames of each utterance.
-
-    What lies beyond an utterance's end does not matter, and gives 0.
+    """Return the cosine of all common frames of each utterance, 0 beyond it.
 
     Shape
     -----
@@ -117,8 +113,8 @@ def frame_similarity(feature: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
     n_own = feature.shape[-1]
     inside = sample_mask(lengths, n_own)
     with full_precision(feature.device):
-        flat = feature.to(torch.promote_types(feature.dtype, torch.float32))
-        flat = flat.flatten(1, -2).masked_fill(~inside[:, None], 0.0)
+        flat = widened(feature).flatten(1, -2)
+        flat = flat.masked_fill(~inside[:, None], 0.0)
         # At a lower frame rate than the common one, its frames are repeated.
         common = F.adaptive_avg_pool1d(flat, n_frames)
         power = common.square().mean(1, keepdim=True)

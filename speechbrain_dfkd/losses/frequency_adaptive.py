@@ -13,12 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.losses.crossover import FrequencyAdapter, band_masks
+from speechbrain_dfkd.losses.kd_loss import check_share
 from speechbrain_dfkd.losses.spectral import (
     Band,
     SpectralLoss,
     Spectrum,
+    Split,
     patch_mean,
     patch_sum,
 )
@@ -100,21 +102,14 @@ class DFKDLoss(SpectralLoss):
         relative_level: bool = False,
     ):
         super().__init__(stft or STFT(), energy_exponent, relative_level)
-        if not 0 <= beta <= 1:
-            raise UserError(f"beta must be in [0, 1], got {beta}; 0.5 is usual")
-        if eps <= 0:
-            raise UserError(f"eps must be positive, got {eps}; 1e-8 is usual")
+        check_share("beta", beta, 0.5)
+        require("eps", eps > 0, "positive", eps, "1e-8 is usual")
         self.adapter = adapter or FrequencyAdapter()
         self.beta = beta
         self.eps = eps
 
-    def split(
-        self, teacher_mag: Tensor, valid: Tensor
-    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
-        """Return ``l_low``, ``l_high`` and ``crossover_histogram`` [F].
-
-        It counts the valid frames whose crossover lies in each bin.
-        """
+    def split(self, teacher_mag: Tensor, valid: Tensor) -> Split:
+        """Return ``l_low``, ``l_high`` and, of valid frames, the histogram [F]."""
         n_bins = teacher_mag.shape[1]
         crossover = self.adapter(teacher_mag)
         low, high = band_masks(crossover, n_bins)
@@ -136,7 +131,7 @@ class DFKDLoss(SpectralLoss):
             magnitude_error=(target.mag - estimate.mag).square(),
         )
 
-    def _high_error(self, bins, mask, patch_bins):
+    def _high_error(self, bins: BinTerms, mask: Tensor, patch_bins: int):
         cosine = cosine_distance(bins, mask, patch_bins, self.eps)
         level = patch_mean(bins.magnitude_error, mask, patch_bins)
         return self.beta * cosine + (1 - self.beta) * level

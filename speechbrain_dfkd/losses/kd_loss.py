@@ -3,14 +3,24 @@
 import torch
 from torch import Tensor, nn
 
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import Enhanced
 
 
-def sample_mask(lengths: Tensor, n_samples: int) -> Tensor:
-    """Tell which samples lie inside utterances of relative lengths [B].
+def check_share(name: str, value: float, usual: float, with_zero: bool = True):
+    """Refuse what is not in [0, 1], or in (0, 1]."""
+    fulfilled = 0 <= value <= 1 and (with_zero or value > 0)
+    interval = "in [0, 1]" if with_zero else "in (0, 1]"
+    require(name, fulfilled, interval, value, f"{usual} is usual")
 
-    It rounds as ``STFT.frame_mask`` does.
-    """
+
+def widened(x: Tensor) -> Tensor:
+    """Return at least float32: half precision cannot hold eps or squares."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def sample_mask(lengths: Tensor, n_samples: int) -> Tensor:
+    """Tell what is inside relative lengths [B]; as ``STFT.frame_mask``."""
     places = torch.arange(n_samples, device=lengths.device)
     return places < (lengths * n_samples).round()[:, None]
 
@@ -75,6 +85,4 @@ class KDLoss(nn.Module):
         lengths : Tensor
             SpeechBrain's relative lengths [B], in (0, 1].
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} must define forward; see KDLoss"
-        )
+        raise NotImplementedError(f"{type(self).__name__} must define forward")

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
+from speechbrain_dfkd.losses.kd_loss import check_share
 from speechbrain_dfkd.losses.spectral import (
     Band,
     SpectralLoss,
     Spectrum,
+    Split,
     compressed_error,
     patch_mean,
 )
@@ -48,31 +50,20 @@ class SpectrumResponse(SpectralLoss):
         self, stft: STFT, compression: float = 0.3, complex_share: float = 0.3
     ):
         super().__init__(stft)
-        if not 0 < compression <= 1:
-            raise UserError(
-                f"compression must be above 0 and at most 1, got "
-                f"{compression}; 0.3 is usual, 1 does not compress"
-            )
-        if not 0 <= complex_share <= 1:
-            raise UserError(
-                f"complex_share must be in [0, 1], got {complex_share}; "
-                f"0.3 is usual"
-            )
+        check_share("compression", compression, 0.3, with_zero=False)
+        check_share("complex_share", complex_share, 0.3)
         self.compression = compression
         self.complex_share = complex_share
 
-    def split(
-        self, teacher_mag: Tensor, valid: Tensor
-    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+    def split(self, teacher_mag: Tensor, valid: Tensor) -> Split:
         """Return all bins as one band."""
         every_bin = teacher_mag.new_ones(1, teacher_mag.shape[1], 1)
         return {"l_spectrum": Band(every_bin, patch_mean)}, {}
 
     def bin_terms(self, estimate: Spectrum, target: Spectrum) -> Tensor:
         """Return the error of each bin, [B, F, T]."""
-        return compressed_error(
-            estimate, target, self.compression, self.complex_share
-        )
+        shares = (self.compression, self.complex_share)
+        return compressed_error(estimate, target, *shares)
 
 
 class SubbandResponse(SpectrumResponse):
@@ -111,12 +102,10 @@ class SubbandResponse(SpectrumResponse):
         if any(low >= high for low, high in pairwise(self.edges)):
             raise UserError(
                 f"edges must rise between 1 and {self.edges[-1] - 1}, got "
-                f"{list(edges)}; [32, 64, 128] is 1, 2 and 4 kHz with n_fft 512"
+                f"{list(edges)}; try [32, 64, 128]"
             )
 
-    def split(
-        self, teacher_mag: Tensor, valid: Tensor
-    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+    def split(self, teacher_mag: Tensor, valid: Tensor) -> Split:
         """Return the fixed bands."""
         bins = torch.arange(teacher_mag.shape[1], device=teacher_mag.device)
         bands = {}

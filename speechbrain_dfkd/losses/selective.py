@@ -1,17 +1,12 @@
-"""DISPatch: follow a teacher only where it is better than the student.
-
-Source: Kim and Choi, "DISPatch: Distilling Selective Patches for Speech
-Enhancement", ICASSP 2026, arXiv 2509.15922, and the code they published
-(dispatch_DFKD.py, dispatch_L2.py).
-"""
+"""DISPatch: follow a teacher only where it is better than the student."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.losses.kd_loss import KDLoss
+from speechbrain_dfkd.errors import UserError, require
+from speechbrain_dfkd.losses.kd_loss import KDLoss, check_share
 from speechbrain_dfkd.losses.spectral import (
     SpectralLoss,
     Spectrum,
@@ -24,6 +19,8 @@ from speechbrain_dfkd.models.base import Enhanced
 class SelectivePatches(KDLoss):
     """Keeps the patches of an objective where the student lags most.
 
+    Kim and Choi, "DISPatch: Distilling Selective Patches for Speech
+    Enhancement", ICASSP 2026, arXiv 2509.15922, and the code they published.
     In each band of the objective, over patches of some bins of one frame::
 
         gap    = error(student, clean) - error(teacher, clean)
@@ -73,15 +70,10 @@ class SelectivePatches(KDLoss):
     ):
         super().__init__()
         by_band = isinstance(patch_bins, Mapping)
-        if min(patch_bins.values() if by_band else [patch_bins]) < 1:
-            raise UserError(
-                f"patch_bins must be at least 1, got {patch_bins}; 20 is usual"
-            )
-        if fraction is not None and not 0 < fraction <= 1:
-            raise UserError(
-                f"fraction must be above 0 and at most 1, got {fraction}; 0.8 "
-                f"is usual, null keeps where the teacher is better"
-            )
+        least = min(patch_bins.values() if by_band else [patch_bins])
+        require("patch_bins", least > 0, "at least 1", patch_bins, "try 20")
+        if fraction is not None:
+            check_share("fraction", fraction, 0.8, with_zero=False)
         self.objective = objective
         self.patch_bins = patch_bins
         self.fraction = fraction
@@ -93,59 +85,43 @@ class SelectivePatches(KDLoss):
         clean: Tensor,
         lengths: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and the objective's terms; see ``KDLoss``.
-
-        A further one is ``selected_share``, that of the candidates chosen.
-        """
+        """Return the loss, the objective's terms, and ``selected_share``."""
         wavs = [student.wav, teacher.wav.detach(), clean]
         *specs, valid = self.objective.spectra(wavs, lengths)
         student, teacher, clean = map(Spectrum.of, specs)
         bands, logged = self.objective.split(teacher.mag, valid)
         weights = self.objective.frame_weights(teacher.mag, valid)
         bins = self.objective.bin_terms(student, teacher)
-        choices, share = self._choose(bands, student, teacher, clean, valid)
-        patches = {
-            name: (self._height(name), weights * chosen)
-            for name, chosen in choices.items()
-        }
-        loss, terms = sum_bands(bands, bins, patches)
-        return loss, {**terms, **logged, "selected_share": share}
-
-    @torch.no_grad()
-    def _choose(self, bands, student, teacher, clean, valid):
-        """Return which patches of each band are chosen, and their share."""
-        students = self.objective.bin_terms(student, clean)
-        teachers = self.objective.bin_terms(teacher, clean)
-        choices, n_chosen, n_candidates = {}, 0, 0
+        with torch.no_grad():
+            students = self.objective.bin_terms(student, clean)
+            teachers = self.objective.bin_terms(teacher, clean)
+        patches, n_chosen, n_candidates = {}, 0, 0
         for name, (mask, error) in bands.items():
             height = self._height(name)
             gap = error(students, mask, height) - error(teachers, mask, height)
             own = patch_sum(mask, mask, height) > 0
             candidates = (own & valid[:, None]).expand_as(gap)
-            choices[name] = choose_patches(gap, candidates, self.fraction)
-            n_chosen = n_chosen + choices[name].sum()
+            chosen = choose_patches(gap, candidates, self.fraction)
+            patches[name] = (height, weights * chosen)
+            n_chosen = n_chosen + chosen.sum()
             n_candidates = n_candidates + candidates.sum()
-        return choices, n_chosen / n_candidates
+        loss, terms = sum_bands(bands, bins, patches)
+        share = n_chosen / n_candidates
+        return loss, {**terms, **logged, "selected_share": share}
 
-    def _height(self, name):
+    def _height(self, name: str) -> int:
         if not isinstance(self.patch_bins, Mapping):
             return self.patch_bins
         if name not in self.patch_bins:
             raise UserError(
                 f"patch_bins must name the objective's bands, got "
-                f"{list(self.patch_bins)} without {name}; give its number of "
-                f"bins, or one number for all"
+                f"{list(self.patch_bins)} without {name}; give its number of bins"
             )
         return self.patch_bins[name]
 
 
-def choose_patches(
-    gap: Tensor, candidates: Tensor, fraction: float | None
-) -> Tensor:
-    """Return which candidates of each utterance are followed.
-
-    Those of the largest gap: a ``fraction`` of the candidates, rounded down,
-    at least one; None: those of positive gap.
+def choose_patches(gap: Tensor, candidates: Tensor, fraction: float | None):
+    """Return the ``fraction`` of the largest gaps; None: the positive ones.
 
     Shape
     -----

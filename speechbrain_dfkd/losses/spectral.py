@@ -40,6 +40,10 @@ class Band(NamedTuple):
     error: Callable
 
 
+# The bands by the names of their terms, and more to log.
+Split = tuple[dict[str, Band], dict[str, Tensor]]
+
+
 def patch_sum(values: Tensor, mask: Tensor, patch_bins: int) -> Tensor:
     """Sum over the bins of a band that lie in each patch.
 
@@ -120,13 +124,10 @@ def _compress(spectrum: Spectrum, exponent: float) -> tuple[Tensor, Tensor]:
 def sum_bands(
     bands: dict[str, Band], bins: object, patches: dict[str, tuple[int, Tensor]]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the sum of the bands' mean errors, and each of these to log.
-
-    ``patches`` are the height of a band's patches and their weights.
-    """
+    """Return the sum of the bands' mean errors, and each of these to log."""
     losses = {}
     for name, (mask, error) in bands.items():
-        height, weights = patches[name]
+        height, weights = patches[name]  # of the patches in this band
         losses[name] = weighted_mean(error(bins, mask, height), weights)
     terms = {name: loss.detach() for name, loss in losses.items()}
     return sum(losses.values()), terms
@@ -182,9 +183,7 @@ class SpectralLoss(KDLoss):
         self.energy_exponent = energy_exponent
         self.relative_level = relative_level
 
-    def split(
-        self, teacher_mag: Tensor, valid: Tensor
-    ) -> tuple[dict[str, Band], dict[str, Tensor]]:
+    def split(self, teacher_mag: Tensor, valid: Tensor) -> Split:
         """Return the bands by the names of their terms, and more to log.
 
         Shape

@@ -10,6 +10,7 @@ from speechbrain_dfkd.losses.kd_loss import (
     KDLoss,
     check_same_shape,
     sample_mask,
+    widened,
 )
 from speechbrain_dfkd.losses.response import SpectrumResponse
 from speechbrain_dfkd.models.base import Enhanced
@@ -59,7 +60,7 @@ def si_snr(estimate: Tensor, target: Tensor, lengths: Tensor) -> Tensor:
     """
     check_same_shape(estimate, target, lengths)
     mask = sample_mask(lengths, target.shape[1])
-    estimate, target = _centred(estimate, mask), _centred(target, mask)
+    estimate, target = centred(estimate, mask), centred(target, mask)
     dot = _mean(estimate * target, mask)
     scale = dot / (_mean(target.square(), mask) + SILENCE)
     signal = scale * target
@@ -239,11 +240,10 @@ def _negative_mean(values: Tensor, ceiling_db: float | None) -> Tensor:
 
 def _valid(wav: Tensor, mask: Tensor) -> Tensor:
     """Silence the padding, in float32 at least; NaN there vanishes too."""
-    dtype = torch.promote_types(wav.dtype, torch.float32)
-    return wav.to(dtype).masked_fill(~mask, 0.0)
+    return widened(wav).masked_fill(~mask, 0.0)
 
 
-def _centred(wav: Tensor, mask: Tensor) -> Tensor:
+def centred(wav: Tensor, mask: Tensor) -> Tensor:
     """Remove the mean of the valid samples from them."""
     wav = _valid(wav, mask)
     return _valid(wav - _mean(wav, mask), mask)

@@ -1,11 +1,13 @@
 """What every network shares: its output, its input, its arguments."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from speechbrain_dfkd.errors import require
 
 
 class Enhanced(NamedTuple):
@@ -26,9 +28,7 @@ class Enhanced(NamedTuple):
     features: dict[str, Tensor]
 
 
-def keep(
-    x: Tensor, name: str, features: Collection[str], kept: dict[str, Tensor]
-) -> Tensor:
+def keep(x: Tensor, name: str, features: Collection[str], kept: dict) -> Tensor:
     """Return ``x``, and put it into ``kept`` only if its name was asked for."""
     if name in features:
         kept[name] = x
@@ -43,28 +43,25 @@ def check_features(features: Collection[str], names: list[str]) -> None:
 
 def check_waveform(noisy: Tensor) -> None:
     """Refuse what a model cannot enhance, before it turns into NaN."""
-    if noisy.dim() != 2:
-        raise ValueError(
-            f"noisy must have shape [B, L], got {list(noisy.shape)}; "
-            "add a batch axis with noisy[None]"
-        )
-    if not noisy.is_floating_point():
-        raise ValueError(
-            f"noisy must be floating point, got {noisy.dtype}; "
-            "scale integers to [-1, 1] as float32"
-        )
-    if not noisy.shape[1]:
-        raise ValueError(
-            f"noisy must have samples, got {list(noisy.shape)}; leave it out"
-        )
+    shape, problem = list(noisy.shape), ""
     # On meta or while traced, values cannot be read.
     tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if not (noisy.is_meta or tracing or noisy.isfinite().all()):
-        bad = (~noisy.isfinite()).any(1).nonzero().flatten().tolist()
-        raise ValueError(
-            f"noisy must be finite, got NaN or infinity in items {bad[:5]} "
-            "of the batch; look at the files that they come from"
+    if noisy.dim() != 2:
+        problem = (
+            f"have shape [B, L], got {shape}; add a batch axis: noisy[None]"
         )
+    elif not noisy.is_floating_point():
+        problem = f"be floating point, got {noisy.dtype}; scale it to [-1, 1]"
+    elif not noisy.shape[1]:
+        problem = f"have samples, got {shape}; leave it out"
+    elif not (noisy.is_meta or tracing or noisy.isfinite().all()):
+        bad = (~noisy.isfinite()).any(1).nonzero().flatten().tolist()
+        problem = (
+            f"be finite, got NaN or infinity in items {bad[:5]} of the batch; "
+            "look at the files that they come from"
+        )
+    if problem:
+        raise ValueError(f"noisy must {problem}")
 
 
 def pad_to_frames(wav: Tensor, frame_length: int, hop_length: int) -> Tensor:
@@ -75,27 +72,20 @@ def pad_to_frames(wav: Tensor, frame_length: int, hop_length: int) -> Tensor:
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Refuse a value that is not among the choices."""
+    # Called in forward too: no text is made where nothing is wrong.
     if value not in choices:
-        raise ValueError(
-            f"{name} must be one of {', '.join(choices)}, got {value!r}; "
-            "see the docstring of the model"
-        )
+        constraint = f"one of {', '.join(choices)}"
+        require(name, False, constraint, repr(value), "choose one of these")
 
 
-def check_sizes(sizes: Mapping[str, int]) -> None:
+def check_sizes(**sizes: int) -> None:
     """Refuse sizes below 1, which are given by name."""
+    advice = "the defaults of the model are the published sizes"
     for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(
-                f"{name} must be at least 1, got {size}; "
-                "the defaults of the model are the published sizes"
-            )
+        require(name, size >= 1, "at least 1", size, advice)
 
 
 def check_even(name: str, size: int) -> None:
     """Refuse an odd length of windows or chunks that overlap by half."""
-    if size % 2:
-        raise ValueError(
-            f"{name} must be even, got {size}; half of it is the step to "
-            "the next"
-        )
+    advice = "half of it is the step to the next"
+    require(name, size % 2 == 0, "even", size, advice)

@@ -88,9 +88,7 @@ def norm_axes(held: tuple) -> dict[str, WeightAxes]:
     return {name: WeightAxes((held,)) for name in names}
 
 
-def lstm_axes(
-    units: tuple, inputs: tuple, layer: str = "l0"
-) -> dict[str, WeightAxes]:
+def lstm_axes(units: tuple, inputs: tuple, layer: str = "l0") -> dict:
     """Return the axes of an LSTM's layer "l0", "l0_reverse" and so on."""
     gates = units * 4
     return {

@@ -1,6 +1,7 @@
 """Complex layers: convolution, recurrence, normalisation."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,13 +42,10 @@ class ComplexConv2d(nn.Module):
     ``p - r`` the real and ``p + q`` the imaginary part; narrow ones a single
     real convolution with the weights ``[[Wr, -Wi], [Wi, Wr]]``.
 
-    The stride is 2 over frequency and 1 over time: F bins become F / 2, or
-    2F when transposed.
-
-    The channels are complex ones; the kernel is odd over frequency. With
-    ``time_padding`` "left" as many frames come out as in: each sees itself and
-    those before it, or, when transposed, itself and those after it. With
-    "none" there are ``kernel_size[1] - 1`` fewer, or more when transposed.
+    The channels are complex ones; the kernel is odd over frequency, with a
+    stride of 2. With ``time_padding`` "left" as many frames come out as in:
+    each sees itself and those before it, or, when transposed, those after it.
+    With "none" there are ``kernel_size[1] - 1`` fewer, or more.
 
     Shape
     -----
@@ -88,13 +86,13 @@ class ComplexConv2d(nn.Module):
             out = self._one_product(self._join(parts))
         return out if self.bias is None else out + self.bias[:, None, None]
 
-    def _one_product(self, joined):
+    def _one_product(self, joined: Tensor) -> Tensor:
         real, imag = self.weight_real, self.weight_imag
         upper = imag if self.transposed else -imag
         rows = torch.cat((real, upper), 1), torch.cat((-upper, real), 1)
         return self._convolve(joined, torch.cat(rows))
 
-    def _three_products(self, real, imag):
+    def _three_products(self, real: Tensor, imag: Tensor) -> Tensor:
         # Made first, so that gradients add up in the order of p, q and r.
         weight_sum = self.weight_real + self.weight_imag
         weight_difference = self.weight_imag - self.weight_real
@@ -103,7 +101,7 @@ class ComplexConv2d(nn.Module):
         r = self._convolve(imag, weight_sum)
         return torch.cat((p - r, p + q), 1)
 
-    def _join(self, parts):
+    def _join(self, parts: tuple[Tensor, ...]) -> Tensor:
         """Join along channels, and pad in time."""
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         padding = (0, self.late) if self.transposed else (self.late, 0)
@@ -111,7 +109,7 @@ class ComplexConv2d(nn.Module):
         # Channels last spares the convolutions a copy of each input.
         return joined.contiguous(memory_format=torch.channels_last)
 
-    def _convolve(self, x, weight):
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self.transposed:
             return F.conv2d(x, weight, None, (2, 1), (self.freq_pad, 0))
         # A transposed convolution crops what another one would pad.
@@ -152,15 +150,9 @@ class ComplexRecurrence(nn.Module):
                 layers[f"lstm.{part}.{i}"] = lstm, lstm_axes(units, x)
                 x = units
         outputs = channels("rnn", sum(group.size for group in inputs))
-        weight = WeightAxes((outputs, x))
-        layers["projection"] = (
-            self.projection,
-            {
-                "weight_real": weight,
-                "weight_imag": weight,
-                "bias": WeightAxes((outputs * 2,)),
-            },
-        )
+        weight, bias = WeightAxes((outputs, x)), WeightAxes((outputs * 2,))
+        axes = {"weight_real": weight, "weight_imag": weight, "bias": bias}
+        layers["projection"] = self.projection, axes
         return outputs, layers
 
 
@@ -262,21 +254,12 @@ class ComplexPReLU(nn.Module):
 
 
 class ComplexBlock(nn.Module):
-    """Complex convolution, batch normalisation and PReLU."""
+    """Complex convolution of some ``settings``, batch norm and PReLU."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: tuple[int, int],
-        time_padding: str,
-        transposed: bool = False,
-    ):
+    def __init__(self, in_channels: int, out_channels: int, *settings: Any):
         super().__init__()
-        # The normalisation would cancel a bias.
-        self.conv = ComplexConv2d(
-            in_channels, out_channels, kernel_size, time_padding, transposed
-        )
+        # Without a bias, which the normalisation would cancel.
+        self.conv = ComplexConv2d(in_channels, out_channels, *settings)
         self.norm = nn.BatchNorm2d(2 * out_channels)
         self.activation = ComplexPReLU()
 

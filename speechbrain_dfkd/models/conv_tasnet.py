@@ -1,11 +1,11 @@
 """Conv-TasNet: a convolutional network on the waveform."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
 
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import check_choice, check_sizes, keep
 from speechbrain_dfkd.models.channel_axes import (
     ChannelAxes,
@@ -24,10 +24,8 @@ from speechbrain_dfkd.models.filterbank import (
 class TemporalBlock(nn.Module):
     """One block of the temporal convolutional network of Conv-TasNet.
 
-    Luo and Mesgarani 2019, arXiv 1809.07454, figure 1 (C): a pointwise
-    convolution to more channels, a dilated depthwise one, each followed by
-    PReLU and a norm, then pointwise convolutions to a residual and to a skip
-    output. The last two are one layer here, being one product of matrices.
+    Luo and Mesgarani 2019, arXiv 1809.07454, figure 1 (C); its convolutions to
+    the residual and to the skip output are one layer here.
 
     Shape
     -----
@@ -45,11 +43,8 @@ class TemporalBlock(nn.Module):
         causal: bool = False,
     ):
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(
-                f"kernel_size must be odd, got {kernel_size}; "
-                "the published kernel has 3 taps"
-            )
+        odd = kernel_size % 2 == 1
+        require("kernel_size", odd, "odd", kernel_size, "3 is published")
         reach = (kernel_size - 1) * dilation
         self.paths = (channels, skip_channels)
         self.expand = nn.Sequential(
@@ -57,14 +52,9 @@ class TemporalBlock(nn.Module):
             nn.PReLU(),
             norm(hidden_channels),
         )
-        self.depthwise = nn.Conv1d(
-            hidden_channels,
-            hidden_channels,
-            kernel_size,
-            padding=reach if causal else reach // 2,
-            dilation=dilation,
-            groups=hidden_channels,
-        )
+        hidden, padding = hidden_channels, reach if causal else reach // 2
+        settings = {"padding": padding, "dilation": dilation, "groups": hidden}
+        self.depthwise = nn.Conv1d(hidden, hidden, kernel_size, **settings)
         self.activation = nn.PReLU()
         self.norm = norm(hidden_channels)
         self.project = nn.Conv1d(hidden_channels, sum(self.paths), 1)
@@ -106,10 +96,8 @@ class ConvTasNet(FilterbankNetwork):
         and Sc).
     kernel_size : int
         Length of the depthwise kernels in frames, odd (P).
-    blocks : int
-        Blocks in a repeat; block ``x`` has dilation ``2 ** x`` (X).
-    repeats : int
-        Number of repeats (R).
+    blocks, repeats : int
+        Blocks in a repeat (X), of dilation ``2 ** x``, and repeats (R).
     norm : str
         "global" layer norm, over the whole utterance, or "cumulative", over
         the frames so far.
@@ -155,46 +143,30 @@ class ConvTasNet(FilterbankNetwork):
         causal: bool = False,
         initial_filters: str = "random",
     ):
-        super().__init__(n_filters, filter_length, mask)
-        sizes = {"bottleneck_channels": bottleneck_channels}
-        sizes |= {"hidden_channels": hidden_channels, "blocks": blocks}
-        sizes |= {"skip_channels": skip_channels, "repeats": repeats}
-        check_sizes(sizes | {"kernel_size": kernel_size})
+        settings = {"kernel_size": kernel_size, "norm": norm, "causal": causal}
+        super().__init__(n_filters, filter_length, mask, settings)
+        check_sizes(bottleneck_channels=bottleneck_channels, blocks=blocks)
+        check_sizes(hidden_channels=hidden_channels, repeats=repeats)
+        check_sizes(skip_channels=skip_channels, kernel_size=kernel_size)
         check_choice("norm", norm, NORMS)
-        if causal and norm == "global":
-            raise ValueError(
-                "norm must be 'cumulative' in a causal network, got 'global', "
-                "which looks at the whole utterance; set norm or causal"
-            )
+        fits = norm == "cumulative" or not causal
+        constraint = "cumulative in a causal network"
+        require("norm", fits, constraint, norm, "change norm or causal")
         self.repeats = repeats
-        self.settings = {
-            "filter_length": filter_length,
-            "kernel_size": kernel_size,
-            "norm": norm,
-            "mask": mask,
-            "causal": causal,
-        }
         self.bottleneck = nn.Sequential(
             NORMS[norm](n_filters), nn.Conv1d(n_filters, bottleneck_channels, 1)
         )
-        make_block = partial(
-            TemporalBlock,
-            bottleneck_channels,
-            hidden_channels,
-            skip_channels,
-            kernel_size,
-            norm=NORMS[norm],
-            causal=causal,
-        )
+        widths = (bottleneck_channels, hidden_channels, skip_channels)
         self.blocks = nn.ModuleList(
-            make_block(dilation=2**i) for i in [*range(blocks)] * repeats
+            TemporalBlock(*widths, kernel_size, 2**i, NORMS[norm], causal)
+            for i in [*range(blocks)] * repeats
         )
         self.mask = nn.Sequential(
             nn.PReLU(), nn.Conv1d(skip_channels, n_filters, 1)
         )
         self._add_decoder(initial_filters)
 
-    def _open_mask(self):
+    def _open_mask(self) -> float:
         nn.init.zeros_(self.mask[1].weight)
         nn.init.ones_(self.mask[1].bias)
         return float(self.bound_mask(torch.ones((), device="cpu")))
@@ -203,10 +175,8 @@ class ConvTasNet(FilterbankNetwork):
         """Return what a narrower network needs to start from this one.
 
         The mask multiplies the encoded filters, and the blocks add up to one
-        residual path and one skip path, so that each of these is one group.
-        The hidden channels are a block's own. A block's role is its place in
-        its repeat: a network of fewer blocks or repeats has the first ones,
-        with the same dilations.
+        residual path and one skip path: each of these is one group. A network
+        of fewer blocks or repeats has the first ones, of the same dilations.
         """
         filters, layers = self._filter_axes()
         residual = channels("bottleneck", self.bottleneck[1].out_channels)
@@ -223,7 +193,7 @@ class ConvTasNet(FilterbankNetwork):
             layers[role] = block, _block_axes(block, role, residual, skip)
         return ChannelAxes(self.settings, layers)
 
-    def _estimate_mask(self, encoded, features, kept):
+    def _estimate_mask(self, encoded: Tensor, features: Collection, kept: dict):
         # Both sums in float32, which the products are added to.
         x = self.bottleneck(encoded).float()
         skips = x.new_zeros(())
@@ -233,7 +203,7 @@ class ConvTasNet(FilterbankNetwork):
         return self.bound_mask(self.mask(skips).float())
 
 
-def _block_axes(block, role, residual, skip):
+def _block_axes(block: TemporalBlock, role: str, residual: tuple, skip: tuple):
     hidden = channels(f"{role}.hidden", block.depthwise.out_channels)
     return {
         **within("expand.0", conv_axes(hidden, residual)),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.errors import UserError, require
 from speechbrain_dfkd.models.base import (
     Enhanced,
     check_choice,
@@ -69,8 +70,7 @@ class MaskNet(nn.Module):
 
     Shape
     -----
-    stacked : [B, 2, n_bins, T], real part first
-    output : as the input, and the features asked for
+    stacked, output : [B, 2, n_bins, T], real part first
     """
 
     def __init__(
@@ -86,7 +86,16 @@ class MaskNet(nn.Module):
         super().__init__()
         check_choice("rnn", rnn, RNNS)
         check_choice("time_padding", time_padding, ("left", "none"))
-        _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size)
+        sizes = {f"channels[{i}]": n for i, n in enumerate(channels)}
+        sizes["kernel_size[1]"] = kernel_size[1]
+        check_sizes(lstm_units=lstm_units, lstm_layers=lstm_layers, **sizes)
+        tall, odd = kernel_size[0], kernel_size[0] % 2 == 1
+        require("kernel_size[0]", odd, "odd", tall, "(5, 2) is published")
+        if not channels or n_bins % 2 ** len(channels):
+            raise UserError(
+                "channels must have from 1 to as many entries as n_fft // 2 can "
+                f"be halved, got {len(channels)} for {n_bins} bins; take fewer"
+            )
         shrinks = time_padding == "none"
         self.min_frames = 1 + shrinks * len(channels) * (kernel_size[1] - 1)
         widths = [1, *channels]
@@ -100,25 +109,14 @@ class MaskNet(nn.Module):
             ComplexBlock(2 * n_in, n_out, kernel_size, time_padding, True)
             for n_in, n_out in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
         )
-        self.decoder.append(
-            ComplexConv2d(
-                2 * widths[1], 1, kernel_size, time_padding, True, bias=True
-            )
-        )
+        last = (kernel_size, time_padding, True, True)
+        self.decoder.append(ComplexConv2d(2 * widths[1], 1, *last))
+        # What can be asked for, in the order of computation.
+        layers = range(len(channels))
+        self.feature_names = [f"encoder.{i}" for i in layers]
+        self.feature_names += ["rnn", *(f"decoder.{i}" for i in layers)]
 
-    @property
-    def feature_names(self) -> list[str]:
-        """What can be asked for, in the order of computation."""
-        layers = range(len(self.encoder))
-        return [
-            *(f"encoder.{i}" for i in layers),
-            "rnn",
-            *(f"decoder.{i}" for i in layers),
-        ]
-
-    def forward(
-        self, stacked: Tensor, features: Collection[str] = ()
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, stacked: Tensor, features: Collection[str] = ()) -> tuple:
         """Return the mask and the features asked for."""
         check_features(features, self.feature_names)
         kept = {}
@@ -132,25 +130,6 @@ class MaskNet(nn.Module):
         for i, layer in enumerate(self.decoder):
             x = keep(layer(x, skips.pop()), f"decoder.{i}", features, kept)
         return x, kept
-
-
-def _check_sizes(n_bins, channels, lstm_units, lstm_layers, kernel_size):
-    """Refuse sizes with which the layers do not fit together."""
-    sizes = {"lstm_units": lstm_units, "lstm_layers": lstm_layers}
-    sizes |= {f"channels[{i}]": n for i, n in enumerate(channels)}
-    sizes["kernel_size[1]"] = kernel_size[1]
-    check_sizes(sizes)
-    if kernel_size[0] % 2 == 0:
-        raise ValueError(
-            f"kernel_size[0] must be odd, got {kernel_size[0]}; "
-            "the published kernel is (5, 2)"
-        )
-    if not channels or n_bins % 2 ** len(channels):
-        raise ValueError(
-            "channels must have between 1 and as many entries as n_fft // 2 "
-            f"can be halved, got {len(channels)} for {n_bins} bins; take "
-            "fewer layers, or a power of two for n_fft"
-        )
 
 
 class DCCRN(nn.Module):
@@ -177,10 +156,8 @@ class DCCRN(nn.Module):
     channels : sequence of int
         Complex channels of each encoder layer; the paper counts real and
         imaginary ones together (32 to 256).
-    lstm_units : int
-        Complex units of each LSTM layer.
-    lstm_layers : int
-        Number of LSTM layers.
+    lstm_units, lstm_layers : int
+        Complex units of each LSTM layer, and the number of layers.
     kernel_size : (int, int)
         Convolution kernel over frequency (odd) and over time.
     rnn : str
@@ -251,28 +228,17 @@ class DCCRN(nn.Module):
         normalise_level: bool = False,
     ):
         super().__init__()
-        if not input_compression > 0:
-            raise ValueError(
-                f"input_compression must be above 0, got {input_compression}; "
-                "1 leaves the spectrum as it is"
-            )
+        compression, positive = input_compression, input_compression > 0
+        require("input_compression", positive, "above 0", compression, "try 1")
         check_choice("mask", mask, MASKS)
         check_choice("dropped_bin", dropped_bin, ("dc", "nyquist"))
-        if dc_gain != 1 and dropped_bin == "dc":
-            raise ValueError(
-                f"dc_gain must be 1 where bin 0 is dropped, got {dc_gain}; "
-                "set dropped_bin to 'nyquist'"
-            )
+        fits = dc_gain == 1 or dropped_bin == "nyquist"
+        constraint, advice = "1 where bin 0 is dropped", "drop 'nyquist'"
+        require("dc_gain", fits, constraint, dc_gain, advice)
         self.stft = STFT(n_fft, win_length, hop_length, window)
-        self.mask_net = MaskNet(
-            n_fft // 2,
-            channels,
-            lstm_units,
-            lstm_layers,
-            kernel_size,
-            rnn,
-            time_padding,
-        )
+        sizes = (channels, lstm_units, lstm_layers, kernel_size)
+        self.mask_net = MaskNet(n_fft // 2, *sizes, rnn, time_padding)
+        self.feature_names = self.mask_net.feature_names
         self.settings = {
             "layers": len(channels),
             "lstm_layers": lstm_layers,
@@ -295,14 +261,8 @@ class DCCRN(nn.Module):
         self.edges = (1, 0) if dropped_bin == "dc" else (0, 1)
         self.dc_gain = dc_gain
         # Shorter waveforms are filled up with zeros.
-        self._min_length = max(
-            win_length, (self.mask_net.min_frames - 1) * hop_length
-        )
-
-    @property
-    def feature_names(self) -> list[str]:
-        """What can be asked for, in the order of computation."""
-        return self.mask_net.feature_names
+        shortest = (self.mask_net.min_frames - 1) * hop_length
+        self._min_length = max(win_length, shortest)
 
     def channel_axes(self) -> ChannelAxes:
         """Return what a narrower network needs to start from this one.
@@ -350,7 +310,7 @@ class DCCRN(nn.Module):
         wav = self.stft.inverse(masked, padded.shape[1])
         return Enhanced(wav[:, : noisy.shape[1]], kept)
 
-    def _seen(self, spec, wav):
+    def _seen(self, spec: Tensor, wav: Tensor) -> Tensor:
         """Return what the layers see of a spectrum, [B, 2, F, T]."""
         if self.normalise_level:
             # Sums of squares are not for half precision.
@@ -362,16 +322,12 @@ class DCCRN(nn.Module):
         stacked = torch.view_as_real(spec).movedim(-1, 1)
         if self.dc_gain == 1:  # nearly always: spare the copy
             return stacked
-        return torch.cat(
-            (self.dc_gain * stacked[:, :, :1], stacked[:, :, 1:]), 2
-        )
+        dc, others = stacked[:, :, :1], stacked[:, :, 1:]
+        return torch.cat((self.dc_gain * dc, others), 2)
 
 
-def _block_axes(weight):
+def _block_axes(weight: WeightAxes) -> dict[str, WeightAxes]:
     produced = weight.axes[weight.produced]
-    return {
-        "conv.weight_real": weight,
-        "conv.weight_imag": weight,
-        # Real parts first, then imaginary ones.
-        **within("norm", norm_axes(produced * 2)),
-    }
+    of_conv = {"conv.weight_real": weight, "conv.weight_imag": weight}
+    # Real parts first, then imaginary ones.
+    return of_conv | within("norm", norm_axes(produced * 2))

@@ -1,9 +1,12 @@
 """DPTNet: a dual-path transformer network on the waveform."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import check_even, check_sizes
 from speechbrain_dfkd.models.channel_axes import (
     ChannelAxes,
@@ -70,10 +73,9 @@ class SequenceNorm(nn.Module):
 class ImprovedTransformer(nn.Module):
     """A transformer layer that knows the order of frames by an LSTM.
 
-    The improved transformer of Chen, Mao and Liu 2020, arXiv 2007.13975:
-    self-attention, and a feed-forward part whose first layer is a
-    bidirectional LSTM in place of a linear one, so that no positions are
-    encoded; a norm after each sum.
+    The improved transformer of Chen, Mao and Liu 2020, arXiv 2007.13975: the
+    first layer of the feed-forward part is a bidirectional LSTM, so that no
+    positions are encoded.
 
     Shape
     -----
@@ -96,16 +98,15 @@ class ImprovedTransformer(nn.Module):
         """Return the sequences, each of them seen as a whole."""
         if x.device.type != "cpu":
             return self._run(x)
-        return torch.cat(
-            [self._run(some) for some in x.split(SEQUENCES_AT_ONCE)]
-        )
+        parts = x.split(SEQUENCES_AT_ONCE)
+        return torch.cat([self._run(part) for part in parts])
 
-    def _run(self, x):
+    def _run(self, x: Tensor) -> Tensor:
         # Both sums in float32, which the products are added to.
         x = self.attention_norm(x + self._attend(x))
         return self.norm(x + self.project(self.lstm(to_autocast(x))[0].relu()))
 
-    def _attend(self, x):
+    def _attend(self, x: Tensor) -> Tensor:
         joint = self.attention_in(x).unflatten(2, (3, self.heads, -1))
         query, key, value = joint.permute(2, 0, 3, 1, 4)
         heard = F.scaled_dot_product_attention(query, key, value)
@@ -115,9 +116,7 @@ class ImprovedTransformer(nn.Module):
 class DualPathBlock(nn.Module):
     """One layer along each chunk, then one across the chunks.
 
-    The dual-path transformer block of Chen, Mao and Liu 2020, arXiv
-    2007.13975: the second layer sees the frames of equal place in all chunks
-    as a sequence.
+    The second sees the frames of equal place in all chunks as a sequence.
 
     Shape
     -----
@@ -166,10 +165,8 @@ class DPTNet(FilterbankNetwork):
         Frames in a chunk, even; half of it is the step between chunks.
     blocks : int
         Pairs of a layer along and a layer across the chunks.
-    heads : int
-        Heads of the attention.
-    lstm_units : int
-        Units of every LSTM in each direction.
+    heads, lstm_units : int
+        Of every attention, and of every LSTM in each direction.
     mask : str
         What bounds the gated mask: "relu", as published, to between 0 and 1,
         or "sigmoid", to between 0.27 and 0.73.
@@ -208,21 +205,13 @@ class DPTNet(FilterbankNetwork):
         mask: str = "relu",
         initial_filters: str = "random",
     ):
-        super().__init__(n_filters, filter_length, mask)
-        sizes = {"chunk_size": chunk_size, "blocks": blocks, "heads": heads}
-        check_sizes(sizes | {"lstm_units": lstm_units})
+        settings = {"chunk_size": chunk_size, "heads": heads}
+        super().__init__(n_filters, filter_length, mask, settings)
+        check_sizes(chunk_size=chunk_size, blocks=blocks, heads=heads)
+        check_sizes(lstm_units=lstm_units)
         check_even("chunk_size", chunk_size)
-        if n_filters % heads:
-            raise ValueError(
-                f"n_filters must be a multiple of heads = {heads}, got "
-                f"{n_filters}; change either"
-            )
-        self.settings = {
-            "filter_length": filter_length,
-            "chunk_size": chunk_size,
-            "heads": heads,
-            "mask": mask,
-        }
+        multiple, constraint = n_filters % heads == 0, f"a multiple of {heads}"
+        require("n_filters", multiple, constraint, n_filters, "change heads")
         self.chunk_size = chunk_size
         self.norm = GlobalLayerNorm(n_filters)
         self.blocks = nn.ModuleList(
@@ -233,7 +222,7 @@ class DPTNet(FilterbankNetwork):
         self.gate = nn.Linear(n_filters, 2 * n_filters)
         self._add_decoder(initial_filters)
 
-    def _open_mask(self):
+    def _open_mask(self) -> float:
         nn.init.zeros_(self.gate.weight)
         # Between where the gated mask is shut and where it is saturated.
         nn.init.ones_(self.gate.bias)
@@ -243,11 +232,10 @@ class DPTNet(FilterbankNetwork):
     def channel_axes(self) -> ChannelAxes:
         """Return what a narrower network needs to start from this one.
 
-        All layers between encoder and decoder add to one residual path, and
-        the mask multiplies the filters that this path begins with: one group.
-        Each head of an attention has its own channels, of which queries and
-        keys share one order, and so do the values and what reads them. A
-        network of fewer blocks has the first ones.
+        All layers add to one residual path, and the mask multiplies the filters
+        that it begins with: one group. In each head, queries and keys share one
+        order, and so do the values and what reads them. A network of fewer
+        blocks has the first ones.
         """
         filters, layers = self._filter_axes()
         gated = channels("project", self.project.out_features)
@@ -263,7 +251,7 @@ class DPTNet(FilterbankNetwork):
                 layers[role] = layer, _transformer_axes(layer, role, filters)
         return ChannelAxes(self.settings, layers)
 
-    def _estimate_mask(self, encoded, features, kept):
+    def _estimate_mask(self, encoded: Tensor, features: Collection, kept: dict):
         frames = encoded.shape[2]
         chunks = split_chunks(self.norm(encoded).mT, self.chunk_size)
         for i, block in enumerate(self.blocks):
@@ -276,7 +264,7 @@ class DPTNet(FilterbankNetwork):
         return self.bound_mask(value.tanh() * gate.sigmoid()).mT
 
 
-def _transformer_axes(layer, role, residual):
+def _transformer_axes(layer: ImprovedTransformer, role: str, residual: tuple):
     of_head = layer.attention_out.in_features // layer.heads
     compared, values = (), ()
     for head in range(layer.heads):

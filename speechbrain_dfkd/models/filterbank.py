@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechbrain_dfkd.errors import require
 from speechbrain_dfkd.models.base import (
     Enhanced,
     check_choice,
@@ -32,58 +33,50 @@ class FilterbankNetwork(nn.Module):
         ``enhanced = overlap_add(V (w * mask(w)))``,
         ``w = U y``, or ``relu(U y)`` where ``rectified``.
 
-    The waveform is padded with zeros at its end to whole frames, at least one.
     A subclass makes its ``blocks`` and its other layers, then calls
     ``_add_decoder``: weights are drawn in the order of the computation. It
     defines ``_estimate_mask``, which keeps the features asked for, and
     ``_open_mask``, which makes the mask the same everywhere and returns it.
-
-    Shape
-    -----
-    noisy : [B, L]
-    output.wav : [B, L]
-    output.features : [B, C, T], a frame every ``filter_length // 2`` samples
     """
 
     rectified = False
 
-    def __init__(self, n_filters: int, filter_length: int, mask: str):
+    def __init__(
+        self, n_filters: int, filter_length: int, mask: str, settings: dict
+    ):
         super().__init__()
-        check_sizes({"n_filters": n_filters, "filter_length": filter_length})
+        check_sizes(n_filters=n_filters, filter_length=filter_length)
         check_even("filter_length", filter_length)
         check_choice("mask", mask, MASKS)
-        self.filter_length, self.hop_length = filter_length, filter_length // 2
+        both = {"filter_length": filter_length, "mask": mask}
+        self.settings = both | settings
+        hop_length = filter_length // 2
+        self.filter_length, self.hop_length = filter_length, hop_length
         self.bound_mask = MASKS[mask]
-        self.encoder = nn.Conv1d(
-            1, n_filters, filter_length, self.hop_length, bias=False
-        )
+        sizes = (1, n_filters, filter_length, hop_length)
+        self.encoder = nn.Conv1d(*sizes, bias=False)
 
     def _add_decoder(self, initial_filters: str) -> None:
         """Make the decoder, and with "mdct" begin by returning the input.
 
         From random filters, a small network first spends a good part of a
-        short training on an encoder and a decoder that fit each other. Here
-        they begin as an MDCT and its inverse; behind a rectifier, the MDCT
-        comes with both signs. Further filters keep their random values in the
-        encoder and begin at zero in the decoder. All are trained as ever.
-        [ours]
+        short training on an encoder and a decoder that fit each other [ours].
+        Behind a rectifier, the MDCT comes with both signs. Further filters stay
+        random in the encoder and begin at zero in the decoder.
         """
         check_choice("initial_filters", initial_filters, ("random", "mdct"))
         n_filters = self.encoder.out_channels
-        self.decoder = nn.ConvTranspose1d(
-            n_filters, 1, self.filter_length, self.hop_length, bias=False
-        )
+        sizes = (n_filters, 1, self.filter_length, self.hop_length)
+        self.decoder = nn.ConvTranspose1d(*sizes, bias=False)
         if initial_filters == "random":
             return
         basis = mdct_filters(self.hop_length)
         if self.rectified:
             basis = torch.cat((basis, -basis))
-        if len(basis) > n_filters:
-            raise ValueError(
-                f"n_filters must be at least {len(basis)} for initial_filters "
-                f"mdct of length {self.filter_length}, got {n_filters}; take "
-                "shorter filters, or random ones"
-            )
+        constraint = f"at least {len(basis)} for an mdct of this filter_length"
+        advice = "take shorter filters, or random ones"
+        fits = len(basis) <= n_filters
+        require("n_filters", fits, constraint, n_filters, advice)
         encoder, decoder = self.encoder.weight, self.decoder.weight
         with torch.no_grad():
             encoder[: len(basis), 0] = basis.to(encoder)
@@ -123,9 +116,8 @@ class FilterbankNetwork(nn.Module):
         kept = {}
         # Half precision would add its rounding to the waveform itself.
         with full_precision(noisy.device):
-            padded = pad_to_frames(
-                noisy.float(), self.filter_length, self.hop_length
-            )
+            frame, hop = self.filter_length, self.hop_length
+            padded = pad_to_frames(noisy.float(), frame, hop)
             encoded = self.encoder(padded[:, None])
             encoded = encoded.relu() if self.rectified else encoded
         keep(encoded, "encoder", features, kept)

@@ -1,27 +1,27 @@
 """A SpeechBrain Checkpointer whose checkpoints are complete and finite."""
 
 import errno
-import logging
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
+from speechbrain.utils import checkpoints
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from torch import nn
 
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.teacher.trained_network import non_finite
 
-_UNFINISHED = f"{CKPT_PREFIX}.unfinished"
+_UNFINISHED = f"{checkpoints.CKPT_PREFIX}.unfinished"
 # torch's own writer says neither that the disk is full nor which one.
 _TORCH_CANNOT_WRITE = re.compile("inline_container|PytorchStreamWriter")
 
 
-class AtomicCheckpointer(Checkpointer):
+class AtomicCheckpointer(checkpoints.Checkpointer):
     """Saves checkpoints so that a run can be killed at any moment.
 
     SpeechBrain (1.1) writes the file that makes a folder a checkpoint first: a
@@ -41,17 +41,13 @@ class AtomicCheckpointer(Checkpointer):
     ['CKPT.yaml', 'layer.ckpt']
     """
 
-    def save_checkpoint(
-        self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
-    ):
+    def save_checkpoint(self, *args: Any, **kwargs: Any):
         """Save a checkpoint of what is finite, or raise a UserError."""
         if if_main_process():
             self._refuse_nonfinite("the last one is kept; lower --lr")
             self._remove_unfinished()
         try:
-            checkpoint = super().save_checkpoint(
-                meta or {}, end_of_epoch, name, verbosity
-            )
+            checkpoint = super().save_checkpoint(*args, **kwargs)
         except (OSError, RuntimeError) as error:
             if if_main_process():
                 self._remove_unfinished()  # it takes room
@@ -62,48 +58,43 @@ class AtomicCheckpointer(Checkpointer):
             raise OSError(errno.ENOSPC, text, folder) from error
         if checkpoint is not None:  # None: this is not the main process
             folder = Path(checkpoint.path)
-            os.replace(folder / _UNFINISHED, folder / METAFNAME)
+            os.replace(folder / _UNFINISHED, folder / checkpoints.METAFNAME)
         # Else another process would look for checkpoints before this is one.
         ddp_barrier()
         return checkpoint
 
-    def load_checkpoint(self, checkpoint):
+    def load_checkpoint(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Load a checkpoint; raise a UserError where it is not finite."""
         super().load_checkpoint(checkpoint)
-        self._refuse_nonfinite(
-            f"delete {checkpoint.path}; the same command then goes on from "
-            f"the one before"
-        )
+        advice = "the same command then goes on from the one before"
+        self._refuse_nonfinite(f"delete {checkpoint.path}; {advice}")
 
-    def _refuse_nonfinite(self, next_step):
-        names = list(_ruined(self.recoverables))
-        if names:
+    def _refuse_nonfinite(self, next_step: str) -> None:
+        if names := list(_ruined(self.recoverables)):
             raise UserError(
                 f"a checkpoint must be finite, got NaN or infinity in\n"
                 f"{listing(names, 5)}\n{next_step}"
             )
 
-    def _save_checkpoint_metafile(
-        self, fpath, meta_to_include, end_of_epoch=True
-    ):
-        return super()._save_checkpoint_metafile(
-            Path(fpath).with_name(_UNFINISHED), meta_to_include, end_of_epoch
-        )
+    def _save_checkpoint_metafile(self, fpath: Path, *args: Any) -> dict:
+        unfinished = fpath.with_name(_UNFINISHED)
+        return super()._save_checkpoint_metafile(unfinished, *args)
 
-    def _remove_unfinished(self):
-        for folder in Path(self.checkpoints_dir).glob(f"{CKPT_PREFIX}+*"):
-            if not (folder / METAFNAME).exists():
+    def _remove_unfinished(self) -> None:
+        pattern = f"{checkpoints.CKPT_PREFIX}+*"
+        for folder in Path(self.checkpoints_dir).glob(pattern):
+            if not (folder / checkpoints.METAFNAME).exists():
                 shutil.rmtree(folder)
 
 
-def _ruined(value, name="") -> Iterator[str]:
+def _ruined(value: object, name: str = "") -> Iterator[str]:
     """Yield the names of tensors of a state, however nested."""
     if isinstance(value, torch.Tensor):
         if not torch.isfinite(value).all():
             yield name
     elif isinstance(value, nn.Module):
-        found = non_finite(value.state_dict(), value)
-        yield from (f"{name}.{weight}" for weight in found)
+        for weight in non_finite(value.state_dict(), value):
+            yield f"{name}.{weight}"
     elif hasattr(value, "state_dict"):
         yield from _ruined(value.state_dict(), name)
     elif isinstance(value, dict):

@@ -1,17 +1,18 @@
 """Trains a student to follow a teacher."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import (
-    ddp_broadcast,
-    if_main_process,
-    main_process_only,
-)
-from torch import nn
-from torch.utils.data import Dataset
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.distributed import ddp_broadcast, main_process_only
+from speechbrain.utils.run_opts import RunOptions
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.teacher.frozen import (
@@ -24,10 +25,10 @@ from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
 from speechbrain_dfkd.training.kd_weight import (
     KDSchedule,
     gradient_norms,
-    training_progress,
     weight_for_ratio,
 )
 from speechbrain_dfkd.training.student_start import (
+    announce,
     fixed_batches,
     level_of_speech,
     teacher_scale,
@@ -64,10 +65,10 @@ class DFKDBrain(EnhancementBrain):
     def __init__(
         self,
         modules: dict,
-        opt_class=None,
-        hparams=None,
-        run_opts=None,
-        checkpointer=None,
+        opt_class: Callable | None = None,
+        hparams: dict | None = None,
+        run_opts: RunOptions | dict | None = None,
+        checkpointer: Checkpointer | None = None,
         teacher: FrozenTeacher | CachedTeacher | CleanTeacher | None = None,
     ):
         # Read now: a module wrapped for several devices hides its attributes.
@@ -82,38 +83,31 @@ class DFKDBrain(EnhancementBrain):
         if isinstance(teacher, nn.Module):
             teacher.to(self.device)
         distils = teacher is not None and objective is not None
-        self.schedule = KDSchedule(
-            self.hparams.kd_weight if distils else 0.0,
-            self.hparams.kd_ramp,
-            self.hparams.kd_stop,
-            self.hparams.kd_gradient_ratio,
-        )
+        given = self.hparams
+        weight = given.kd_weight if distils else 0.0
+        settings = (given.kd_ramp, given.kd_stop, given.kd_gradient_ratio)
+        self.schedule = KDSchedule(weight, *settings)
         if checkpointer is None:
             return
         model = getattr(teacher, "model", None)
         own = fingerprint(model) if model is not None else "none"
-        checkpointer.add_recoverable(
-            "teacher_fingerprint", own, _check_fingerprint, _write_text
-        )
+        keep = checkpointer.add_recoverable
+        keep("teacher_fingerprint", own, _check_fingerprint, _write_text)
         if self._follows_network():
-            checkpointer.add_recoverable(
-                "teacher_scale", teacher, _load_scale, _save_scale
-            )
+            keep("teacher_scale", teacher, _load_scale, _save_scale)
         if self.schedule.is_measured:
-            checkpointer.add_recoverable("kd_schedule", self.schedule)
+            keep("kd_schedule", self.schedule)
 
-    def _follows_network(self):
+    def _follows_network(self) -> bool:
         """Tell whether targets have a level and a sign of a network's own."""
         is_clean = isinstance(self.teacher, CleanTeacher)
         return self.schedule.weight > 0 and not is_clean
 
-    def scale_teacher(self, dataset: Dataset):
+    def scale_teacher(self, dataset: Dataset) -> None:
         """Bring the teacher's waveform to sign and level of the clean speech.
 
-        To be called before ``align_polarity``, whose batches it takes; with
-        ``init_from_teacher`` it also scales the output of a student that has
-        ``scale_output()``. Nothing happens where no network is followed, nor
-        where a training goes on: its checkpoint holds the factor.
+        To be called before ``align_polarity``. Nothing happens where no network
+        is followed, nor where a training goes on: its checkpoint has the factor.
         """
         if not self._follows_network() or self._has_begun():
             return
@@ -125,14 +119,14 @@ class DFKDBrain(EnhancementBrain):
         if self.hparams.init_from_teacher and scalable:
             self.network.scale_output(self.teacher.scale)
 
-    def _teach(self, batch):
+    def _teach(self, batch: PaddedBatch) -> tuple:
         """Return the teacher's output, the clean speech and its lengths."""
         batch = batch.to(self.device)
         with self.training_ctx:
             wav = self.teacher.estimate(batch).wav
         return wav, *batch.clean_sig
 
-    def measure_kd_weight(self, dataset: Dataset):
+    def measure_kd_weight(self, dataset: Dataset) -> None:
         """Set the weight that ``kd_gradient_ratio`` asks for; before ``fit``.
 
         Nothing happens without a ratio, nor where a training goes on: its
@@ -140,9 +134,8 @@ class DFKDBrain(EnhancementBrain):
         """
         if not self.schedule.is_measured or self._has_begun():
             return
-        batches = fixed_batches(
-            dataset, self.hparams.batch_size, self.hparams.kd_gradient_batches
-        )
+        n_batches = self.hparams.kd_gradient_batches
+        batches = fixed_batches(dataset, self.hparams.batch_size, n_batches)
         with trial_copies(self.modules) as copies:
             weights = copies[self.trained].parameters()
             weights = [w for w in weights if w.requires_grad]
@@ -152,28 +145,25 @@ class DFKDBrain(EnhancementBrain):
         # That of the first process, where others round differently.
         weight = ddp_broadcast(weight_for_ratio(ratio, *norms))
         self.schedule.weight = weight
-        if if_main_process():
-            print(
-                f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
-                f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD "
-                f"at the student's first weights",
-                flush=True,
-            )
+        announce(
+            f"kd_weight: {weight:.6g} = {ratio} * {norms[0]:.4g} / "
+            f"{norms[1]:.4g}, the norms of the gradients of L_SE and L_KD at "
+            f"the student's first weights"
+        )
 
-    def _losses(self, modules, batch):
+    def _losses(self, modules: nn.ModuleDict, batch: PaddedBatch) -> tuple:
         """Return L_SE and L_KD of a batch, apart from each other."""
         with self.training_ctx:
             student, teacher = self._follow(modules, batch)
-            clean_wav, lengths = batch.clean_sig
-            loss = self.hparams.supervised_loss(student.wav, clean_wav, lengths)
-            kd_loss, _ = modules.kd_loss(student, teacher, clean_wav, lengths)
+            loss = self.hparams.supervised_loss(student.wav, *batch.clean_sig)
+            kd_loss, _ = modules.kd_loss(student, teacher, *batch.clean_sig)
         return loss, kd_loss
 
-    def _fit_train(self, train_set, epoch, enable):
+    def _fit_train(self, train_set: DataLoader, **kwargs: Any) -> None:
         # Brain.fit tells this to no public hook, and the schedule needs it,
         # also of a DataLoader that the caller made.
         self.steps_per_epoch = len(train_set)
-        super()._fit_train(train_set, epoch, enable)
+        super()._fit_train(train_set, **kwargs)
 
     def kd_weight(self) -> float:
         """Return the weight of L_KD in this step; at 0 no teacher is run."""
@@ -182,28 +172,27 @@ class DFKDBrain(EnhancementBrain):
         # Batches whose gradients are accumulated have one weight.
         done = self.step - 1
         done -= done % self.grad_accumulation_factor
-        counter = self.hparams.epoch_counter
-        progress = training_progress(
-            counter.current, done, counter.limit, self.steps_per_epoch
-        )
-        return self.schedule.weight_at(progress)
+        counter, steps = self.hparams.epoch_counter, self.steps_per_epoch
+        done += (counter.current - 1) * steps
+        return self.schedule.weight_at(done / (counter.limit * steps))
 
-    def compute_forward(self, batch, stage):
+    def compute_forward(self, batch: PaddedBatch, stage: sb.Stage) -> tuple:
         """Return the ``Enhanced`` of the student and, to train, the teacher."""
         if stage != sb.Stage.TRAIN or self.kd_weight() == 0:
             return super().compute_forward(batch, stage), None
         return self._follow(self.modules, batch)
 
-    def _follow(self, modules, batch):
+    def _follow(self, modules: nn.ModuleDict, batch: PaddedBatch) -> tuple:
         noisy_wav = batch.to(self.device).noisy_sig.data
         # First: what it needs is freed before the student's graph grows.
         teacher = self.teacher.estimate(batch, self.teacher_features)
         return modules.student(noisy_wav, self.student_features), teacher
 
-    def compute_objectives(self, predictions, batch, stage):
+    def compute_objectives(
+        self, predictions: tuple, batch: PaddedBatch, stage: sb.Stage
+    ) -> Tensor:
         """Return L_SE + kd_weight * L_KD, in evaluation L_SE alone."""
-        student, teacher = predictions
-        loss = super().compute_objectives(student, batch, stage)
+        loss = super().compute_objectives(predictions[0], batch, stage)
         if stage != sb.Stage.TRAIN:
             return loss
         weight = self.kd_weight()
@@ -211,24 +200,20 @@ class DFKDBrain(EnhancementBrain):
             self.terms.append({"kd_weight": torch.tensor(weight)})
         if weight == 0:
             return loss
-        clean_wav, lengths = batch.clean_sig
-        kd_loss, terms = self.modules.kd_loss(
-            student, teacher, clean_wav, lengths
-        )
+        kd_loss, terms = self.modules.kd_loss(*predictions, *batch.clean_sig)
         self.terms.append({"l_kd": kd_loss, **terms})
         return loss + weight * kd_loss
 
     def record(self) -> dict:
         """Return also the kd_weight, where it was measured."""
-        schedule = self.schedule
-        weight = schedule.weight if schedule.is_measured else None
+        weight = self.schedule.weight if self.schedule.is_measured else None
         return {**super().record(), "kd_weight": weight}
 
-    def _remedy(self, batch):
+    def _remedy(self, batch: PaddedBatch) -> str:
         noisy_is_finite = torch.isfinite(batch.noisy_sig.data).all()
         if self._follows_network() and noisy_is_finite:
-            with torch.no_grad(), self.training_ctx:
-                wav = self.teacher.estimate(batch, self.teacher_features).wav
+            with torch.no_grad():
+                wav, *_ = self._teach(batch)
             if not torch.isfinite(wav).all():
                 return (
                     "the teacher's output is not finite there: choose another "
@@ -238,23 +223,23 @@ class DFKDBrain(EnhancementBrain):
 
 
 @main_process_only
-def _write_text(text, path):
-    Path(path).write_text(text)
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text)
 
 
-def _check_fingerprint(own, path, end_of_epoch):
-    saved = Path(path).read_text()
+def _check_fingerprint(own: str, path: Path, end_of_epoch: bool) -> None:
+    saved = path.read_text()
     if saved != own:
         raise UserError(
             f"the teacher must stay the same within a training, got "
-            f"{own[:12]} where {path} was trained with {saved[:12]}; "
-            f"give back that teacher or choose another --output_folder"
+            f"{own[:12]} where {path} was trained with {saved[:12]}; give "
+            f"that teacher, or choose another --output_folder"
         )
 
 
-def _save_scale(teacher, path):
+def _save_scale(teacher: FrozenTeacher, path: Path) -> None:
     _write_text(repr(teacher.scale), path)
 
 
-def _load_scale(teacher, path, end_of_epoch):
-    teacher.scale = float(Path(path).read_text())
+def _load_scale(teacher: FrozenTeacher, path: Path, end_of_epoch: bool) -> None:
+    teacher.scale = float(path.read_text())

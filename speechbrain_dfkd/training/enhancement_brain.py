@@ -1,18 +1,19 @@
 """Supervised training and evaluation of an enhancement network."""
 
-import csv
-import io
 import json
 import statistics
 import time
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import speechbrain as sb
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
@@ -21,9 +22,11 @@ from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
 from speechbrain_dfkd.evaluation.scoring import score
 from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
 from speechbrain_dfkd.training.student_start import (
     align,
+    announce,
     fixed_batches,
     mean_correlation,
     trial_copies,
@@ -50,85 +53,68 @@ class EnhancementBrain(GuardedBrain):
         ``save_enhanced``. With that, a test writes its wavs to
         ``enhanced_folder``. ``align_polarity`` and ``batch_size`` are read by
         the methods about the polarity.
-
-    Attributes
-    ----------
-    network : nn.Module
-        What is trained, never wrapped for several devices.
-    scores : speechbrain_dfkd.evaluation.scoring.Scores
-        Of the last validation or test, one row an utterance.
     """
 
     trained = "model"
 
-    def __init__(
-        self,
-        modules=None,
-        opt_class=None,
-        hparams=None,
-        run_opts=None,
-        checkpointer=None,
-    ):
-        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        # Not wrapped for several devices, as that of self.modules will be.
         self.network = self.modules[self.trained]
         self.train_stats = {}
-        self.scores = None
+        self.scores = None  # of the last validation or test
 
-    def align_polarity(self, dataset: Dataset):
+    def align_polarity(self, dataset: Dataset) -> None:
         """Negate the network if its first output is the inverse of the speech.
 
-        To be called before ``fit`` with the training set, its epoch counter at
-        0: the batches are crops that no epoch trains on. Nothing happens where
-        ``align_polarity`` is False, nor where a training goes on.
+        To be called before ``fit`` with the training set, whose crops of epoch
+        0 no epoch trains on. Nothing happens where a training goes on.
         """
         if not self.hparams.align_polarity or self._has_begun():
             return
+        batches = fixed_batches(dataset, self.hparams.batch_size)
         with trial_copies(self.modules) as copies:
-            value = mean_correlation(
-                partial(self._enhance, copies[self.trained]),
-                fixed_batches(dataset, self.hparams.batch_size),
-            )
+            enhance = partial(self._enhance, copies[self.trained])
+            value = mean_correlation(enhance, batches)
         align(self.network, value, f"the {self.trained}'s first output")
 
-    def correct_polarity(self, dataset: Dataset):
+    def correct_polarity(self, dataset: Dataset) -> None:
         """Negate the trained network if its output is inverted speech."""
-        value = mean_correlation(
-            partial(self._enhance, self.network.eval()),
-            fixed_batches(dataset, batch_size=1, n_batches=16),
-        )
+        batches = fixed_batches(dataset, batch_size=1, n_batches=16)
+        enhance = partial(self._enhance, self.network.eval())
+        value = mean_correlation(enhance, batches)
         wanted = self.hparams.align_polarity
         align(self.network, value, f"the trained {self.trained}", wanted)
 
-    def _enhance(self, network, batch):
+    def _enhance(self, network: nn.Module, batch: PaddedBatch) -> tuple:
         """Return a network's output, the clean speech and its lengths."""
         batch = batch.to(self.device)
         with self.training_ctx:
             wav = network(batch.noisy_sig.data).wav
         return wav, *batch.clean_sig
 
-    def _has_begun(self):
+    def _has_begun(self) -> bool:
         """Tell whether there is no start of a training to prepare."""
-        return self.test_only or (
-            self.checkpointer is not None
-            and self.checkpointer.find_checkpoint() is not None
-        )
+        found = self.checkpointer and self.checkpointer.find_checkpoint()
+        return self.test_only or found is not None
 
-    def compute_forward(self, batch, stage):
+    def compute_forward(self, batch: PaddedBatch, stage: sb.Stage) -> Enhanced:
         """Return the network's ``Enhanced`` for a batch."""
         batch = batch.to(self.device)
         return self.modules[self.trained](batch.noisy_sig.data)
 
-    def compute_objectives(self, predictions, batch, stage):
+    def compute_objectives(
+        self, predictions: Enhanced, batch: PaddedBatch, stage: sb.Stage
+    ) -> Tensor:
         """Return the supervised loss; keep the waveforms to be scored."""
-        clean_wav, lengths = batch.clean_sig
-        loss = self.hparams.supervised_loss(predictions.wav, clean_wav, lengths)
+        loss = self.hparams.supervised_loss(predictions.wav, *batch.clean_sig)
         if stage == sb.Stage.TRAIN:
             self.terms.append({"l_se": loss})
         elif if_main_process():
             self._keep(batch, predictions.wav)
         return loss
 
-    def _keep(self, batch, enhanced_wav):
+    def _keep(self, batch: PaddedBatch, enhanced_wav: Tensor) -> None:
         clean_wav, lengths = batch.clean_sig
         samples = (lengths * clean_wav.shape[1]).round().int().tolist()
         for i, utterance in enumerate(batch.id):
@@ -136,18 +122,20 @@ class EnhancementBrain(GuardedBrain):
             pair = pair[:, : samples[i]].cpu().numpy()
             self._kept.append((utterance, pair[0], pair[1]))
 
-    def on_stage_start(self, stage, epoch=None):
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Forget the waveforms of the last stage; start the clock of steps."""
         super().on_stage_start(stage, epoch)
         self._kept = []
         self._step_ends = [time.perf_counter()]
 
-    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+    def on_fit_batch_end(self, *args: Any) -> None:
         """Stop the clock of a step and start that of the next."""
-        super().on_fit_batch_end(batch, outputs, loss, should_step)
+        super().on_fit_batch_end(*args)
         self._step_ends.append(time.perf_counter())
 
-    def on_stage_end(self, stage, stage_loss, epoch=None):
+    def on_stage_end(
+        self, stage: sb.Stage, stage_loss: float, epoch: int | None = None
+    ) -> None:
         """Score, log, and keep the last and the best checkpoint."""
         if stage == sb.Stage.TRAIN:
             self._finish_train(stage_loss, epoch)
@@ -157,20 +145,14 @@ class EnhancementBrain(GuardedBrain):
         if stage == sb.Stage.VALID:
             self._finish_valid(stats, stage_loss, epoch)
         elif self.hparams.train_logger is not None:
-            epoch = self.hparams.epoch_counter.current
-            self.hparams.train_logger.log_stats(
-                {"epoch loaded": epoch}, test_stats=stats
-            )
+            meta = {"epoch loaded": self.hparams.epoch_counter.current}
+            self.hparams.train_logger.log_stats(meta, test_stats=stats)
 
-    def _finish_train(self, stage_loss, epoch):
+    def _finish_train(self, stage_loss: float, epoch: int) -> None:
         self.refuse_epoch_without_steps()
         self.terms.collect()
-        means = self.terms.means()
-        self.train_stats = {
-            "loss": means.pop("loss", stage_loss),
-            **means,
-            **self.terms.events,
-        }
+        self.train_stats = {"loss": stage_loss, **self.terms.means()}
+        self.train_stats.update(self.terms.events)
         for name, counts in self.terms.histograms().items():
             quantiles = histogram_quantiles(counts, self.hparams.sample_rate)
             for quantile, value in quantiles.items():
@@ -182,23 +164,19 @@ class EnhancementBrain(GuardedBrain):
         if self.checkpointer is not None:
             self._save_intra_epoch_ckpt()
 
-    def _write_timing(self, epoch):
-        """Note the median time of the steps of an epoch.
+    def _write_timing(self, epoch: int) -> None:
+        """Note the median time of an epoch's steps, waiting for data included.
 
-        A step lasts from the end of the one before to its own end, so that
-        waiting for data counts; checkpoints within an epoch hardly move a
-        median. In a checkpoint the times would go back with the weights to
-        the best epoch.
+        In a checkpoint it would go back with the weights to the best epoch.
         """
         seconds = self._read_timing()["seconds"]
-        seconds[str(epoch)] = statistics.median(
-            end - start for start, end in pairwise(self._step_ends)
-        )
+        steps = [end - start for start, end in pairwise(self._step_ends)]
+        seconds[str(epoch)] = statistics.median(steps)
         timing = {"seconds": seconds, "steps": self.optimizer_step}
         path = Path(self.hparams.output_folder, TIMING_FILE)
         write_atomically(path, json.dumps(timing, indent=1).encode())
 
-    def _read_timing(self):
+    def _read_timing(self) -> dict:
         path = Path(self.hparams.output_folder, TIMING_FILE)
         if not path.exists():  # nothing was trained, or before it was noted
             return {"seconds": {}, "steps": None}
@@ -208,49 +186,38 @@ class EnhancementBrain(GuardedBrain):
         """Return the steps made, and the median of the epochs' medians."""
         timing = self._read_timing()
         seconds = timing["seconds"].values()
-        return {
-            "steps": timing["steps"],
-            "seconds_per_step": statistics.median(seconds) if seconds else None,
-        }
+        median = statistics.median(seconds) if seconds else None
+        return {"steps": timing["steps"], "seconds_per_step": median}
 
-    def _finish_valid(self, stats, stage_loss, epoch):
+    def _finish_valid(self, stats: dict, stage_loss: float, epoch: int) -> None:
         if not self.finite_losses:
             raise UserError(
                 f"the validation loss must be finite, got NaN or infinity for "
-                f"all utterances after epoch {epoch}: the training diverges; "
-                f"lower --lr, or look at the validation recordings"
+                f"all utterances after epoch {epoch}; lower --lr, or look at "
+                f"the validation recordings"
             )
-        lr, next_lr = self.hparams.lr_annealing(
-            [self.optimizer], epoch, stage_loss
-        )
+        anneal, log = self.hparams.lr_annealing, self.hparams.train_logger
+        lr, next_lr = anneal([self.optimizer], epoch, stage_loss)
         update_learning_rate(self.optimizer, next_lr)
-        self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "lr": lr}, self.train_stats, stats
-        )
+        log.log_stats({"epoch": epoch, "lr": lr}, self.train_stats, stats)
         if self.checkpointer is not None:
             metric = self.hparams.best_metric
-            best = stats.get(metric, float("-inf"))
-            self.checkpointer.save_and_keep_only(
-                meta={"epoch": epoch, metric: best}, max_keys=[metric]
-            )
+            meta = {"epoch": epoch, metric: stats.get(metric, float("-inf"))}
+            self.checkpointer.save_and_keep_only(meta, max_keys=[metric])
 
-    def _score(self, stage):
+    def _score(self, stage: sb.Stage) -> dict[str, float]:
         """Score the kept waveforms; the means of defined scores by name."""
         if not if_main_process():
             return {}
         if stage == sb.Stage.TEST and self.hparams.save_enhanced:
             self._write_enhanced(Path(self.hparams.enhanced_folder))
         metrics = METRICS if stage == sb.Stage.TEST else validation_metrics()
-        self.scores = score(
-            self._kept,
-            self.hparams.sample_rate,
-            metrics,
-            progress=not self.noprogressbar,
-        )
+        rate, progress = self.hparams.sample_rate, not self.noprogressbar
+        self.scores = score(self._kept, rate, metrics, progress=progress)
         means = {name: self.scores.mean(name) for name in metrics}
         return {name: mean for name, mean in means.items() if mean is not None}
 
-    def _write_enhanced(self, folder):
+    def _write_enhanced(self, folder: Path) -> None:
         """Write wavs, in float32 those that 16 bits would spoil."""
         n_float = 0
         for utterance, _, enhanced in self._kept:
@@ -260,31 +227,23 @@ class EnhancementBrain(GuardedBrain):
             content = wav_bytes(samples, self.hparams.sample_rate)
             write_atomically(folder / f"{utterance}.wav", content)
         if n_float:
-            print(
+            announce(
                 f"{folder}: {n_float} of {len(self._kept)} files are float32, "
-                f"as 16 bits would clip them or round them away; other "
-                f"programs may clip them",
-                flush=True,
+                f"as 16 bits would clip them or round them away"
             )
 
-    def _write_histogram(self, name, counts, epoch):
+    def _write_histogram(self, name: str, counts: Tensor, epoch: int) -> None:
         """Write one row an epoch, one column a bin, headed by its Hz."""
-        if not if_main_process():
-            return
         path = Path(self.hparams.output_folder, f"{name}.csv")
         bin_hz = self.hparams.sample_rate / 2 / (len(counts) - 1)
-        header = ["epoch", *(f"{i * bin_hz:g}" for i in range(len(counts)))]
-        rows = {}
-        if path.exists():
-            with path.open(newline="") as stream:
-                rows = {row[0]: row for row in list(csv.reader(stream))[1:]}
-        rows[str(epoch)] = [epoch, *(int(count) for count in counts)]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([header, *rows.values()])
-        write_atomically(path, text.getvalue().encode())
+        rows = {"epoch": [f"{i * bin_hz:g}" for i in range(len(counts))]}
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        rows |= {line.partition(",")[0]: line.split(",")[1:] for line in lines}
+        rows[str(epoch)] = [str(int(count)) for count in counts]
+        text = "".join(",".join([k, *row]) + "\n" for k, row in rows.items())
+        write_atomically(path, text.encode())
 
-    def _wrap_distributed(self):
+    def _wrap_distributed(self) -> None:
         """Wrap for several processes; batch norms stay local on a CPU."""
         # SpeechBrain makes them SyncBatchNorm, which no CPU can train.
         if not self.distributed_launch or self.distributed_backend != "gloo":

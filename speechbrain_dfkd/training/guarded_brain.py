@@ -1,10 +1,13 @@
 """A Brain that skips the steps it could not make with finite numbers."""
 
 import math
+from typing import Any
 
 import speechbrain as sb
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
+from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.training.training_terms import TrainingTerms
@@ -13,29 +16,23 @@ from speechbrain_dfkd.training.training_terms import TrainingTerms
 class GuardedBrain(sb.Brain):
     """Leaves out each step of which the loss or a gradient is not finite.
 
-    Such a step changes neither weights nor running statistics nor the terms
-    in the log; it is counted, and no checkpoint is made before the next good
-    one. More than ``nonfinite_patience`` of them in a row end the training.
-
-    SpeechBrain's own ``skip_nonfinite_grads`` looks at gradients alone: the
-    running statistics keep what a NaN left there, the optimizer steps by its
-    momentum, and the processes of one training may count differently. Here all
-    decide by the gradients, which they share.
+    Such a step changes nothing, running statistics and the log included; it
+    is counted, and no checkpoint is made before the next good one. More than
+    ``nonfinite_patience`` of them in a row end the training. SpeechBrain's own
+    ``skip_nonfinite_grads`` lets statistics and momentum keep a NaN, and
+    processes count differently; here all decide by the gradients they share.
     """
 
-    def __init__(
-        self, modules=None, opt_class=None, hparams=None, run_opts=None,
-        checkpointer=None,
-    ):  # fmt: skip
-        super().__init__(modules, opt_class, hparams, run_opts, checkpointer)
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         # Of the epoch so far: loss, and what subclasses append.
         self.terms = TrainingTerms()
         self.skipped_in_row = 0
         self._suspects = []
-        if checkpointer is not None:
-            checkpointer.add_recoverable("terms", self.terms)
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("terms", self.terms)
 
-    def fit_batch(self, batch):
+    def fit_batch(self, batch: PaddedBatch) -> Tensor:
         """Train on a batch, and undo what a loss that is not finite left."""
         buffers = [buffer.clone() for buffer in self.modules.buffers()]
         terms, skipped = self.terms.snapshot(), self.skipped_in_row
@@ -63,7 +60,7 @@ class GuardedBrain(sb.Brain):
             raise self._too_many_skipped()
         return loss
 
-    def check_loss_isfinite(self, loss):
+    def check_loss_isfinite(self, loss: Tensor) -> None:
         """Let all processes know of a loss that is not finite."""
         if torch.isfinite(loss):
             return
@@ -72,7 +69,7 @@ class GuardedBrain(sb.Brain):
         # A finite gradient of such a loss would go unnoticed by the others.
         loss.register_hook(lambda gradient: gradient * math.nan)
 
-    def optimizers_step(self):
+    def optimizers_step(self) -> None:
         """Make a step, unless a gradient is not finite."""
         gradients = [weight.grad for weight in self.modules.parameters()]
         gradients = [part for part in gradients if part is not None]
@@ -84,49 +81,45 @@ class GuardedBrain(sb.Brain):
         else:
             self.zero_grad(set_to_none=True)
 
-    def _too_many_skipped(self):
+    def _too_many_skipped(self) -> UserError:
         return UserError(
             f"losses and gradients must be finite, got NaN or infinity in "
             f"{self.skipped_in_row} steps in a row: {self._last_skipped}. None "
-            f"of these steps changed the weights; the same command goes on "
-            f"from the last checkpoint"
+            f"changed the weights; the same command goes on"
         )
 
-    def refuse_epoch_without_steps(self):
+    def refuse_epoch_without_steps(self) -> None:
         """End a training whose epochs have fewer steps than the patience."""
         steps = self.step // self.grad_accumulation_factor
         if 0 < steps <= self.skipped_in_row and not self.scaler.is_enabled():
             raise self._too_many_skipped()
 
-    def _remedy(self, batch):
+    def _remedy(self, batch: PaddedBatch) -> str:
         """Return what may help against a loss that is not finite."""
         signals = (batch.noisy_sig.data, batch.clean_sig.data)
         if all(torch.isfinite(signal).all() for signal in signals):
             return "lower --lr, or look at these recordings"
         return "make these recordings anew: they are not finite"
 
-    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
         # Accumulated gradients are not saved: wait until they are used. And
         # weights that may have diverged must not replace good ones.
-        accumulating = self.step % self.grad_accumulation_factor != 0
-        if accumulating or self.skipped_in_row > 0:
+        if self.step % self.grad_accumulation_factor or self.skipped_in_row:
             return False
-        return super()._should_save_intra_epoch_ckpt(
-            last_ckpt_time, steps_since_ckpt
-        )
+        return super()._should_save_intra_epoch_ckpt(*args)
 
-    def _save_intra_epoch_ckpt(self):
+    def _save_intra_epoch_ckpt(self) -> None:
         self.terms.collect()
         super()._save_intra_epoch_ckpt()
 
-    def on_stage_start(self, stage, epoch=None):
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Begin the averages of an epoch, unless it goes on."""
         # A step above 0: the epoch goes on from a checkpoint.
         self.finite_losses = self.step
         if stage == sb.Stage.TRAIN and self.step == 0:
             self.terms.reset()
 
-    def update_average(self, loss, avg_loss):
+    def update_average(self, loss: Tensor, avg_loss: float) -> float:
         """Return the mean of a stage's finite losses, this one included."""
         # SpeechBrain takes the average so far, at first 0, for one that is not.
         if not torch.isfinite(loss):

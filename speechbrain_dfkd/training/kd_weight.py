@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from speechbrain.utils.checkpoints import (
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
-)
+from speechbrain.utils import checkpoints
 from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
 
 
-@register_checkpoint_hooks
+@checkpoints.register_checkpoint_hooks
 @dataclass(eq=False)
 class KDSchedule:
     """A weight that rises linearly at the start and ends before the training.
@@ -24,13 +20,10 @@ class KDSchedule:
 
         weight(p) = weight * min(1, p / ramp)  if p < stop, else 0.
 
-    Ramps of a second loss' weight are common where its targets are useless to
-    a network that knows nothing yet: Laine and Aila, Temporal Ensembling, ICLR
-    2017, arXiv 1610.02242, raise theirs as a Gaussian; the line is [ours].
-    Stopping early is the early-stopped distillation of Cho and Hariharan, On
-    the Efficacy of Knowledge Distillation, ICCV 2019, arXiv 1910.01348: a
-    small student that cannot be like its teacher is, late in the training,
-    kept from its own optimum.
+    Laine and Aila, Temporal Ensembling, ICLR 2017, arXiv 1610.02242, raise the
+    weight of a second loss as a Gaussian; the line is [ours]. The stop is the
+    early-stopped distillation of Cho and Hariharan, On the Efficacy of
+    Knowledge Distillation, ICCV 2019, arXiv 1910.01348.
 
     With a ratio the weight is to be measured, see ``weight_for_ratio``; a
     checkpoint holds it. A weight of 0 is no distillation, whatever the ratio.
@@ -64,27 +57,13 @@ class KDSchedule:
         rising = progress < self.ramp
         return self.weight * progress / self.ramp if rising else self.weight
 
-    @mark_as_saver
-    def _save(self, path):
+    @checkpoints.mark_as_saver
+    def _save(self, path: Path) -> None:
         Path(path).write_text(repr(self.weight))
 
-    @mark_as_loader
-    def _load(self, path, end_of_epoch):
+    @checkpoints.mark_as_loader
+    def _load(self, path: Path, end_of_epoch: bool) -> None:
         self.weight = float(Path(path).read_text())
-
-
-def training_progress(
-    epoch: int, steps_done: int, n_epochs: int, steps_per_epoch: int
-) -> float:
-    """Return the share of a training that is done; epochs count from 1.
-
-    Example
-    -------
-    >>> training_progress(epoch=2, steps_done=3, n_epochs=2, steps_per_epoch=5)
-    0.8
-    """
-    done = (epoch - 1) * steps_per_epoch + steps_done
-    return done / (n_epochs * steps_per_epoch)
 
 
 # Below this share of the other gradient, one is lost in float32's rounding.
@@ -96,9 +75,8 @@ def gradient_norms(
 ) -> list[float]:
     """Return the norm of the mean gradient of each loss that a batch makes.
 
-    The gradient is averaged over the batches before its norm is taken: it is
-    what a training follows, while the part that differs from batch to batch,
-    unequal among losses, averages out.
+    The gradient is averaged over the batches before its norm is taken: a
+    training follows it, while what differs from batch to batch averages out.
     """
     total, count = 0.0, 0
     for batch in batches:
@@ -108,7 +86,7 @@ def gradient_norms(
     return torch.linalg.vector_norm(total / count, dim=1).tolist()
 
 
-def _gradients(losses, parameters):
+def _gradients(losses: Iterable, parameters: Sequence[Tensor]) -> Tensor:
     """Return the gradient of each loss as a row, [losses, weights]."""
     rows = []
     for loss in losses:

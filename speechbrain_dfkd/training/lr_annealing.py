@@ -51,23 +51,22 @@ class PlateauThenDecay(ReduceLROnPlateau):
         patience: int = 2,
         decay_share: float = 0.0,
     ):
-        super().__init__(
-            factor=factor, patience=patience, dont_halve_until_epoch=0
-        )
+        settings = {"factor": factor, "patience": patience}
+        super().__init__(**settings, dont_halve_until_epoch=0)
         self.epoch_counter = epoch_counter
         self.decay_share = decay_share
 
-    def __call__(self, optim_list, current_epoch, current_loss):
+    def __call__(
+        self, optim_list: list, current_epoch: int, current_loss: float
+    ):
         """Return this epoch's rate and the next one's."""
-        rate, next_rate = super().__call__(
-            optim_list, current_epoch, current_loss
-        )
+        old, new = super().__call__(optim_list, current_epoch, current_loss)
         if current_epoch < self.epoch_counter.limit:
-            next_rate *= self._decay(current_epoch + 1)
-            next_rate /= self._decay(current_epoch)
-        return rate, next_rate
+            new *= self._decay(current_epoch + 1)
+            new /= self._decay(current_epoch)
+        return old, new
 
-    def _decay(self, epoch):
+    def _decay(self, epoch: int) -> float:
         epochs = self.epoch_counter.limit
         decaying = self.decay_share * epochs
         return min(1.0, (epochs - epoch + 1) / (decaying + 1))

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 
 import torch
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.distributed import ddp_broadcast, if_main_process
+from speechbrain.utils.distributed import ddp_broadcast, main_process_only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from speechbrain_dfkd.errors import UserError, listing
+from speechbrain_dfkd.errors import UserError, listing, require
 from speechbrain_dfkd.losses.kd_loss import sample_mask
-from speechbrain_dfkd.teacher.trained_network import non_finite
+from speechbrain_dfkd.losses.supervised import centred
+from speechbrain_dfkd.models.channel_axes import WeightAxes
 
 
 def fixed_batches(
@@ -43,41 +44,24 @@ def initialise_from_teacher(student: nn.Module, teacher: nn.Module) -> None:
     """Give a student the teacher's channels of largest norm.
 
     A channel's importance is the L1 norm of all parameters that produce or
-    hold it: rows of the matrices, filters and gates that put it out, their
-    biases, and the gains and shifts of its norm. This is the criterion of Li
-    et al., Pruning Filters for Efficient ConvNets, ICLR 2017, arXiv
-    1608.08710, section 3.1, summed where layers share channels, as those that
-    add to one residual path do [inferred]. Every parameter and buffer is cut
-    on all of its axes. That a student starts from its teacher is also a part
-    of RT-SEMamba, Interspeech 2026, arXiv 2608.12099.
+    hold it: the criterion of Li et al., Pruning Filters for Efficient
+    ConvNets, ICLR 2017, arXiv 1608.08710, section 3.1, summed where layers
+    share channels, as those that add to one residual path do [inferred].
+    Every parameter and buffer is cut on all of its axes. RT-SEMamba,
+    Interspeech 2026, arXiv 2608.12099, starts from its teacher, too.
 
-    Nothing is rescaled. So a student does what its teacher does where the
-    channels left out are zero and the norms are each channel's own (DCCRN);
-    norms over channels (Conv-TasNet, DPTNet), and an attention's scale, which
-    is by the size of its heads, change with the number of channels.
-
-    A student with fewer residual blocks gets the teacher's first ones in the
-    same roles (see the network's ``channel_axes``). The networks are of one
-    class, which has ``channel_axes()``; a UserError names all reasons for
-    which a student cannot be cut out.
+    Nothing is rescaled: norms over channels (Conv-TasNet, DPTNet), and an
+    attention's scale, change with the number of channels. A student with fewer
+    residual blocks gets the teacher's first ones in the same roles.
     """
-    names, problem = [type(model).__name__ for model in (student, teacher)], ""
-    if type(student) is not type(teacher):
-        problem = f"be a network of its class, got {names[0]} from {names[1]}"
-    elif not hasattr(student, "channel_axes"):
-        problem = f"have channel_axes(), got {names[0]} without"
-    if problem:
-        raise UserError(
-            f"a student that starts from its teacher must {problem}; choose "
-            f"another student, or set init_from_teacher to False"
-        )
+    own, other = (type(model).__name__ for model in (student, teacher))
+    subject = "a student that starts from its teacher"
+    advice = "choose another student, or set init_from_teacher to False"
+    alike, pair = type(student) is type(teacher), f"{own} from {other}"
+    require(subject, alike, "a network of its class", pair, advice)
+    known = hasattr(student, "channel_axes")
+    require(subject, known, "one with channel_axes()", f"{own} without", advice)
     ours, theirs = student.channel_axes(), teacher.channel_axes()
-    if damaged := non_finite(teacher.state_dict(), teacher):
-        raise UserError(
-            f"a teacher that a student starts from must have finite weights, "
-            f"got NaN or infinity in\n{listing(damaged, 5)}\ntrain the "
-            f"teacher anew, or set init_from_teacher to False"
-        )
     # In this order: what differs first may be why the next ones do.
     _refuse(
         f"{name}: {value} in the student, {theirs.settings[name]} in the teacher"
@@ -116,7 +100,7 @@ def start_from_teacher(hparams: dict) -> None:
         initialise_from_teacher(*networks)
 
 
-def _strongest_channels(tensors, sizes):
+def _strongest_channels(tensors: dict, sizes: dict[str, int]) -> dict:
     """Return {group: indices}, ascending, of the channels of largest L1 norm.
 
     Of {role: (tensor, WeightAxes)} buffers do not count.
@@ -135,21 +119,19 @@ def _strongest_channels(tensors, sizes):
     return kept
 
 
-def _take(tensor, weight_axes, kept):
+def _take(tensor: Tensor, weight_axes: WeightAxes, kept: dict) -> Tensor:
     """Return a copy of a tensor's channels {group: indices}."""
     tensor = tensor.detach().clone()
     for axis, groups in enumerate(weight_axes.axes):
         if groups:
             moved = tensor.movedim(axis, 0)
-            indices = [
-                places[kept[group.name]].flatten()
-                for group, places in _places(groups, moved)
-            ]
+            places = _places(groups, moved)
+            indices = [place[kept[g.name]].flatten() for g, place in places]
             tensor = moved[torch.cat(indices)].movedim(0, axis)
     return tensor
 
 
-def _places(groups, tensor):
+def _places(groups: tuple, tensor: Tensor) -> Iterable[tuple]:
     """Return (group, [channels, places in a row] on axis 0) in order."""
     sizes = [group.size for group in groups]
     indices = torch.arange(len(tensor), device=tensor.device)
@@ -157,15 +139,20 @@ def _places(groups, tensor):
     return zip(groups, indices, strict=True)
 
 
-def _refuse(problems):
+def _refuse(problems: Iterable[str]) -> None:
     if problems := list(problems):
         raise UserError(
             f"a student that starts from its teacher must be a part of it, "
             f"got\n{listing(problems, 8)}\nchoose a student that is nowhere "
-            f"larger and otherwise has the teacher's settings, e.g. "
-            f"models/dccrn_eighth.yaml from models/dccrn_half.yaml, or set "
-            f"init_from_teacher to False"
+            f"larger and has the teacher's settings, e.g. dccrn_eighth.yaml from "
+            f"dccrn_half.yaml, or set init_from_teacher to False"
         )
+
+
+@main_process_only
+def announce(line: str) -> None:
+    """Print a line, once for all processes."""
+    print(line, flush=True)
 
 
 # Below this an output holds too little of the speech to tell its level.
@@ -181,12 +168,10 @@ def correlation(wav: Tensor, clean: Tensor, lengths: Tensor) -> Tensor:
     return torch.cosine_similarity(wav, clean, dim=1, eps=1e-30)
 
 
-def _centred(wav, lengths):
+def _centred(wav: Tensor, lengths: Tensor) -> Tensor:
     # In float64, whose squares hold any level that float32 has.
     mask = sample_mask(lengths, wav.shape[1]).cpu()
-    wav = wav.detach().cpu().double().masked_fill(~mask, 0.0)
-    mean = wav.sum(1, keepdim=True) / mask.sum(1, keepdim=True)
-    return (wav - mean).masked_fill(~mask, 0.0)
+    return centred(wav.detach().cpu().double(), mask)
 
 
 @torch.no_grad()
@@ -201,9 +186,7 @@ def mean_correlation(enhance: Callable, batches: Iterable) -> float:
 
 
 @torch.no_grad()
-def level_of_speech(
-    enhance: Callable, batches: Iterable
-) -> tuple[float, float]:
+def level_of_speech(enhance: Callable, batches: Iterable) -> tuple:
     """Return <w, c> / (|w| |c|) and <w, c> / <c, c>, 0 for silence.
 
     They are of all outputs w and clean waveforms c at once, with the mean of
@@ -229,16 +212,12 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
     """
     if not (math.isfinite(correlation) and math.isfinite(gain)):
         raise UserError(
-            "the teacher's output must be finite, got NaN or infinity for "
-            "recordings of the training set; choose another --teacher_ckpt, "
-            "or train the teacher anew"
+            "the teacher's output must be finite, got NaN or infinity for the "
+            "training set; choose another --teacher_ckpt, or train it anew"
         )
     scale = 1.0
     if abs(correlation) < NEGLIGIBLE:
-        done = (
-            "it is left as it is, for it holds hardly any speech to tell its "
-            "sign and level by; is it the right one, and trained?"
-        )
+        done = "it is left as it is, for it holds hardly any speech; is it trained?"
     elif wanted:
         scale = 1 / gain
         done = f"it is multiplied by {scale:.4g}"
@@ -246,22 +225,17 @@ def teacher_scale(correlation: float, gain: float, wanted: bool) -> float:
         return scale
     else:
         done = (
-            "it is left as it is, for scale_teacher is False, and pulls the "
-            "student to the negative of the speech"
+            "it is left, for scale_teacher is False, and pulls the student away"
         )
     level = f"{20 * math.log10(abs(gain)):+.2f} dB" if gain else "no level"
-    if if_main_process():
-        print(
-            f"teacher: its output has a correlation of {correlation:.3g} with "
-            f"the clean speech, which is at {level} in it; {done}",
-            flush=True,
-        )
+    announce(
+        f"teacher: its output has a correlation of {correlation:.3g} with "
+        f"the clean speech, which is at {level} in it; {done}"
+    )
     return scale
 
 
-def align(
-    network: nn.Module, value: float, output: str, wanted: bool = True
-) -> None:
+def align(network: nn.Module, value: float, output: str, wanted: bool = True):
     """Negate, where wanted, a network whose correlation with clean is below 0.
 
     A line says so; a network without a method ``negate()`` stays as it is.
@@ -278,9 +252,7 @@ def align(
             "left as it is, for lack of a method negate(); if the training "
             "does badly, give it one, or set supervised_loss to snr_loss"
         )
-    if if_main_process():
-        print(
-            f"polarity: the correlation of {output} with the clean speech is "
-            f"{value:.3g}; the network was {done}",
-            flush=True,
-        )
+    announce(
+        f"polarity: the correlation of {output} with the clean speech is "
+        f"{value:.3g}; the network was {done}"
+    )

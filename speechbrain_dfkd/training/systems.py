@@ -1,10 +1,11 @@
 """Scores systems on a test or validation set, each once."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from speechbrain.utils.run_opts import RunOptions
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.manifest import read_manifest
@@ -22,7 +23,7 @@ from speechbrain_dfkd.training.enhancement_brain import EnhancementBrain
 class Unprocessed(nn.Module):
     """The network of the row "noisy": it returns its input."""
 
-    def forward(self, noisy, features=()):
+    def forward(self, noisy: Tensor, features: tuple = ()) -> Enhanced:
         """Return ``noisy`` [B, L] as the enhanced waveforms."""
         return Enhanced(noisy, {})
 
@@ -30,7 +31,7 @@ class Unprocessed(nn.Module):
 class _TestBrain(EnhancementBrain):
     """Tests a network that was counted when it was trained."""
 
-    def print_trainable_parameters(self):
+    def print_trainable_parameters(self) -> None:
         """Print nothing: the results table names the parameters."""
 
 
@@ -55,20 +56,21 @@ class SystemTester:
         self.split = split
         manifest = Path(hparams[f"{split}_annotation"])
         self.test_hash = hashlib.sha256(manifest.read_bytes()).hexdigest()
-        self.test_set_of = {
-            name: entry.get("test_set")
-            for name, entry in read_manifest(manifest).items()
-        }
+        entries = read_manifest(manifest).items()
+        self.test_set_of = {name: x.get("test_set") for name, x in entries}
 
     def rows(self, system: str, model: nn.Module, scores: Scores) -> list:
         """Return a system's rows of the results table, one a test set."""
-        size = self._size(model)
+        size, n_parameters = {}, count_parameters(model)
+        if n_parameters:
+            macs = macs_per_second(model, self.hparams["sample_rate"])
+            size = {"parameters": n_parameters, "gmacs_per_second": macs / 1e9}
         return [
             {"system": system, "test_set": name, **part.summary(), **size}
             for name, part in _parts(scores, self.test_set_of)
         ]
 
-    def scores(self, system: str, model: nn.Module, folder) -> Scores:
+    def scores(self, system: str, model: nn.Module, folder: str | Path):
         """Return a system's scores of each utterance; the folder keeps them."""
         key = f"{fingerprint(model)[:12]}-{self.test_hash[:12]}"
         if self.run_opts.debug:  # few utterances: no scores of the test set
@@ -84,30 +86,15 @@ class SystemTester:
             kept.save(path)
         return kept
 
-    def _size(self, model) -> dict:
-        if not count_parameters(model):
-            return {}
-        rate = self.hparams["sample_rate"]
-        return {
-            "parameters": count_parameters(model),
-            "gmacs_per_second": macs_per_second(model, rate) / 1e9,
-        }
-
-    def _score(self, system, model, saves) -> Scores:
-        brain = _TestBrain(
-            modules={"model": model},
-            hparams={
-                **self.hparams,
-                "save_enhanced": saves,
-                "enhanced_folder": f"{self.hparams['output_folder']}/{system}",
-            },
-            run_opts=self.run_opts,
-        )
+    def _score(self, system: str, model: nn.Module, saves: bool) -> Scores:
+        hparams = self.hparams | {"save_enhanced": saves}
+        hparams["enhanced_folder"] = f"{hparams['output_folder']}/{system}"
+        brain = _TestBrain({"model": model}, None, hparams, self.run_opts)
         brain.evaluate(self.test_set, test_loader_kwargs={"batch_size": 1})
         return brain.scores
 
 
-def _parts(scores, part_of):
+def _parts(scores: Scores, part_of: dict) -> Iterator[tuple[str, Scores]]:
     """Yield the name and the Scores of each part of the utterances."""
     for part in dict.fromkeys(map(part_of.get, scores.rows)):
         rows = {n: r for n, r in scores.rows.items() if part_of[n] == part}

@@ -26,7 +26,7 @@ class TrainLogger(FileTrainLogger):
     epoch: 1 - train loss: 2.50
     """
 
-    def __init__(self, save_file, tensorboard: bool = False):
+    def __init__(self, save_file: str | Path, tensorboard: bool = False):
         super().__init__(save_file)
         self.folder = Path(save_file).parent / "tensorboard"
         self.tensorboard = tensorboard
@@ -37,14 +37,18 @@ class TrainLogger(FileTrainLogger):
             import torch.utils.tensorboard  # noqa: F401
         except ImportError as error:
             raise UserError(
-                "tensorboard must be False where TensorBoard is not installed, "
-                "got True; pip install tensorboard, or read train_log.txt"
+                "tensorboard must be False where it is not installed, got True; "
+                "pip install tensorboard"
             ) from error
 
     def log_stats(
-        self, stats_meta, train_stats=None, valid_stats=None, test_stats=None,
-        verbose=True,
-    ):  # fmt: skip
+        self,
+        stats_meta: dict,
+        train_stats: dict | None = None,
+        valid_stats: dict | None = None,
+        test_stats: dict | None = None,
+        verbose: bool = True,
+    ) -> None:
         """See ``speechbrain.utils.train_logger.TrainLogger.log_stats``."""
         stats = (stats_meta, train_stats, valid_stats, test_stats)
         super().log_stats(*stats, verbose)

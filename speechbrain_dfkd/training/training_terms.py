@@ -1,16 +1,14 @@
 """Averages the terms of a loss over an epoch, also across a resume."""
 
+from collections import Counter
+from pathlib import Path
+
 import torch
-from speechbrain.utils import distributed
-from speechbrain.utils.checkpoints import (
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
-)
+from speechbrain.utils import checkpoints, distributed
 from torch import Tensor
 
 
-@register_checkpoint_hooks
+@checkpoints.register_checkpoint_hooks
 class TrainingTerms:
     """Averages scalars, sums histograms over spectrum bins, counts events.
 
@@ -21,47 +19,45 @@ class TrainingTerms:
     def __init__(self):
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Start a new epoch."""
-        self.sums, self.counts, self.events = {}, {}, {}
+        self.sums, self.counts, self.events = {}, Counter(), Counter()
 
-    def append(self, terms: dict):
+    def append(self, terms: dict) -> None:
         """Add the detached tensors that a loss reported for one batch."""
         values = {k: v.detach().float() for k, v in terms.items()}
         self._add(values, dict.fromkeys(terms, 1), {})
 
-    def count(self, event: str):
+    def count(self, event: str) -> None:
         """Count something that happened in the epoch."""
-        self._add({}, {}, {event: 1})
+        self.events[event] += 1
 
-    def _add(self, sums, counts, events):
+    def _add(self, sums: dict, counts: dict, events: dict) -> None:
         for name, value in sums.items():
             if name in self.sums:
                 # A resume leaves the sums on the CPU.
                 value = self.sums[name].to(value.device) + value
             self.sums[name] = value
-        for ours, theirs in ((self.counts, counts), (self.events, events)):
-            for name, number in theirs.items():
-                ours[name] = ours.get(name, 0) + number
+        self.counts.update(counts)
+        self.events.update(events)
 
     def snapshot(self) -> dict:
         """Return the state, for ``restore``; later batches leave it alone."""
         return {name: dict(part) for name, part in vars(self).items()}
 
-    def restore(self, snapshot: dict):
+    def restore(self, snapshot: dict) -> None:
         """Go back to a state, which may be on another device."""
         self.reset()
         self._add(**snapshot)
 
-    def collect(self):
+    def collect(self) -> None:
         """Move the shares of all processes to the main one; all call it."""
         if not distributed.is_distributed_initialized():
             return
-        sums = {name: value.cpu() for name, value in self.sums.items()}
+        own = self.snapshot()
+        own["sums"] = {name: value.cpu() for name, value in self.sums.items()}
         shares = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(
-            shares, {**self.snapshot(), "sums": sums}
-        )
+        torch.distributed.all_gather_object(shares, own)
         self.reset()
         if distributed.if_main_process():
             for share in shares:
@@ -77,36 +73,29 @@ class TrainingTerms:
 
     def histograms(self) -> dict:
         """Return the summed histograms, as tensors on the CPU."""
-        return {
-            name: value.cpu() for name, value in self.sums.items() if value.ndim
-        }
+        return {k: value.cpu() for k, value in self.sums.items() if value.ndim}
 
-    @mark_as_saver
-    def _save(self, path):
+    @checkpoints.mark_as_saver
+    def _save(self, path: Path) -> None:
         torch.save(self.snapshot(), path)  # by the main process alone
 
-    @mark_as_loader
-    def _load(self, path, end_of_epoch):
+    @checkpoints.mark_as_loader
+    def _load(self, path: Path, end_of_epoch: bool) -> None:
         self.reset()
         if not end_of_epoch and distributed.if_main_process():
-            self.restore(
-                torch.load(path, map_location="cpu", weights_only=True)
-            )
+            self.restore(torch.load(path, "cpu", weights_only=True))
 
 
-def histogram_quantiles(
-    counts: Tensor, sample_rate: int, quantiles=(0.1, 0.5, 0.9)
-) -> dict:
+def histogram_quantiles(counts: Tensor, sample_rate: int) -> dict[str, float]:
     """Return quantiles in Hz of a histogram [F] up to half the sample rate."""
     total = counts.double().sum()
     if not total > 0:
         return {}
     cumulative = counts.double().cumsum(0) / total
     bin_hz = sample_rate / 2 / (len(counts) - 1)
-    wanted = torch.tensor(quantiles, dtype=torch.float64)
     # The first bin that reaches the share; 1e-9 forgives rounding.
-    bins = torch.searchsorted(cumulative, wanted - 1e-9)
     return {
-        f"p{round(100 * quantile)}_hz": float(bin_) * bin_hz
-        for quantile, bin_ in zip(quantiles, bins, strict=True)
+        f"p{percent}_hz": int((cumulative < percent / 100 - 1e-9).sum())
+        * bin_hz
+        for percent in (10, 50, 90)
     }

@@ -212,8 +212,8 @@ def test_a_band_without_a_height_is_named(wavs):
     [
         (0, 0.8, "patch_bins must be at least 1"),
         ({"l_low": 10, "l_high": 0}, 0.8, "patch_bins must be at least 1"),
-        (10, 0.0, "fraction must be above 0"),
-        (10, 1.5, "fraction must be above 0 and at most 1"),
+        (10, 0.0, r"fraction must be in \(0, 1\], got 0.0"),
+        (10, 1.5, r"fraction must be in \(0, 1\], got 1.5"),
     ],
 )
 def test_arguments_out_of_range_are_refused(patch_bins, fraction, message):

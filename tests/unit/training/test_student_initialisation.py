@@ -236,10 +236,3 @@ def test_pair_that_does_not_fit_is_refused(student, teacher, message):
 def test_every_argument_is_a_size_or_a_start_or_must_agree(model, free):
     arguments = set(inspect.signature(type(model)).parameters)
     assert arguments - free <= set(model.channel_axes().settings)
-
-
-def test_ruined_weights_are_not_inherited():
-    teacher = dccrn()
-    teacher.mask_net.encoder[0].conv.weight_real.data[0, 0, 0] = float("nan")
-    with pytest.raises(UserError, match="finite weights.*\n  mask_net.enc"):
-        initialise_from_teacher(dccrn(), teacher)
