@@ -15,7 +15,7 @@ DEMO = ["espeakng-loader>=0.2.4"]
 # Only the report of a comparison draws.
 COMPARE = ["matplotlib>=3.8"]
 TENSORBOARD = ["tensorboard>=2.14"]
-TEST = ["pytest>=8", "pytest-xdist>=3.5", *COMPARE]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", *COMPARE, *TENSORBOARD]
 # The linters at the versions that SpeechBrain pins.
 LINT = ["ruff==0.12.4", "yamllint==1.35.1", "codespell>=2.3.0"]
 

@@ -31,7 +31,7 @@ from speechbrain_dfkd.training.student_start import (
     mean_correlation,
     trial_copies,
 )
-from speechbrain_dfkd.training.training_terms import histogram_quantiles
+from speechbrain_dfkd.training.train_logger import histogram_quantiles
 
 TIMING_FILE = "timing.json"
 

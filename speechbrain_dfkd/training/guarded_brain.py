@@ -10,7 +10,7 @@ from speechbrain.utils.distributed import if_main_process
 from torch import Tensor
 
 from speechbrain_dfkd.errors import UserError
-from speechbrain_dfkd.training.training_terms import TrainingTerms
+from speechbrain_dfkd.training.train_logger import TrainingTerms
 
 
 class GuardedBrain(sb.Brain):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from speechbrain_dfkd.training.training_terms import (
+from speechbrain_dfkd.training.train_logger import (
     TrainingTerms,
     histogram_quantiles,
 )
