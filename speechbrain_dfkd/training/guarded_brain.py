@@ -40,6 +40,8 @@ class GuardedBrain(sb.Brain):
         if torch.isfinite(loss):
             self.terms.append({"loss": loss})
         else:
+            sums = self.terms.sums.items()
+            self._suspects = [k for k, v in sums if not v.isfinite().all()]
             self.terms.restore(terms)
             with torch.no_grad():
                 for buffer, kept in zip(
@@ -62,12 +64,10 @@ class GuardedBrain(sb.Brain):
 
     def check_loss_isfinite(self, loss: Tensor) -> None:
         """Let all processes know of a loss that is not finite."""
-        if torch.isfinite(loss):
-            return
-        sums = self.terms.sums.items()
-        self._suspects = [k for k, v in sums if not torch.isfinite(v).all()]
-        # A finite gradient of such a loss would go unnoticed by the others.
-        loss.register_hook(lambda gradient: gradient * math.nan)
+        # A finite gradient of such a loss would go unnoticed by the others. To
+        # look at the loss here would wait for the device before the backward.
+        factor = torch.where(loss.detach().isfinite(), 1.0, math.nan).to(loss)
+        loss.register_hook(lambda gradient: gradient * factor)
 
     def optimizers_step(self) -> None:
         """Make a step, unless a gradient is not finite."""
