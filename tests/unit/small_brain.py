@@ -98,7 +98,8 @@ def make_brain(
         "align_polarity": True,
         "scale_teacher": True,
         "init_from_teacher": False,
-        "ckpt_interval_steps": 1,
+        # Where a run goes on from one only: each is slow beside these steps.
+        "ckpt_interval_steps": 1 if kill_at else 0,
         **schedule,
     }
 

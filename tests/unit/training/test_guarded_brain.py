@@ -1,6 +1,7 @@
 """What is not finite changes nothing, is counted, and ends a training."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.teacher.frozen import fingerprint
 
 NO_CHECKPOINTS = {"ckpt_interval_steps": 0}
+# Unless a test says otherwise: what is bad must not come into one.
+make_brain = partial(make_brain, ckpt_interval_steps=1)
 
 
 @pytest.fixture(autouse=True)
