@@ -69,7 +69,7 @@ class Steps:
         self.whole = torch.randn(1, int(RATE * arguments.utterance_seconds))
         self.signals = torch.randn(arguments.batch, 2, self.frames) / 10
         self.student, self.teacher = DCCRN(**QUARTER), FrozenTeacher(DCCRN())
-        self.cache = TeacherCache(folder)
+        self.cache = TeacherCache(Path(folder))
         for i in range(arguments.batch):
             longer = self.teacher(torch.randn(1, self.frames + RATE)).wav[0]
             self.cache.write(str(i), longer)
