@@ -30,10 +30,10 @@ from torch.utils.data import DataLoader
 
 from speechbrain_dfkd import DFKDLoss, FrequencyAdapter, FrozenTeacher
 from speechbrain_dfkd.data.audio import WavFile
-from speechbrain_dfkd.data.manifest import Recordings, write_recordings
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixtures import Mixtures, MixtureSource
 from speechbrain_dfkd.data.pairs import recordings_below
+from speechbrain_dfkd.data.recordings import Recordings, write_recordings
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
 from speechbrain_dfkd.settings.configuration import compose

@@ -11,8 +11,12 @@ from typing import Any
 
 from speechbrain.utils.run_opts import RunOptions
 
-from speechbrain_dfkd.data.manifest import read_manifest, write_json
-from speechbrain_dfkd.data.mixtures import is_mixture_manifest, open_tables
+from speechbrain_dfkd.data.manifest import (
+    is_mixture_manifest,
+    open_tables,
+    read_manifest,
+    write_json,
+)
 from speechbrain_dfkd.errors import UserError, listing
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
 from speechbrain_dfkd.files import write_atomically

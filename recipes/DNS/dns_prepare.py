@@ -21,7 +21,6 @@ from speechbrain_dfkd.data.manifest import (
     refuse_prepared_within,
     write_json,
     write_manifest,
-    write_recordings,
 )
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixtures import MixtureSource, write_fixed_mixtures
@@ -31,6 +30,7 @@ from speechbrain_dfkd.data.pairs import (
     recordings_below,
     scan_pairs,
 )
+from speechbrain_dfkd.data.recordings import write_recordings
 from speechbrain_dfkd.errors import (
     Faults,
     UserError,

@@ -13,13 +13,10 @@ from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data import audio
 from speechbrain_dfkd.data.dataset import crop_recordings, read_wav
-from speechbrain_dfkd.data.manifest import (
-    Recordings,
-    is_mixture_manifest,
-    open_tables,
-)
+from speechbrain_dfkd.data.manifest import is_mixture_manifest, open_tables
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.pairs import Pair
+from speechbrain_dfkd.data.recordings import Recordings
 from speechbrain_dfkd.errors import check_setting
 from speechbrain_dfkd.files import stable_hash, write_atomically
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from speechbrain_dfkd.data.audio import WavFile
-from speechbrain_dfkd.data.manifest import write_json, write_recordings
+from speechbrain_dfkd.data.manifest import write_json
+from speechbrain_dfkd.data.recordings import write_recordings
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.run_folder import keep_data, refuse_other_data
 

@@ -13,8 +13,8 @@ import soundfile
 from mixer_settings import MIXER
 
 from speechbrain_dfkd.data import audio
-from speechbrain_dfkd.data.manifest import Recordings
 from speechbrain_dfkd.data.mixing import Mixer
+from speechbrain_dfkd.data.recordings import Recordings
 from speechbrain_dfkd.errors import UserError
 
 ROOT = Path(__file__).parents[3]

@@ -12,14 +12,10 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
 from speechbrain_dfkd.data.audio import WavFile
-from speechbrain_dfkd.data.manifest import (
-    Recordings,
-    check_manifest,
-    write_json,
-    write_recordings,
-)
+from speechbrain_dfkd.data.manifest import check_manifest, write_json
 from speechbrain_dfkd.data.mixing import Mixer
 from speechbrain_dfkd.data.mixtures import mix_recordings
+from speechbrain_dfkd.data.recordings import Recordings, write_recordings
 from speechbrain_dfkd.errors import UserError
 
 RATE = 16000
