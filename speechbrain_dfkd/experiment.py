@@ -26,6 +26,7 @@ from speechbrain_dfkd.data.dataset import (
     open_splits,
     prepare_splits,
     require_shared_memory,
+    whole_options,
 )
 from speechbrain_dfkd.errors import UserError, show_errors
 from speechbrain_dfkd.files import write_atomically
@@ -225,20 +226,21 @@ class _Run:
         hparams, datasets = self.hparams, self.datasets
         if not brain.test_only:
             require_shared_memory(hparams, datasets)
-        options = loader_options(hparams["num_workers"])
         training = {"batch_size": hparams["batch_size"], "shuffle": True}
-        training |= {"collate_fn": PaddedBatch, **options}
+        training |= loader_options(hparams, brain.device)
+        training["collate_fn"] = PaddedBatch
+        valid = datasets["valid"]
         with lost_workers_are_user_errors():
             brain.fit(
                 hparams["epoch_counter"],
                 datasets["train"],
-                datasets["valid"],
+                valid,
                 train_loader_kwargs=training,
-                valid_loader_kwargs={"batch_size": 1, **options},
+                valid_loader_kwargs=whole_options(hparams, brain.device, valid),
             )
         brain.checkpointer.recover_if_possible(max_key=hparams["best_metric"])
         require_finite(brain.network, "the trained network")
-        brain.correct_polarity(datasets["valid"])
+        brain.correct_polarity(valid)
 
     def finish(
         self,

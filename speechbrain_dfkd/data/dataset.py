@@ -38,6 +38,32 @@ def read_wav(
 OUTPUT_KEYS = ["id", "noisy_sig", "clean_sig"]
 
 
+class SharedEpochCounter(EpochCounter):
+    """SpeechBrain's EpochCounter, whose epoch all DataLoader workers see.
+
+    Workers that live as long as the training got their copy of a data set
+    before its first epoch; with this they still make what belongs to each.
+
+    Example
+    -------
+    >>> next(SharedEpochCounter(limit=2))
+    1
+    """
+
+    def __init__(self, limit: int):
+        self._shared = torch.zeros(1, dtype=torch.int64).share_memory_()
+        super().__init__(limit)
+
+    @property
+    def current(self) -> int:
+        """The number of the epoch, from 1 on."""
+        return self._shared.item()
+
+    @current.setter
+    def current(self, epoch: int) -> None:
+        self._shared[0] = epoch
+
+
 @dataclass(eq=False)
 class RandomCrop:
     """Reads a random segment, a function of (seed, epoch, utterance id) alone.
@@ -48,7 +74,6 @@ class RandomCrop:
     segment_seconds: float
     sample_rate: int
     seed: int
-    # Workers are started anew each epoch, with a copy of that moment.
     epoch_counter: EpochCounter
 
     def span(self, utterance_id: str, length: float) -> tuple[int, int]:
@@ -163,6 +188,15 @@ def open_splits(hparams: dict) -> dict[str, Dataset]:
             f"{PESQ_MIN_SECONDS} s, which PESQ needs, got {longest:g} s at most; "
             "hold out longer ones, or pass --best_metric si_sdr"
         )
+    counter = hparams["epoch_counter"]
+    shares = isinstance(counter, SharedEpochCounter)
+    if hparams["persistent_workers"] and not shares:
+        raise UserError(
+            f"epoch_counter must be a {SharedEpochCounter.__module__}."
+            f"SharedEpochCounter for persistent_workers, got {counter!r}, of "
+            f"which they see the first epoch alone; pass --persistent_workers "
+            f"False"
+        )
     return splits
 
 
@@ -170,9 +204,9 @@ SHARED_MEMORY = Path("/dev/shm")
 # No batch takes that long; without a limit, a worker that cannot hand on its
 # batch lets a training wait for ever.
 TIMEOUT_SECONDS = 600
-# A DataLoader asks each worker for two batches ahead; besides, there is the
-# batch that is trained on, and the one before it until it is let go.
-_AHEAD, _IN_USE = 2, 2
+# Beside those made ahead there is the batch that is trained on, and the one
+# before it until it is let go.
+_IN_USE = 2
 # torch's words for workers that died, hang, or could not hand on a batch; what
 # a data set raised begins with "Caught ..." instead.
 _LOST = re.compile(r"DataLoader (timed out|worker \(pid)|shared memory")
@@ -182,10 +216,48 @@ _REMEDY = (
 )
 
 
-def loader_options(num_workers: int) -> dict:
-    """Return what DataLoaders with workers, or without, have in common."""
-    timeout = TIMEOUT_SECONDS if num_workers else 0
-    return {"num_workers": num_workers, "timeout": timeout}
+def loader_options(hparams: dict, device: str | torch.device) -> dict:
+    """Return what all DataLoaders of a run have in common."""
+    workers = hparams["num_workers"]
+    # Only a copy to a GPU can go on beside the work there.
+    pins = hparams["pin_memory"] and torch.device(device).type == "cuda"
+    options = {"num_workers": workers, "pin_memory": pins}
+    if workers:
+        options["timeout"] = TIMEOUT_SECONDS
+        for key in ("persistent_workers", "prefetch_factor"):
+            options[key] = hparams[key]
+    return options
+
+
+def whole_options(
+    hparams: dict, device: str | torch.device, dataset: DynamicItemDataset
+) -> dict:
+    """Return the options of a DataLoader of whole utterances.
+
+    Batches hold utterances of one length: padding would change what networks
+    put out near it.
+    """
+    lengths = [dataset.data[name]["length"] for name in dataset.data_ids]
+    batches = batches_of_one_length(lengths, hparams["eval_batch_size"])
+    return {"batch_sampler": batches, **loader_options(hparams, device)}
+
+
+def batches_of_one_length(lengths: list, size: int) -> list[list[int]]:
+    """Return lists of at most ``size`` indices of equal ``lengths``.
+
+    Example
+    -------
+    >>> batches_of_one_length([1.0, 2.0, 1.0, 1.0], size=2)
+    [[0, 2], [3], [1]]
+    """
+    alike = {}
+    for index, length in enumerate(lengths):
+        alike.setdefault(length, []).append(index)
+    return [
+        indices[i : i + size]
+        for indices in alike.values()
+        for i in range(0, len(indices), size)
+    ]
 
 
 def require_shared_memory(hparams: dict, datasets: dict) -> None:
@@ -199,16 +271,18 @@ def require_shared_memory(hparams: dict, datasets: dict) -> None:
         return
     valid = datasets["valid"]
     seconds = [valid.data[name]["length"] for name in valid.data_ids]
-    longest = _tensors(valid[seconds.index(max(seconds))])
+    batches = batches_of_one_length(seconds, hparams["eval_batch_size"])
+    largest = max(batches, key=lambda batch: len(batch) * seconds[batch[0]])
+    longest = _tensors(valid[largest[0]])
     segments = _tensors(datasets["train"][0])
     # The item may be shorter than others.
     segment = hparams["segment_seconds"] * hparams["sample_rate"]
     frames = max(segment, *map(len, segments))
     item = sum(frames * s.element_size() for s in segments)
-    whole = sum(signal.nbytes for signal in longest)
+    whole = len(largest) * sum(signal.nbytes for signal in longest)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    batches = (_AHEAD * workers + _IN_USE) * processes
-    needed = batches * max(hparams["batch_size"] * item, whole)
+    count = (hparams["prefetch_factor"] * workers + _IN_USE) * processes
+    needed = count * max(hparams["batch_size"] * item, whole)
     free = shutil.disk_usage(SHARED_MEMORY).free
     if needed > free:
         raise UserError(

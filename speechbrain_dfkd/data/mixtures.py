@@ -71,7 +71,6 @@ class Mixtures(Dataset):
     source: MixtureSource
     count: int
     seed: int
-    # Workers are started anew each epoch, with a copy of that moment.
     epoch_counter: EpochCounter
 
     def __len__(self):

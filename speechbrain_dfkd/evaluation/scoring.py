@@ -7,9 +7,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent import futures
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from queue import Full, Queue
+from threading import Thread
 
 import numpy as np
 from joblib import cpu_count
@@ -111,6 +114,46 @@ def score(
                 f"utterances, which its mean leaves out:\n{listing(lines)}"
             )
     return scores
+
+
+class ScoringBeside:
+    """Scores utterances in worker processes while the next are enhanced.
+
+    ``add`` waits where scoring lags behind, so that a data set need not fit in
+    memory; failures of a metric are raised by the next call.
+    """
+
+    def __init__(self, sample_rate: int, metrics: Mapping[str, Callable]):
+        self._utterances = Queue(2 * cpu_count())
+        self._scores = Future()
+        self._task = sample_rate, metrics
+        # Started with the first utterance: processes that load the data were
+        # forked then, which is not safe beside a thread at work. As a daemon it
+        # keeps no script alive that fails meanwhile.
+        self._thread = Thread(target=self._work, daemon=True)
+
+    def _work(self) -> None:
+        utterances = iter(self._utterances.get, None)
+        try:
+            scores = score(utterances, *self._task, progress=False)
+            self._scores.set_result(scores)
+        except BaseException as error:
+            self._scores.set_exception(error)
+
+    def add(self, utterance: tuple[str, np.ndarray, np.ndarray] | None) -> None:
+        """Add (id, clean [L], enhanced [L]); None: there is no other."""
+        if self._thread.ident is None:
+            self._thread.start()
+        while not self._scores.done():
+            with suppress(Full):
+                return self._utterances.put(utterance, timeout=0.2)
+        self._scores.result()
+
+    def scores(self) -> Scores:
+        """Return the scores of all that were added, sorted by their ids."""
+        self.add(None)
+        scores = self._scores.result()
+        return Scores(dict(sorted(scores.rows.items())), scores.undefined)
 
 
 def _distinct(utterances: Iterable[tuple], outcomes: dict) -> Iterator[tuple]:

@@ -192,6 +192,15 @@ KEYS = {
         AT_LEAST_0, read=False, shared=True, resume=ANY),
     "num_workers": Key("processes that load audio",
         COUNT, shared=True, resume=ANY),
+    "prefetch_factor": Key("batches that each of them makes ahead",
+        COUNT_FROM_1, shared=True, resume=ANY),
+    "persistent_workers": Key("True: they live as long as the training, else "
+        "an epoch", FLAG, shared=True, resume=ANY),
+    "pin_memory": Key("True: batches go to a GPU from memory that lets it work "
+        "meanwhile", FLAG, shared=True, resume=ANY),
+    "eval_batch_size": Key("utterances of one length that are enhanced at a "
+        "time in validation, test and teacher_cache",
+        COUNT_FROM_1, shared=True, resume=ANY),
     "modules": Key("what is trained or put on the device"),
     "supervised_loss": Key("L_SE, of estimate, target and relative lengths"),
     "align_polarity": Key("True: a network whose output is the inverse of the "

@@ -17,13 +17,16 @@ import torch
 from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from speechbrain_dfkd.data.dataset import (
     OUTPUT_KEYS,
     CroppedRecordings,
     RandomCrop,
+    batches_of_one_length,
+    loader_options,
+    lost_workers_are_user_errors,
     read_wav,
 )
 from speechbrain_dfkd.errors import UserError
@@ -64,7 +67,7 @@ def choose_teacher(
         return teacher
     name = _folder_name(model, settings, train_set.data)
     cache = TeacherCache(Path(hparams["teacher_cache_folder"], name))
-    cache.fill(teacher, train_set.data, train_set.crop.sample_rate, run_opts)
+    cache.fill(teacher, train_set.data, hparams, run_opts)
     read = partial(cache.read_crop, train_set.crop)
     train_set.add_dynamic_item(read, ["id", "length"], "teacher_sig")
     train_set.set_output_keys([*OUTPUT_KEYS, "teacher_sig"])
@@ -168,10 +171,11 @@ class TeacherCache:
         self,
         teacher: FrozenTeacher,
         recordings: Mapping,
-        rate: int,
+        hparams: Mapping,
         run_opts: RunOptions,
     ) -> None:
         """Make the outputs that are not there; draw nothing of the training."""
+        rate = hparams["sample_rate"]
         frames = {k: round(v["length"] * rate) for k, v in recordings.items()}
         missing = [item for item in frames.items() if not self.is_whole(*item)]
         needed = sum(bytes_of(length) for _, length in missing)
@@ -185,31 +189,69 @@ class TeacherCache:
             )
         if not missing:
             return
-        # Processes that do so at once take missing utterances each in an order
-        # of its own, and leave out what another one made meanwhile.
-        random.Random().shuffle(missing)
-        hidden = run_opts.noprogressbar or not if_main_process()
-        bar = tqdm(missing, "Teacher cache", unit="file", disable=hidden)
         device = run_opts.device or infer_device()
         teacher.to(device)
+        hidden = run_opts.noprogressbar or not if_main_process()
         with unwritable_is_user_error(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < needed:
                 full = os.strerror(errno.ENOSPC)
                 raise OSError(errno.ENOSPC, full, str(self.folder))
-            for name, length in bar:
-                if not self.is_whole(name, length):
-                    path = recordings[name]["noisy_wav"]
-                    noisy = read_wav(path, rate, 0, length).to(device)
-                    wav = teacher(noisy[None]).wav[0]
-                    if len(wav) != length or not torch.isfinite(wav).all():
-                        raise UserError(
-                            f"the teacher's output must be finite and as long "
-                            f"as its input, got another for {path}; choose "
-                            f"another --teacher_ckpt, or train the teacher anew"
-                        )
-                    self.write(name, wav)
+            bar = tqdm(missing, "Teacher cache", unit="file", disable=hidden)
+            with lost_workers_are_user_errors(), bar:
+                for items, noisy in _noisy(
+                    missing, recordings, hparams, device
+                ):
+                    if not all(self.is_whole(*item) for item in items):
+                        self._fill(teacher, items, noisy.to(device), recordings)
+                    bar.update(len(items))
         teacher.cpu()
+
+    def _fill(
+        self,
+        teacher: FrozenTeacher,
+        items: list,
+        noisy: Tensor,
+        recordings: Mapping,
+    ) -> None:
+        wavs = teacher(noisy).wav.float().cpu()
+        for (name, length), wav in zip(items, wavs, strict=True):
+            if len(wav) != length or not torch.isfinite(wav).all():
+                raise UserError(
+                    f"the teacher's output must be finite and as long as its "
+                    f"input, got another for {recordings[name]['noisy_wav']}; "
+                    f"choose another --teacher_ckpt, or train the teacher anew"
+                )
+            self.write(name, wav)
+
+
+def _noisy(
+    missing: list, recordings: Mapping, hparams: Mapping, device: str
+) -> DataLoader:
+    """Load batches of (id, frames) with their waveforms, of one length each."""
+    size = hparams["eval_batch_size"]
+    batches = batches_of_one_length([length for _, length in missing], size)
+    # Processes that do so at once take missing utterances each in an order of
+    # its own, and leave out what another one made meanwhile.
+    random.Random().shuffle(batches)
+    items = [(*item, recordings[item[0]]["noisy_wav"]) for item in missing]
+    options = loader_options(hparams, device) | {"batch_sampler": batches}
+    options["generator"] = torch.Generator()  # else the training's is drawn
+    return DataLoader(
+        items, collate_fn=_Load(hparams["sample_rate"]), **options
+    )
+
+
+@dataclass
+class _Load:
+    """Reads, in a worker, the recordings that a batch lists."""
+
+    sample_rate: int
+
+    def __call__(self, items: list) -> tuple[list, Tensor]:
+        rate = self.sample_rate
+        wavs = [read_wav(path, rate, 0, frames) for _, frames, path in items]
+        return [item[:2] for item in items], torch.stack(wavs)
 
 
 def bytes_of(frames: int) -> int:

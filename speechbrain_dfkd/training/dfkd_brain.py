@@ -121,7 +121,7 @@ class DFKDBrain(EnhancementBrain):
 
     def _teach(self, batch: PaddedBatch) -> tuple:
         """Return the teacher's output, the clean speech and its lengths."""
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         with self.training_ctx:
             wav = self.teacher.estimate(batch).wav
         return wav, *batch.clean_sig
@@ -183,7 +183,7 @@ class DFKDBrain(EnhancementBrain):
         return self._follow(self.modules, batch)
 
     def _follow(self, modules: nn.ModuleDict, batch: PaddedBatch) -> tuple:
-        noisy_wav = batch.to(self.device).noisy_sig.data
+        noisy_wav = batch.to(self.device, non_blocking=True).noisy_sig.data
         # First: what it needs is freed before the student's graph grows.
         teacher = self.teacher.estimate(batch, self.teacher_features)
         return modules.student(noisy_wav, self.student_features), teacher

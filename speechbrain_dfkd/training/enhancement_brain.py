@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -10,17 +11,19 @@ from typing import Any
 
 import speechbrain as sb
 import torch
+from numpy import ndarray
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from speechbrain_dfkd.data.audio import fits_16_bits, to_16_bits, wav_bytes
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
-from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.evaluation.scoring import ScoringBeside
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
@@ -39,10 +42,11 @@ TIMING_FILE = "timing.json"
 class EnhancementBrain(GuardedBrain):
     """Trains ``modules["model"]`` to turn noisy into clean speech.
 
-    Batches carry ``id``, ``noisy_sig`` and ``clean_sig``. Validation and test
-    sets are enhanced one utterance at a time, because padding changes what a
-    network puts out near it, and scored on all CPU cores. The best checkpoint
-    is the one of highest ``best_metric`` on validation.
+    Batches carry ``id``, ``noisy_sig`` and ``clean_sig``. Of validation and
+    test sets, only utterances of one length are enhanced at a time, because
+    padding changes what a network puts out near it; all CPU cores score them
+    meanwhile. The best checkpoint is the one of highest ``best_metric`` on
+    validation.
 
     Arguments
     ---------
@@ -88,7 +92,7 @@ class EnhancementBrain(GuardedBrain):
 
     def _enhance(self, network: nn.Module, batch: PaddedBatch) -> tuple:
         """Return a network's output, the clean speech and its lengths."""
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         with self.training_ctx:
             wav = network(batch.noisy_sig.data).wav
         return wav, *batch.clean_sig
@@ -100,32 +104,39 @@ class EnhancementBrain(GuardedBrain):
 
     def compute_forward(self, batch: PaddedBatch, stage: sb.Stage) -> Enhanced:
         """Return the network's ``Enhanced`` for a batch."""
-        batch = batch.to(self.device)
-        return self.modules[self.trained](batch.noisy_sig.data)
+        lengths = batch.noisy_sig.lengths
+        one_by_one = stage != sb.Stage.TRAIN and bool((lengths < 1).any())
+        noisy = batch.to(self.device, non_blocking=True).noisy_sig.data
+        network = self.modules[self.trained]
+        if not one_by_one:
+            return network(noisy)
+        samples = (lengths * noisy.shape[1]).round().int().tolist()
+        parts = [x[None, :n] for x, n in zip(noisy, samples, strict=True)]
+        wavs = [network(part).wav[0] for part in parts]
+        return Enhanced(pad_sequence(wavs, batch_first=True), {})
 
     def compute_objectives(
         self, predictions: Enhanced, batch: PaddedBatch, stage: sb.Stage
     ) -> Tensor:
-        """Return the supervised loss; keep the waveforms to be scored."""
+        """Return the supervised loss; in evaluation, score the waveforms."""
         loss = self.hparams.supervised_loss(predictions.wav, *batch.clean_sig)
         if stage == sb.Stage.TRAIN:
             self.terms.append({"l_se": loss})
         elif if_main_process():
-            self._keep(batch, predictions.wav)
+            for clip in _clips(batch, predictions.wav):
+                if stage == sb.Stage.TEST and self.hparams.save_enhanced:
+                    self._write_enhanced(clip[0], clip[2])
+                self._scoring.add(clip)
         return loss
 
-    def _keep(self, batch: PaddedBatch, enhanced_wav: Tensor) -> None:
-        clean_wav, lengths = batch.clean_sig
-        samples = (lengths * clean_wav.shape[1]).round().int().tolist()
-        for i, utterance in enumerate(batch.id):
-            pair = torch.stack((clean_wav[i], enhanced_wav[i].float()))
-            pair = pair[:, : samples[i]].cpu().numpy()
-            self._kept.append((utterance, pair[0], pair[1]))
-
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        """Forget the waveforms of the last stage; start the clock of steps."""
+        """Start to score, and the clock of steps."""
         super().on_stage_start(stage, epoch)
-        self._kept = []
+        self._metrics = (
+            METRICS if stage == sb.Stage.TEST else validation_metrics()
+        )
+        self._scoring = ScoringBeside(self.hparams.sample_rate, self._metrics)
+        self._n_float = 0
         self._step_ends = [time.perf_counter()]
 
     def on_fit_batch_end(self, *args: Any) -> None:
@@ -140,8 +151,7 @@ class EnhancementBrain(GuardedBrain):
         if stage == sb.Stage.TRAIN:
             self._finish_train(stage_loss, epoch)
             return
-        stats = {"loss": stage_loss, **self._score(stage)}
-        self._kept = []
+        stats = {"loss": stage_loss, **self._score()}
         if stage == sb.Stage.VALID:
             self._finish_valid(stats, stage_loss, epoch)
         elif self.hparams.train_logger is not None:
@@ -205,32 +215,27 @@ class EnhancementBrain(GuardedBrain):
             meta = {"epoch": epoch, metric: stats.get(metric, float("-inf"))}
             self.checkpointer.save_and_keep_only(meta, max_keys=[metric])
 
-    def _score(self, stage: sb.Stage) -> dict[str, float]:
-        """Score the kept waveforms; the means of defined scores by name."""
+    def _score(self) -> dict[str, float]:
+        """Wait for the scores; return the means of defined ones by name."""
         if not if_main_process():
             return {}
-        if stage == sb.Stage.TEST and self.hparams.save_enhanced:
-            self._write_enhanced(Path(self.hparams.enhanced_folder))
-        metrics = METRICS if stage == sb.Stage.TEST else validation_metrics()
-        rate, progress = self.hparams.sample_rate, not self.noprogressbar
-        self.scores = score(self._kept, rate, metrics, progress=progress)
-        means = {name: self.scores.mean(name) for name in metrics}
+        self.scores = self._scoring.scores()
+        if self._n_float:
+            announce(
+                f"{self.hparams.enhanced_folder}: {self._n_float} files are "
+                f"float32, as 16 bits would clip them or round them away"
+            )
+        means = {name: self.scores.mean(name) for name in self._metrics}
         return {name: mean for name, mean in means.items() if mean is not None}
 
-    def _write_enhanced(self, folder: Path) -> None:
-        """Write wavs, in float32 those that 16 bits would spoil."""
-        n_float = 0
-        for utterance, _, enhanced in self._kept:
-            fits = fits_16_bits(enhanced)
-            n_float += not fits
-            samples = to_16_bits(enhanced) if fits else enhanced
-            content = wav_bytes(samples, self.hparams.sample_rate)
-            write_atomically(folder / f"{utterance}.wav", content)
-        if n_float:
-            announce(
-                f"{folder}: {n_float} of {len(self._kept)} files are float32, "
-                f"as 16 bits would clip them or round them away"
-            )
+    def _write_enhanced(self, utterance: str, enhanced: ndarray) -> None:
+        """Write a wav, in float32 one that 16 bits would spoil."""
+        fits = fits_16_bits(enhanced)
+        self._n_float += not fits
+        samples = to_16_bits(enhanced) if fits else enhanced
+        content = wav_bytes(samples, self.hparams.sample_rate)
+        path = Path(self.hparams.enhanced_folder, f"{utterance}.wav")
+        write_atomically(path, content)
 
     def _write_histogram(self, name: str, counts: Tensor, epoch: int) -> None:
         """Write one row an epoch, one column a bin, headed by its Hz."""
@@ -254,3 +259,13 @@ class EnhancementBrain(GuardedBrain):
                 self.modules[name] = DistributedDataParallel(
                     module, find_unused_parameters=self.find_unused_parameters
                 )
+
+
+def _clips(batch: PaddedBatch, enhanced_wav: Tensor) -> Iterator[tuple]:
+    """Yield (id, clean [L], enhanced [L]) of each utterance of a batch."""
+    clean_wav, lengths = batch.clean_sig
+    samples = (lengths * clean_wav.shape[1]).round().int().tolist()
+    # At once: each copy waits for the device.
+    pairs = torch.stack((clean_wav, enhanced_wav.float()), 1).cpu().numpy()
+    for utterance, pair, length in zip(batch.id, pairs, samples, strict=True):
+        yield utterance, *pair[:, :length]

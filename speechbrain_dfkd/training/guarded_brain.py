@@ -115,14 +115,20 @@ class GuardedBrain(sb.Brain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Begin the averages of an epoch, unless it goes on."""
         # A step above 0: the epoch goes on from a checkpoint.
-        self.finite_losses = self.step
+        self.finite_losses, self.loss_counts = self.step, 1
         if stage == sb.Stage.TRAIN and self.step == 0:
             self.terms.reset()
+
+    def evaluate_batch(self, batch: PaddedBatch, stage: sb.Stage) -> Tensor:
+        """Return the loss of a batch, which counts once for each item."""
+        self.loss_counts = len(batch)
+        return super().evaluate_batch(batch, stage)
 
     def update_average(self, loss: Tensor, avg_loss: float) -> float:
         """Return the mean of a stage's finite losses, this one included."""
         # SpeechBrain takes the average so far, at first 0, for one that is not.
         if not torch.isfinite(loss):
             return avg_loss
-        self.finite_losses += 1
-        return avg_loss + (float(loss) - avg_loss) / self.finite_losses
+        self.finite_losses += self.loss_counts
+        share = self.loss_counts / self.finite_losses
+        return avg_loss + (float(loss) - avg_loss) * share

@@ -8,6 +8,10 @@ from speechbrain.utils.run_opts import RunOptions
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from speechbrain_dfkd.data.dataset import (
+    lost_workers_are_user_errors,
+    whole_options,
+)
 from speechbrain_dfkd.data.manifest import read_manifest
 from speechbrain_dfkd.evaluation.complexity import (
     count_parameters,
@@ -90,7 +94,9 @@ class SystemTester:
         hparams = self.hparams | {"save_enhanced": saves}
         hparams["enhanced_folder"] = f"{hparams['output_folder']}/{system}"
         brain = _TestBrain({"model": model}, None, hparams, self.run_opts)
-        brain.evaluate(self.test_set, test_loader_kwargs={"batch_size": 1})
+        options = whole_options(hparams, brain.device, self.test_set)
+        with lost_workers_are_user_errors():
+            brain.evaluate(self.test_set, test_loader_kwargs=options)
         return brain.scores
 
 

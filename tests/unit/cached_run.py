@@ -14,6 +14,13 @@ from speechbrain_dfkd.models import Enhanced
 from speechbrain_dfkd.teacher.cache import choose_teacher
 
 RATE, SEGMENT = 1000, 0.4
+LOADING = {
+    "num_workers": 0,
+    "prefetch_factor": 2,
+    "persistent_workers": False,
+    "pin_memory": True,
+    "eval_batch_size": 2,
+}
 FRAMES = {"a_1": 1000, "a_2": 1001, "b_1": 400, "b_2": 100}
 
 
@@ -32,10 +39,10 @@ class Delay(nn.Module):
         return Enhanced(noisy + self.gain * echo, {})
 
 
-def write_recordings(folder):
+def write_recordings(folder, lengths=FRAMES):
     """Write pairs and their manifest; return its path."""
     draw, entries = np.random.default_rng(0), {}
-    for name, frames in FRAMES.items():
+    for name, frames in lengths.items():
         entries[name] = {"length": frames / RATE}
         for side in ("noisy", "clean"):
             path = folder / f"{side}_{name}.wav"
@@ -59,6 +66,8 @@ class Run:
             "teacher_cache": True,
             "teacher_cache_folder": str(folder / "cache"),
             "kd_weight": 1.0,
+            "sample_rate": RATE,
+            **LOADING,
             "clean_as_teacher": False,
             "kd": {"loss": WaveformResponse()},
             **changes,

@@ -4,6 +4,7 @@ import pytest
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_dfkd.data.dataset import (
+    SharedEpochCounter,
     crop_recordings,
     open_splits,
     prepare_splits,
@@ -74,6 +75,7 @@ def test_clips_of_20_ms_are_taken_but_not_alone_to_choose_by(
     prepare_splits(hparams)
     hparams |= {"segment_seconds": 0.02, "seed": 0, "best_metric": "si_sdr"}
     hparams["epoch_counter"] = EpochCounter(limit=1)
+    hparams["persistent_workers"] = False
     hparams["dataset"]["make_train"] = crop_recordings
     for split in open_splits(hparams).values():
         assert len(split[0]["noisy_sig"]) == 320
@@ -82,3 +84,8 @@ def test_clips_of_20_ms_are_taken_but_not_alone_to_choose_by(
         UserError, match=r"0\.25 s, which PESQ needs, got 0\.02"
     ):
         open_splits(hparams)
+    hparams |= {"best_metric": "si_sdr", "persistent_workers": True}
+    with pytest.raises(UserError, match="got <.*pass --persistent_workers"):
+        open_splits(hparams)
+    hparams["epoch_counter"] = SharedEpochCounter(limit=1)
+    open_splits(hparams)

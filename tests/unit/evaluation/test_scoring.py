@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -21,7 +22,7 @@ from speechbrain_dfkd.evaluation.metrics import (
     UndefinedMetric,
     si_sdr,
 )
-from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.evaluation.scoring import ScoringBeside, score
 
 RATE = 16000
 QUIET = {"progress": False}
@@ -263,3 +264,62 @@ def test_a_metric_is_added_by_a_row_of_the_table(tmp_path, monkeypatch):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["definitions"]["clipped"] == "mean share of clipped samples"
     check_values({"best_metric": "clipped", "sample_rate": RATE})
+
+
+def test_scores_made_beside_other_work_are_the_same(speech):
+    data = [*clips(speech, 6), ("silent", np.zeros(RATE), np.ones(RATE))]
+    beside = ScoringBeside(RATE, METRICS)
+    for clip in reversed(data):
+        beside.add(clip)
+    found = beside.scores()
+    expected = score(data, RATE, n_jobs=1, **QUIET)
+    assert found == expected and list(found.rows) == sorted(expected.rows)
+
+
+def test_scoring_beside_begins_with_the_first_clip_and_does_not_wait(speech):
+    before = threading.active_count()
+    beside = ScoringBeside(RATE, {"slow": a_second})
+    assert threading.active_count() == before
+    began = time.monotonic()
+    beside.add(next(clips(speech, 1)))
+    assert time.monotonic() - began < 1
+    assert beside.scores().rows == {"clip0": {"slow": 1.0}}
+    assert ScoringBeside(RATE, METRICS).scores().rows == {}
+
+
+def test_scoring_beside_holds_few_clips(speech, monkeypatch):
+    monkeypatch.setattr(scoring, "cpu_count", lambda: 1)
+    beside = ScoringBeside(RATE, {"slow": a_second})
+    added = []
+
+    def add():
+        for clip in clips(speech, 9):
+            beside.add(clip)
+            added.append(clip)
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    time.sleep(0.5)
+    assert len(added) <= 5  # two in the queue, two with workers, one on its way
+    adding.join()
+    assert len(beside.scores().rows) == 9
+
+
+def test_scoring_beside_raises_what_a_metric_raises(speech):
+    beside = ScoringBeside(RATE, {"failing": failing})
+    with pytest.raises(RuntimeError, match="failing failed on clip0: no disk"):
+        for clip in clips(speech, 100):
+            beside.add(clip)
+    beside = ScoringBeside(RATE, {"failing": failing})
+    beside.add(next(clips(speech, 1)))
+    with pytest.raises(RuntimeError, match="failing failed on clip0: no disk"):
+        beside.scores()
+
+
+def a_second(clean, enhanced, sample_rate):
+    time.sleep(1)
+    return 1.0
+
+
+def failing(clean, enhanced, sample_rate):
+    raise OSError("no disk")

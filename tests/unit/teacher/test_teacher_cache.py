@@ -55,6 +55,23 @@ def test_crops_are_cut_and_padded_like_the_recordings(
         assert not cut[frames:].any()
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_recordings_of_one_length_are_made_at_once(tmp_path, num_workers):
+    frames = {f"{i}": 500 for i in range(5)} | {"long": 800}
+    manifest = write_recordings(tmp_path, frames)
+    alone = Run(tmp_path / "alone", manifest, eval_batch_size=1)
+    alone.prepare()
+    assert alone.model.calls == 6
+    run = Run(tmp_path, manifest, num_workers=num_workers)
+    run.prepare()
+    assert run.model.calls == 4  # two, two, one; and the long one
+    made, expected = (
+        {path.name: content for path, (_, content) in files(folder).items()}
+        for folder in (tmp_path / "cache", tmp_path / "alone")
+    )
+    assert made == expected and len(made) == 6
+
+
 def test_the_second_run_makes_nothing(tmp_path, manifest, capsys):
     Run(tmp_path, manifest).prepare()
     assert "4 files, 5.02e-06 GB; to be made: 4" in capsys.readouterr().out

@@ -1,16 +1,22 @@
 """The Brains: what is trained, and what is kept."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from small_brain import Filter, fit, make_brain
+from speechbrain import Stage
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataset import DynamicItemDataset
+from torch import nn
 
 from speechbrain_dfkd import EnhancementBrain, FrozenTeacher
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation import scoring
+from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.teacher.frozen import fingerprint
 
 
@@ -118,7 +124,7 @@ def test_best_checkpoint_is_that_of_the_best_metric(tmp_path, metric, best):
     values = iter([(2.0, 7.0), (3.0, 8.0), (1.0, 9.0)])
     prints = []
 
-    def score(stage):
+    def score():
         prints.append(fingerprint(brain.modules.student))
         return dict(zip(("pesq_wb", "si_sdr"), next(values), strict=True))
 
@@ -136,19 +142,74 @@ def test_rate_is_lowered_when_validation_worsens(tmp_path):
     assert brain.optimizer.param_groups[0]["lr"] == pytest.approx(0.005)
 
 
-def test_padding_is_cut_before_scoring(tmp_path):
-    brain = make_brain(tmp_path)
-    brain._kept = []
+class Level(nn.Module):
+    """Sets the level of all it is given, padding and the other end included."""
 
-    class Batch:
-        id = ["short", "long"]
-        clean_sig = (torch.ones(2, 100), torch.tensor([0.5, 1.0]))
+    def __init__(self):
+        super().__init__()
+        self.level = nn.Parameter(torch.ones(1))
+        self.sizes = []
 
-    brain._keep(Batch, torch.ones(2, 100))
-    assert [(name, len(wav)) for name, wav, _ in brain._kept] == [
-        ("short", 50),
-        ("long", 100),
+    def forward(self, noisy, features=()):
+        self.sizes.append(tuple(noisy.shape))
+        power = noisy.square().mean(1, keepdim=True)
+        return Enhanced(self.level * noisy / power.sqrt(), {})
+
+
+def recordings(*samples):
+    draw = torch.Generator().manual_seed(0)
+    wavs = {f"u{n}": torch.randn(n, generator=draw) for n in samples}
+    data = {name: {"wav": wav} for name, wav in wavs.items()}
+    items = [
+        {"func": lambda x: x, "takes": ["wav"], "provides": f"{side}_sig"}
+        for side in ("noisy", "clean")
     ]
+    return DynamicItemDataset(data, items, ["id", "noisy_sig", "clean_sig"])
+
+
+def test_padding_changes_neither_what_is_scored_nor_the_loss(tmp_path):
+    found = []
+    for size in (1, 3):
+        brain = make_brain(tmp_path)
+        brain.modules["student"] = network = Level()
+        clips = {}
+        brain.on_stage_end = lambda *stage: None  # no scores
+        brain.hparams.supervised_loss = lambda estimate, target, lengths: (
+            (estimate.square().mean(1) / lengths).mean()
+        )
+
+        def start(stage, epoch, brain=brain, clips=clips):
+            EnhancementBrain.on_stage_start(brain, stage)
+            add = lambda clip: clips.update({clip[0]: clip[1:]})  # noqa: E731
+            brain._scoring = SimpleNamespace(add=add)
+
+        brain.on_stage_start = start
+        options = {"batch_size": size}
+        data = recordings(50, 100, 80, 90)
+        loss = brain.evaluate(data, test_loader_kwargs=options)
+        found.append((loss, clips, network.sizes))
+    (alone, expected, _), (together, clips, sizes) = found
+    assert sizes == [(1, 50), (1, 100), (1, 80), (1, 90)]
+    assert together == pytest.approx(alone)
+    for name, (clean, enhanced) in expected.items():
+        assert np.array_equal(clips[name][0], clean)
+        assert np.array_equal(clips[name][1], enhanced)
+        assert len(enhanced) == int(name[1:])
+
+
+def test_utterances_of_one_length_are_enhanced_at_once(tmp_path):
+    brain = make_brain(tmp_path)
+    brain.modules["student"] = network = Level()
+    brain.on_stage_start(Stage.VALID, 1)
+    signal = torch.ones(2, 100)
+    batch = PaddedBatch(
+        [
+            {"id": str(i), "noisy_sig": x, "clean_sig": x}
+            for i, x in enumerate(signal)
+        ]
+    )
+    brain.compute_forward(batch, Stage.VALID)
+    assert network.sizes == [(2, 100)]
 
 
 def test_a_wav_is_neither_clipped_nor_rounded_away(tmp_path, capsys):
@@ -160,17 +221,23 @@ def test_a_wav_is_neither_clipped_nor_rounded_away(tmp_path, capsys):
         "silent": [0.0, 0.0],
         "empty": [],
     }
-    brain._kept = [
-        (name, None, np.array(wav, "float32")) for name, wav in wavs.items()
-    ]
-    brain._write_enhanced(tmp_path / "out")
+    hparams = brain.hparams
+    hparams.save_enhanced, hparams.enhanced_folder = True, tmp_path / "out"
+    clips = {name: np.array(wav, "float32") for name, wav in wavs.items()}
+
+    def end(names):
+        brain.on_stage_start(Stage.TEST)
+        for name in names:
+            brain._write_enhanced(name, clips[name])
+        brain.on_stage_end(Stage.TEST, 0.0)
+
+    end(wavs)
     for name, wav in wavs.items():
         saved, _ = soundfile.read(tmp_path / f"out/{name}.wav")
         tolerance = 2**-15 if name == "usual" else 0
         assert saved == pytest.approx(wav, abs=tolerance, rel=1e-6)
     kind = {n: soundfile.info(tmp_path / f"out/{n}.wav").subtype for n in wavs}
     assert [n for n in wavs if kind[n] == "FLOAT"] == ["loud", "quiet"]
-    assert "2 of 5 files are float32" in capsys.readouterr().out
-    brain._kept = brain._kept[:1]
-    brain._write_enhanced(tmp_path / "out")
+    assert "2 files are float32" in capsys.readouterr().out
+    end(["usual"])
     assert not capsys.readouterr().out
