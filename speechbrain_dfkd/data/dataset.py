@@ -61,6 +61,7 @@ class SharedEpochCounter(EpochCounter):
 
     @current.setter
     def current(self, epoch: int) -> None:
+        """Let all workers know of the epoch."""
         self._shared[0] = epoch
 
 

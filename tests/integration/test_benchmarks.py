@@ -26,6 +26,7 @@ ONLY_HELP = ["--help"]
         ("precision", ONLY_HELP, "--networks"),
         ("teacher_cache", SMALL, "cached"),
         ("train_step", SMALL, "share of the dfkd step"),
+        ("waiting", [*SMALL, "--recordings", "2"], "workers persist"),
     ],
 )
 def test_a_benchmark_runs(name, words, printed, tmp_path):

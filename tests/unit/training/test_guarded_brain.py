@@ -19,7 +19,7 @@ make_brain = partial(make_brain, ckpt_interval_steps=1)
 
 @pytest.fixture(autouse=True)
 def without_scores(monkeypatch):
-    monkeypatch.setattr(EnhancementBrain, "_score", lambda brain, stage: {})
+    monkeypatch.setattr(EnhancementBrain, "_score", lambda brain: {})
 
 
 @pytest.fixture

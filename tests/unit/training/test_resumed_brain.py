@@ -53,7 +53,7 @@ def test_killed_training_ends_with_the_same_weights(
 
 @pytest.fixture
 def without_scores(monkeypatch):
-    monkeypatch.setattr(EnhancementBrain, "_score", lambda brain, stage: {})
+    monkeypatch.setattr(EnhancementBrain, "_score", lambda brain: {})
 
 
 @pytest.mark.usefixtures("without_scores")
