@@ -15,6 +15,7 @@ ONLY_HELP = ["--help"]
 @pytest.mark.parametrize(
     ("name", "words", "printed"),
     [
+        ("card", ["--device", "cpu", "--small"], " 0 failed"),
         ("crossovers", ONLY_HELP, "--teacher_ckpt"),
         ("data", ["--steps", "2"], "training waits"),
         ("losses", [*SMALL, "--objectives", "dfkd"], "dfkd"),

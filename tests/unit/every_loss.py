@@ -7,11 +7,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from speechbrain_dfkd.losses import (
-    si_snr_loss,
-    si_snr_spectrum_loss,
-    snr_loss,
-)
+from speechbrain_dfkd.losses import si_snr_loss, si_snr_spectrum_loss, snr_loss
 from speechbrain_dfkd.models.base import Enhanced
 
 # Under "cuda" a test runs where there is a GPU.
