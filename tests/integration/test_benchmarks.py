@@ -48,7 +48,7 @@ def test_a_benchmark_runs(name, words, printed, tmp_path):
 
 def test_rounding_of_recordings_is_compared(corpus):
     script = ROOT / "benchmarks/precision.py"
-    folder = corpus / "noisy_testset_wav"
+    (folder,) = corpus.glob("noisy_testset*")
     words = ["--recordings", folder, "--networks", "conv_tasnet_small"]
     done = subprocess.run(
         [sys.executable, script, *words, "--files", "1"],
