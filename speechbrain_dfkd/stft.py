@@ -162,9 +162,11 @@ class STFT(nn.Module):
         """Reflect the edges and fill up the last frame, [B, samples]."""
         half = self.n_fft // 2
         filled = F.pad(wav, (0, max(half + 1 - wav.shape[1], 0)))
-        reflected = F.pad(filled[:, None], (half, half), mode="reflect")[:, 0]
+        # Not by F.pad, whose gradient has no deterministic code on CUDA.
+        before = filled[:, 1 : half + 1].flip(1)
+        behind = filled[:, -half - 1 : -1].flip(1)
         missing = -wav.shape[1] % self.hop_length + self.n_fft % 2
-        return F.pad(reflected, (0, missing))
+        return F.pad(torch.cat((before, filled, behind), 1), (0, missing))
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """Sum frames [B, T, win] at their places, [B, samples]."""

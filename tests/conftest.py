@@ -11,6 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Each loads torch, and makes what several files share.
 _MOST_PROCESSES = 4
 _LEFT_OUT = "left_out"
+_NO_GPU = "there is no GPU"
 _KEY = pytest.StashKey[int]()
 
 
@@ -40,6 +41,7 @@ def pytest_cmdline_main(config):
 
 def pytest_collection_modifyitems(config, items):
     """Leave out what is marked slow, unless its file or test is named."""
+    _skip_without_gpu(items)
     if config.option.all or config.option.markexpr:
         return
     named = _named_files(config)
@@ -55,6 +57,17 @@ def pytest_collection_modifyitems(config, items):
         config.workeroutput[_LEFT_OUT] = len(left_out)
 
 
+def _skip_without_gpu(items):
+    items = [item for item in items if item.get_closest_marker("gpu")]
+    if not items:
+        return
+    import torch  # only where there are such tests: it takes seconds
+
+    if not torch.cuda.is_available():
+        for item in items:
+            item.add_marker(pytest.mark.skip(_NO_GPU))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     """Take the number from a process, all of which have the same."""
@@ -66,4 +79,9 @@ def pytest_terminal_summary(terminalreporter, config):
     if number := config.stash.get(_KEY, 0):
         terminalreporter.write_line(
             f"{number} slow tests were left out; to run all: pytest --all"
+        )
+    skipped = terminalreporter.stats.get("skipped", [])
+    if number := sum(_NO_GPU in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(
+            f"{number} tests on a GPU were skipped: {_NO_GPU}"
         )

@@ -26,6 +26,11 @@ from speechbrain_dfkd.stft import to_autocast
 # Sequences are independent: the activations of so many fit a CPU's cache, which
 # makes an LSTM of 128 units a quarter faster than all at once.
 SEQUENCES_AT_ONCE = 64
+# The blocks along one axis of a CUDA grid, on which attention kernels lay out
+# sequences, some of them times heads. With more they fail with "invalid
+# configuration argument" (pytorch/pytorch#146704); PyTorch splits such a batch
+# itself in one of its kernels only.
+MOST_ATTENTIONS = 65_535
 
 
 def split_chunks(x: Tensor, chunk_size: int) -> Tensor:
@@ -96,10 +101,11 @@ class ImprovedTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sequences, each of them seen as a whole."""
-        if x.device.type != "cpu":
+        is_cpu = x.device.type == "cpu"
+        most = SEQUENCES_AT_ONCE if is_cpu else MOST_ATTENTIONS // self.heads
+        if len(x) <= most:
             return self._run(x)
-        parts = x.split(SEQUENCES_AT_ONCE)
-        return torch.cat([self._run(part) for part in parts])
+        return torch.cat([self._run(part) for part in x.split(most)])
 
     def _run(self, x: Tensor) -> Tensor:
         # Both sums in float32, which the products are added to.

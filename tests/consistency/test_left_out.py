@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest_plugins = ["pytester"]
 
@@ -76,3 +77,22 @@ def test_folders_are_run_by_several_processes(run, pytester):
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["created: */* worker*", LINE.format(4)])
     run("tests/test_a.py").stdout.no_fnmatch_line("*worker*")
+
+
+@pytest.mark.parametrize("words", [[], ["--all"], ["tests/test_a.py"]])
+@pytest.mark.parametrize("there", [False, True])
+def test_tests_on_a_gpu_are_skipped_without_one(
+    run, pytester, monkeypatch, words, there
+):
+    # Imported above: pytester would import it anew, which it does not stand.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    pytester.makeini("[pytest]\nmarkers = slow\n gpu\ntestpaths = tests")
+    file = pytester.path / "tests/test_a.py"
+    file.write_text(TESTS.replace("def test_q", "@pytest.mark.gpu\ndef test_q"))
+    result = run(*words, *ALONE)
+    found = result.parseoutcomes()
+    assert found.get("skipped", 0) == (not there)
+    line = "*1 tests on a GPU were skipped: there is no GPU"
+    (result.stdout.no_fnmatch_line if there else result.stdout.fnmatch_lines)(
+        line if there else [line]
+    )

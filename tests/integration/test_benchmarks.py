@@ -15,6 +15,11 @@ ONLY_HELP = ["--help"]
 @pytest.mark.parametrize(
     ("name", "words", "printed"),
     [
+        (
+            "card",
+            ["--device", "cpu", "--small", "--seconds", "1500"],
+            " 0 failed",
+        ),
         ("crossovers", ONLY_HELP, "--teacher_ckpt"),
         ("data", ["--steps", "2"], "training waits"),
         ("losses", [*SMALL, "--objectives", "dfkd"], "dfkd"),
@@ -40,3 +45,21 @@ def test_a_benchmark_runs(name, words, printed, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
+
+
+def test_rounding_of_recordings_is_compared(corpus):
+    script = ROOT / "benchmarks/precision.py"
+    (folder,) = corpus.glob("noisy_testset*")
+    words = ["--recordings", folder, "--networks", "conv_tasnet_small"]
+    done = subprocess.run(
+        [sys.executable, script, *words, "--files", "1"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[-2:]]
+    assert [row[1] for row in rows] == ["TF32", "float16"]
+    # Ten bits, of which the untrained network's MDCT makes use twice.
+    assert 5e-5 < float(rows[0][2]) < 2e-3
+    assert float(rows[1][3]) < 5e-4

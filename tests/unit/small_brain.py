@@ -72,10 +72,18 @@ VALID = dataset(range(100, 102), 1.5)
 
 
 def make_brain(
-    folder, teacher=None, epochs=2, kill_at=None, kd_weight=0.5, **schedule
+    folder,
+    teacher=None,
+    epochs=2,
+    kill_at=None,
+    kd_weight=0.5,
+    student=None,
+    kd_loss=None,
+    run_opts=None,
+    **schedule,
 ):
     """Return a Brain as a recipe makes it; it dies at step ``kill_at``."""
-    student = Filter(seed=1)
+    student = student or Filter(seed=1)
     objects = {
         "student": student,
         "lr_annealing": ReduceLROnPlateau(dont_halve_until_epoch=0),
@@ -113,10 +121,10 @@ def make_brain(
                 raise KeyboardInterrupt
 
     return Mortal(
-        {"student": student, "kd_loss": WaveformKD()},
+        {"student": student, "kd_loss": kd_loss or WaveformKD()},
         lambda parameters: torch.optim.Adam(parameters, lr=0.01),
         hparams,
-        {"device": "cpu", "noprogressbar": True},
+        {"device": "cpu", "noprogressbar": True, **(run_opts or {})},
         AtomicCheckpointer(folder / "save", objects),
         teacher,
     )

@@ -7,35 +7,22 @@ there waits for the device. The meta device has backward passes as well.
 
 import contextlib
 import copy
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
+from every_loss import HALVES, OBJECTIVES, SUPERVISED
 from small_brain import make_brain
 from small_networks import NETWORKS, conv_tasnet
 from speechbrain import Stage
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from speechbrain_dfkd.losses import (
-    si_snr_loss,
-    si_snr_spectrum_loss,
-    snr_loss,
-    supervised,
-)
+from speechbrain_dfkd.losses import supervised
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.teacher.frozen import FrozenTeacher
 
-HPARAMS = Path(__file__).parents[2] / "hparams"
-TYPES = [None, torch.bfloat16, torch.float16]
-OBJECTIVES = {}
-for _path in sorted(HPARAMS.glob("kd/*.yaml")):
-    with _path.open() as _stream:  # whose name tells where includes are
-        OBJECTIVES[_path.stem] = load_hyperpyyaml(_stream)["loss"]
-del OBJECTIVES["none"]
-SUPERVISED = [si_snr_loss, snr_loss, si_snr_spectrum_loss]
+TYPES = [None, *HALVES]
 
 
 @contextlib.contextmanager
@@ -108,7 +95,7 @@ def test_an_objective_asks_for_no_value(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("loss", SUPERVISED)
+@pytest.mark.parametrize("loss", SUPERVISED.values())
 def test_a_supervised_loss_asks_for_no_value(loss, dtype):
     with cuda_without_values(dtype=dtype):
         estimate, clean = torch.empty(2, 2, 8000, device="cuda")

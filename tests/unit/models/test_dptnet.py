@@ -74,6 +74,24 @@ def test_end_of_an_odd_length_is_enhanced_too():
         assert model(noisy).wav[:, -1].abs() > 0
 
 
+class NoMoreThan(ImprovedTransformer):
+    """A layer that notes how many sequences it is given at once."""
+
+    def _run(self, x):
+        self.sizes.append(len(x))
+        return super()._run(x)
+
+
+def test_a_grid_of_cuda_is_not_exceeded(monkeypatch):
+    monkeypatch.setattr(dptnet, "MOST_ATTENTIONS", 11)
+    layer = NoMoreThan(8, 2, 3).to("meta")
+    for sequences, expected in ((5, [5]), (6, [5, 1]), (12, [5, 5, 2])):
+        layer.sizes = []
+        x = torch.empty(sequences, 4, 8, device="meta")
+        assert layer(x).shape == x.shape
+        assert layer.sizes == expected
+
+
 def test_groups_of_sequences_change_nothing(monkeypatch):
     model, noisy = tiny(), torch.randn(2, 2001)
     grouped = model(noisy).wav

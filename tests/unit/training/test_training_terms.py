@@ -53,6 +53,22 @@ def test_sums_of_a_checkpoint_go_to_the_device_of_the_training(
         assert {v.device.type for v in terms.sums.values()} == {device}
 
 
+@pytest.mark.parametrize("device", ["meta", "cuda"])
+def test_terms_of_a_skipped_step_are_taken_back_on_its_device(device):
+    terms = TrainingTerms()
+    with FakeTensorMode():
+        for _ in range(2):
+            before = terms.snapshot()
+            for skipped in (True, False):
+                bins = torch.empty(4, device=device)
+                terms.append({"bins": bins, "kd_weight": torch.empty(())})
+                if skipped:
+                    terms.restore(before)
+        assert terms.counts == {"bins": 2, "kd_weight": 2}
+        assert terms.sums["bins"].device.type == device
+        assert terms.sums["kd_weight"].device.type == "cpu"
+
+
 def test_restored_terms_know_nothing_of_a_later_batch():
     terms = TrainingTerms()
     terms.append(batches()[1])
