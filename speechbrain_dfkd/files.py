@@ -5,7 +5,8 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from speechbrain_dfkd.errors import UserError
@@ -14,6 +15,28 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Nobody's mistake but that of who chose the folder, where it is about that one.
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+# Over a network each file asked for takes a millisecond.
+_AT_ONCE, _PIECE = 16, 256
+
+
+def stats(paths: Sequence[str | Path]) -> list[os.stat_result | None]:
+    """Return what the system knows of files, None of those not to be found."""
+    starts = range(0, len(paths), _PIECE)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        pieces = pool.map(lambda i: _stats(paths[i : i + _PIECE]), starts)
+        return [stat for piece in pieces for stat in piece]
+
+
+def _stats(paths: Sequence) -> list:
+    found = []
+    for path in paths:
+        try:
+            found.append(os.stat(path))
+        except (OSError, ValueError):
+            found.append(None)
+    return found
 
 
 def write_atomically(path: Path, data: bytes) -> None:

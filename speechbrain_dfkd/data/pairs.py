@@ -34,7 +34,7 @@ def recordings_below(folder: Path) -> list[Path]:
     Hidden ones, such as macOS's ``._a.wav`` that hold no audio, are left out,
     and so, with a warning, is audio that soundfile does not read.
     """
-    visible = sorted(_visible(folder))
+    visible = sorted(_visible(folder), key=lambda path: path.parts)
     found = [path for path in visible if path.suffix.lower() in SUFFIXES]
     other = [_shown(p) for p in visible if p.suffix.lower() in _OTHER_AUDIO]
     if other:
