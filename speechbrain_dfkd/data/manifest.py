@@ -200,10 +200,10 @@ def fingerprint(paths: Iterable[Path], root: Path) -> dict:
         name = path.relative_to(root)
         content.update(f"{name} {stat.st_size}\n".encode())
         state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
+    for path, stat in found[:: -(-len(paths) // _SAMPLED) or 1]:
         try:
             with open(path, "rb") as file:
-                file.seek(path.stat().st_size // 2)
+                file.seek(stat.st_size // 2)
                 content.update(file.read(_SAMPLE_BYTES))
         except OSError as error:  # the check of all recordings will name it
             content.update(str(error.errno).encode())

@@ -23,7 +23,8 @@ def _prepare(argv: list[str], recipe_folder: Path) -> None:
     parser.add_argument("--shard", nargs="?", const="none")
     asked, argv = parser.parse_known_args(list(map(str, argv)))
     shard = asked.shard and _numbers(asked.shard)
-    command = read_command(argv, recipe_folder, DFKD_KEYS, "prepare.py")
+    script = "prepare.py [--shard I/N]"
+    command = read_command(argv, recipe_folder, DFKD_KEYS, script)
     hparams = _build(command.configuration)
     if shard is None:
         prepare_splits(hparams)
