@@ -41,11 +41,14 @@ def _stats(paths: Sequence) -> list:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write so that no reader sees a part of it; make the folder if needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: two runs may prepare the same folder at once.
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(data)
+        try:
+            part.write_bytes(data)
+        except FileNotFoundError:  # asking first would take its time each time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
