@@ -4,12 +4,12 @@ import contextlib
 import dataclasses
 import functools
 import io
-import itertools
 import json
 import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -221,15 +221,16 @@ def to_16_bits(samples: np.ndarray) -> np.ndarray:
     return np.rint(samples * 32768).clip(-32768, 32767).astype("i2")
 
 
+_LOGS = "scanned*.jsonl"
+
+
 @dataclasses.dataclass(frozen=True)
 class Scan:
     """Checks the recordings of a corpus and resamples those that need it.
 
-    ``cache`` gets copies at ``sample_rate`` of those at another one, and what
-    was found: a scan that was interrupted goes on where it stopped, and a
-    later one reads only what is new. A ``shard``, number i (from 1) of n,
-    is that share of the recordings, by a hash of their names; it has a log of
-    its own, and all logs are read.
+    ``cache`` gets copies at ``sample_rate`` of those at another one, and logs
+    of what was found: a later scan, also after a kill, reads only what is new.
+    A ``shard`` (i, n), i from 1 on, is a share by a hash of the names.
     """
 
     root: Path
@@ -239,16 +240,12 @@ class Scan:
     shard: tuple[int, int] | None = None
 
     def find(self, paths: list[Path], mono: bool = True) -> list:
-        """Return the ``WavFile`` or ``BadAudio`` of each recording itself.
-
-        Where it need not be ``mono`` it is used as it is: no copy is made.
-        """
+        """Return the ``WavFile`` or ``BadAudio`` of each; no ``mono``: no copy."""
         names = [str(path.relative_to(self.root)) for path in paths]
         if self.shard:
-            number, count = self.shard
-            own = [stable_hash(name) % count == number - 1 for name in names]
-            names = list(itertools.compress(names, own))
-            paths = list(itertools.compress(paths, own))
+            i, n = self.shard
+            own = [stable_hash(name) % n == i - 1 for name in names]
+            names, paths = (list(compress(x, own)) for x in (names, paths))
         # Before reading: a file that changes meanwhile is out of date.
         keys = [
             stat and (name, stat.st_size, stat.st_mtime_ns, self.sample_rate)
@@ -269,8 +266,7 @@ class Scan:
                 found[i] = wav
                 if keys[i] and isinstance(wav, WavFile):
                     row = self._rows[keys[i]] = [size, *wav[1:]]
-                    # In front: a last line that a kill cut short stays alone.
-                    stream.write("\n" + _line(keys[i], row))
+                    stream.write(_line(keys[i], row))
                     stream.flush()
         return found
 
@@ -292,39 +288,33 @@ class Scan:
 
     def merge_logs(self) -> None:
         """Make one log of the shards' and the rest."""
-        if others := {*self._logs()} - {self._log}:
+        if others := {*self.cache.glob(_LOGS)} - {self._log}:
             lines = [_line(key, row) for key, row in self._rows.items()]
-            write_atomically(self._log, "\n".join(lines).encode())
+            write_atomically(self._log, "".join(lines).encode())
             for log in others:
                 log.unlink()
 
     @property
     def _log(self) -> Path:
         name = "-{}-of-{}".format(*self.shard) if self.shard else ""
-        return self.cache / f"scanned{name}.jsonl"
-
-    def _logs(self) -> list[Path]:
-        return list(self.cache.glob("scanned*.jsonl"))
+        return self.cache / _LOGS.replace("*", name)
 
     @functools.cached_property
     def _rows(self) -> dict[tuple, list]:
         """What is in the logs: by a file's name and state, what it was."""
         rows = {}
-        for log in self._logs():
-            with log.open() as stream:
-                for line in stream:
-                    with contextlib.suppress(ValueError):  # a kill cut it short
-                        name, state, *row = json.loads(line)
-                        rows[(name, *state)] = row
+        for log in self.cache.glob(_LOGS):
+            for line in log.read_text().splitlines():
+                with contextlib.suppress(ValueError):  # a kill cut it short
+                    name, state, *row = json.loads(line)
+                    rows[(name, *state)] = row
         return rows
 
     def _logged(self, paths: list[Path], keys: list) -> list[WavFile | None]:
         """Return the header of each file that is, with its copy, as it was."""
         rows = [self._rows.get(key) for key in keys]
-        found = [
-            row and WavFile(path, *row[1:])
-            for path, row in zip(paths, rows, strict=True)
-        ]
+        both = zip(paths, rows, strict=True)
+        found = [row and WavFile(path, *row[1:]) for path, row in both]
         copied = [i for i, row in enumerate(rows) if row and row[0] is not None]
         copies = stats([self.used(found[i]).path for i in copied])
         for i, stat in zip(copied, copies, strict=True):
@@ -356,5 +346,5 @@ class Scan:
 
 
 def _line(key: tuple, row: list) -> str:
-    name, *state = key
-    return json.dumps([name, state, *row])
+    # Its end in front: a last line that a kill cut short stays alone.
+    return "\n" + json.dumps([key[0], key[1:], *row])

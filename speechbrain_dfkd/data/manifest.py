@@ -182,11 +182,8 @@ _SAMPLED, _SAMPLE_BYTES = 16, 65536
 
 
 def fingerprint(paths: Iterable[Path], root: Path) -> dict:
-    """Describe the files of a corpus, so that a change of one is noticed.
-
-    ``content`` is a hash of their names, sizes and some of their bytes,
-    ``state`` one of names, sizes and times, wherever the corpus lies.
-    """
+    """Describe the files of a corpus, so that a change of one is noticed."""
+    # Hashes of names, sizes and some bytes, and of names, sizes and times.
     content, state = hashlib.sha256(), hashlib.sha256()
     paths = sorted(paths)
     found = list(zip(paths, stats(paths), strict=True))

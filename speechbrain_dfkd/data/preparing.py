@@ -25,15 +25,18 @@ def _prepare(argv: list[str], recipe_folder: Path) -> None:
     shard = asked.shard and _numbers(asked.shard)
     script = "prepare.py [--shard I/N]"
     command = read_command(argv, recipe_folder, DFKD_KEYS, script)
-    hparams = _build(command.configuration)
+    # The objects of the data alone: no network, no run's folder.
+    whole = command.configuration
+    tree = parse_tree(whole.text, str(whole.leaf))
+    needed = {k: tree[k] for k in (*PREPARE_KEYS, "skip_prep", "dataset")}
+    hparams = Configuration(whole.leaf, needed).build()
     if shard is None:
         prepare_splits(hparams)
         return
     if len(command.layers) > 1 or hparams["skip_prep"]:
         raise UserError(
-            "--shard must come with --data_folder and without --skip_prep, "
-            f"got {asked.shard}; the demo corpus and own manifests need no "
-            "shards"
+            "--shard must come with --data_folder and without --skip_prep, got "
+            f"{asked.shard}; the demo and own manifests need no shards"
         )
     name = "{}-of-{}".format(*shard)
     folder = Path(hparams["prepared_folder"]).expanduser() / "shards" / name
@@ -53,10 +56,3 @@ def _numbers(text: str) -> tuple[int, int]:
             "the first of four processes, and 4/4 to the last"
         )
     return number, count
-
-
-def _build(configuration: Configuration) -> dict:
-    """Make the objects of the data alone: no network, no run's folder."""
-    tree = parse_tree(configuration.text, str(configuration.leaf))
-    kept = {key: tree[key] for key in (*PREPARE_KEYS, "skip_prep", "dataset")}
-    return Configuration(configuration.leaf, kept).build()

@@ -130,7 +130,7 @@ def test_merged_logs_are_one_and_hold_all(paths, scan, read):
     merging.merge_logs()
     [log] = scan().cache.glob("*.jsonl")
     assert log.name == "scanned.jsonl"
-    assert len(log.read_text().splitlines()) == len(paths)
+    assert len(log.read_text().strip().splitlines()) == len(paths)
     assert scan().find(paths) == found
     assert len(read) == len(paths)
     merging.merge_logs()
