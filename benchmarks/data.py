@@ -1,6 +1,6 @@
 """How fast mixtures are made, and what half a million recordings cost.
 
-    python benchmarks/data.py [--data_folder DIR]
+    python benchmarks/data.py [--data_folder DIR] [--only_kinds]
 
 1. One mixture of 4 s at 16 kHz without reverberation, files in the page
    cache: CPU time.
@@ -9,11 +9,17 @@
 3. The share of a training loop's time that it is blocked in ``next(loader)``,
    with 1 and 2 workers beside the step.
 4. Start-up time and memory of a worker with a table of 500,000 recordings.
+5. Batches of 16 x 4 s of each kind of training data, in turn: fixed pairs (two
+   crops of files), remix, and DNS2020's mixing with impulse responses. CPU time
+   of a batch in one process, and what 1 and 2 workers load. Alone by
+   --only_kinds.
 
-Without --data_folder the recordings are noise, 16-bit wavs of 6 s.
+Without --data_folder, which has clean/ and noise/ at 16 kHz and may have
+impulse_responses/, the recordings are noise, 16-bit wavs of 6 s.
 """
 
 import argparse
+import dataclasses
 import functools
 import statistics
 import tempfile
@@ -26,14 +32,21 @@ import torch
 from measure import in_fresh_process, rise_of_peak
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.epoch_loop import EpochCounter
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
 from speechbrain_dfkd import DFKDLoss, FrequencyAdapter, FrozenTeacher
 from speechbrain_dfkd.data.audio import WavFile
+from speechbrain_dfkd.data.dataset import crop_recordings
+from speechbrain_dfkd.data.manifest import write_manifest
 from speechbrain_dfkd.data.mixing import Mixer
-from speechbrain_dfkd.data.mixtures import Mixtures, MixtureSource
+from speechbrain_dfkd.data.mixtures import (
+    Mixtures,
+    MixtureSource,
+    write_fixed_mixtures,
+)
 from speechbrain_dfkd.data.pairs import recordings_below
 from speechbrain_dfkd.data.recordings import Recordings, write_recordings
+from speechbrain_dfkd.data.remix import remix_recordings
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
 from speechbrain_dfkd.settings.configuration import compose
@@ -44,6 +57,8 @@ ROOT = Path(__file__).parents[1]
 RATE, SECONDS, BATCH = 16000, 4.0, 4
 QUARTER = {"channels": (4, 8, 16, 32, 32, 32), "lstm_units": 32}
 ENTRIES = 500_000
+# Of the kinds of training data: the batch of the published pairs.
+LARGE_BATCH, PAIRS, PAIR_SECONDS, ROUNDS = 16, 60, 6, 3
 
 
 def write_noise(folder):
@@ -77,6 +92,85 @@ def make_source(data_folder, folder):
     tables = map(Recordings, tables)
     frames = int(SECONDS * RATE)
     return MixtureSource(*tables, None, recipe_mixer(), frames, RATE)
+
+
+def make_responses(data_folder, folder):
+    """Return a table of impulse responses: the user's, or decaying noise."""
+    paths = recordings_below(data_folder / "impulse_responses")
+    if not paths:
+        rng, time_axis = np.random.default_rng(0), np.arange(RATE // 2) / RATE
+        (folder / "responses").mkdir()
+        for i in range(50):
+            paths.append(folder / f"responses/{i}.wav")
+            decay = np.exp(-time_axis * rng.uniform(7, 30))
+            response = decay * rng.standard_normal(len(decay))
+            response /= np.abs(response).max()
+            soundfile.write(paths[-1], 0.9 * response, RATE, "PCM_16")
+    infos = [soundfile.info(path) for path in paths]
+    wavs = [WavFile(Path(i.name), i.samplerate, i.frames) for i in infos]
+    write_recordings(folder / "responses.npy", wavs)
+    return Recordings(folder / "responses.npy")
+
+
+def make_kinds(source, data_folder, folder):
+    """Return a training set of each kind, of the same recordings."""
+    whole = dataclasses.replace(source, frames=PAIR_SECONDS * RATE)
+    pairs = write_fixed_mixtures(whole, PAIRS, folder / "pairs", n_jobs=1)
+    write_manifest(folder / "pairs.json", pairs)
+    crops = folder / "pairs.json", SECONDS, RATE, 0, EpochCounter(limit=1)
+    responses = make_responses(data_folder, folder)
+    reverberant = dataclasses.replace(source, impulse_responses=responses)
+    return {
+        "fixed pairs": crop_recordings(*crops),
+        "remix": remix_recordings(*crops),
+        "DNS mixing": Mixtures(reverberant, ENTRIES, 0, EpochCounter(limit=1)),
+    }
+
+
+def kind_loader(dataset, batches, workers):
+    """Return a loader of so many batches of random items."""
+    sampler = RandomSampler(dataset, True, batches * LARGE_BATCH)
+    return DataLoader(
+        dataset,
+        LARGE_BATCH,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=PaddedBatch,
+    )
+
+
+def cpu_seconds(loader):
+    """Return the CPU time of a batch of a loader in this process."""
+    batches = iter(loader)
+    next(batches)
+    start = time.process_time()
+    count = sum(1 for _ in batches)
+    return (time.process_time() - start) / count
+
+
+def report_kinds(kinds, batches):
+    """Print what each kind of training data costs, medians of rounds."""
+    found = {name: [] for name in kinds}
+    for _ in range(ROUNDS):
+        for name, dataset in kinds.items():
+            cost = cpu_seconds(kind_loader(dataset, batches, 0))
+            rates = [
+                batches_per_second(kind_loader(dataset, batches, workers))
+                for workers in (1, 2)
+            ]
+            found[name].append((cost, *rates))
+    print(
+        f"batches of {LARGE_BATCH} x {SECONDS:g} s, medians of {ROUNDS} rounds "
+        f"of {batches}:\n{'':12}{'CPU ms':>9}{'a core':>11}{'1 worker':>11}"
+        f"{'2 workers':>11}{'hours of audio a minute and core':>35}"
+    )
+    for name, rounds in found.items():
+        cost, one, two = map(statistics.median, zip(*rounds, strict=True))
+        hours = LARGE_BATCH * SECONDS / cost / 60
+        print(
+            f"{name:12}{1000 * cost:9.1f}{1 / cost:9.1f}/s{one:9.1f}/s"
+            f"{two:9.1f}/s{hours:35.1f}"
+        )
 
 
 def cpu_milliseconds(source, count=200):
@@ -193,6 +287,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_folder", type=Path)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--only_kinds", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory_of", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -209,7 +305,12 @@ def main():
         folder = Path(name)
         if arguments.data_folder is None:
             write_noise(folder)
-        source = make_source(arguments.data_folder or folder, folder)
+        data_folder = arguments.data_folder or folder
+        source = make_source(data_folder, folder)
+        kinds = make_kinds(source, data_folder, folder)
+        report_kinds(kinds, arguments.batches)
+        if arguments.only_kinds:
+            return
         print(f"one mixture: {cpu_milliseconds(source):.2f} ms of CPU")
         report_table(folder)
         report_loader(source, arguments)

@@ -2,8 +2,8 @@
 
     python benchmarks/waiting.py
 
-Validation of recordings of one length: enhanced one at a time and scored
-after that, scored meanwhile, and enhanced in batches as well. Start of an
+Validation of recordings of one length: enhanced one at a time or in batches,
+and scored after that or meanwhile (what is slower on a CPU). Start of an
 epoch: until the first batch is there, of workers that are started for it, and
 of those that persist. In one process, in turn, medians over rounds; ratios
 within a round.
@@ -29,7 +29,7 @@ from speechbrain_dfkd.data.dataset import (
     whole_options,
 )
 from speechbrain_dfkd.evaluation.metrics import METRICS
-from speechbrain_dfkd.evaluation.scoring import score
+from speechbrain_dfkd.evaluation.scoring import ScoringAfter, ScoringBeside
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
 
@@ -66,23 +66,22 @@ def recordings(count: int, seconds: float) -> DynamicItemDataset:
     return DynamicItemDataset(items, signals, keys)
 
 
-class ScoringAfter(list):
-    """Keeps all recordings, and scores them at the end."""
+class BesideBrain(EnhancementBrain):
+    """Scores while it enhances, on any device."""
 
-    add = list.append
+    def on_stage_start(self, stage, epoch=None):
+        """Begin with none."""
+        super().on_stage_start(stage, epoch)
+        self._scoring = ScoringBeside(RATE, METRICS)
 
-    def scores(self):
-        """Return the scores of all."""
-        return score(self, RATE, METRICS, progress=False)
 
-
-class KeepingBrain(EnhancementBrain):
+class AfterBrain(EnhancementBrain):
     """Enhances all recordings, then scores them."""
 
     def on_stage_start(self, stage, epoch=None):
         """Begin with none."""
         super().on_stage_start(stage, epoch)
-        self._scoring = ScoringAfter()
+        self._scoring = ScoringAfter(RATE, METRICS, progress=False)
 
 
 def validations(arguments) -> dict:
@@ -108,12 +107,11 @@ def validations(arguments) -> dict:
 
         return validate
 
+    ways = {"then scored": AfterBrain, "scored meanwhile": BesideBrain}
     return {
-        "one at a time, then scored": work(KeepingBrain, 1),
-        "one at a time, scored meanwhile": work(EnhancementBrain, 1),
-        f"{arguments.batch} at a time, scored meanwhile": work(
-            EnhancementBrain, arguments.batch
-        ),
+        f"{batch} at a time, {way}": work(brain, batch)
+        for way, brain in ways.items()
+        for batch in (1, arguments.batch)
     }
 
 

@@ -78,6 +78,7 @@ def prepare_dns(
     valid_seconds: float,
     n_jobs: int | None = None,
     valid_groups: dict | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> None:
     """Check the corpus, resample what needs it, and write the manifests.
 
@@ -114,6 +115,8 @@ def prepare_dns(
         What in its name says which reader or recording a file is of, in place
         of entries of ``GROUPS``. Synthesised pairs are grouped by
         their speech, from the name of the noisy side.
+    shard : tuple of int, optional
+        (i, n): only check and resample the i-th of n shares of the recordings.
     """
     root = Path(str(data_folder)).expanduser().resolve()
     folder = Path(prepared_folder).expanduser().resolve()
@@ -122,6 +125,7 @@ def prepare_dns(
     valid.check()
     train, tests = _list_training(root, folder), _list_tests(root)
     paired = "noisy" in train
+    files = train | _by_folder(tests)
     preparation = Preparation(
         folder,
         [train_annotation, valid_annotation, test_annotation],
@@ -131,15 +135,17 @@ def prepare_dns(
             "mixer": json.loads(json.dumps(dataclasses.asdict(mixer))),
             "valid": [*valid],
             "files": {
-                name: fingerprint(paths, root)
-                for name, paths in (train | _by_folder(tests)).items()
+                name: fingerprint(paths, root) for name, paths in files.items()
             },
         },
     )
     if preparation.is_done():
         logger.info("DNS is prepared already in %s", folder)
         return
-    scan = Scan(root, folder / "recordings", sample_rate, n_jobs)
+    scan = Scan(root, folder / "recordings", sample_rate, n_jobs, shard)
+    if shard:
+        _check_mixed(scan, files)
+        return
     with preparation:
         test, checked = _check(scan, train, tests)
         if paired:
@@ -151,6 +157,7 @@ def prepare_dns(
             held_out = _mix_valid(scan, mixer, valid)
         write_manifest(valid_annotation, held_out)
         _write_tests(test, test_annotation)
+        scan.merge_logs()
     logger.info("DNS is prepared in %s", folder)
 
 
@@ -295,7 +302,7 @@ def _check(scan, train, tests):
     Returns the pairs of each test set, and the training data: pairs by id, or
     ``{folder: list of WavFile}``.
     """
-    faults, test, checked = Faults(), None, {}
+    faults, test, checked = Faults(), None, None
     with faults.kept():
         test = scan_pairs(scan, tests)
     if "noisy" in train:
@@ -303,13 +310,22 @@ def _check(scan, train, tests):
             sides = Pair(*(by_fileid(train[side]) for side in Pair._fields))
             (checked,) = scan_pairs(scan, [sides])
     else:
-        for name, paths in train.items():
-            # Of a response any rate and the first channel will do.
-            mono = name != "impulse_responses"
-            with faults.kept():
-                checked[name] = scan.recordings(paths, mono)
+        with faults.kept():
+            checked = _check_mixed(scan, train)
     faults.raise_if_any()
     return test, checked
+
+
+def _check_mixed(scan, folders):
+    """Return {folder: list of WavFile} of its paths; raise one error of all."""
+    faults, checked = Faults(), {}
+    for name, paths in folders.items():
+        # Of a response any rate and the first channel will do.
+        mono = name != "impulse_responses"
+        with faults.kept():
+            checked[name] = scan.recordings([*paths], mono)
+    faults.raise_if_any()
+    return checked
 
 
 def _split_pairs(scan, train, pairs, valid, train_annotation):

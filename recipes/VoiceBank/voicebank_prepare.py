@@ -5,6 +5,7 @@ enhancement algorithms and TTS models", University of Edinburgh, 2017,
 https://doi.org/10.7488/ds/2117
 """
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ def prepare_voicebank(
     valid_share: float = 0.1,
     test_share: float = 0.1,
     n_jobs: int | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> None:
     """Check the corpus, resample it once, and write the three manifests.
 
@@ -77,6 +79,8 @@ def prepare_voicebank(
         How much of plain folders is held out where they have no such split.
     n_jobs : int, optional
         Worker processes; by default one for each processor.
+    shard : tuple of int, optional
+        (i, n): only check and resample the i-th of n shares of the recordings.
     """
     data_folder = Path(str(data_folder)).expanduser().resolve()
     prepared_folder = Path(prepared_folder).expanduser().resolve()
@@ -106,14 +110,19 @@ def prepare_voicebank(
     if preparation.is_done():
         logger.info("the data are prepared already in %s", prepared_folder)
         return
+    copies = prepared_folder / "recordings"
+    scan = Scan(data_folder, copies, sample_rate, n_jobs, shard)
+    if shard:
+        every_side = itertools.chain(*sides.values())
+        scan.recordings([p for side in every_side for p in side.values()])
+        return
     with preparation:
-        copies = prepared_folder / "recordings"
-        scan = Scan(data_folder, copies, sample_rate, n_jobs)
         found = scan_pairs(scan, list(sides.values()))
         pairs = dict(zip(sides, found, strict=True))
         splits = _split(pairs, corpus, speakers, rule)
         for path, split in zip(manifests, _SPLITS, strict=True):
             write_manifest(path, splits[split])
+        scan.merge_logs()
     logger.info("the data are prepared in %s", prepared_folder)
 
 

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from scipy.io import wavfile
 from tqdm import tqdm
 
 from speechbrain_dfkd.errors import UserError, listing
-from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.files import stable_hash, stats, write_atomically
 
 UNREADABLE = "cannot be read as audio; copy or unpack them again"
 LFS_POINTER = (
@@ -220,49 +221,54 @@ def to_16_bits(samples: np.ndarray) -> np.ndarray:
     return np.rint(samples * 32768).clip(-32768, 32767).astype("i2")
 
 
+_LOGS = "scanned*.jsonl"
+
+
 @dataclasses.dataclass(frozen=True)
 class Scan:
     """Checks the recordings of a corpus and resamples those that need it.
 
-    ``cache`` gets copies at ``sample_rate`` of those at another one, and what
-    was found: a scan that was interrupted goes on where it stopped, and a
-    later one reads only what is new.
+    ``cache`` gets copies at ``sample_rate`` of those at another one, and logs
+    of what was found: a later scan, also after a kill, reads only what is new.
+    A ``shard`` (i, n), i from 1 on, is a share by a hash of the names.
     """
 
     root: Path
     cache: Path
     sample_rate: int
     n_jobs: int | None = None
+    shard: tuple[int, int] | None = None
 
     def find(self, paths: list[Path], mono: bool = True) -> list:
-        """Return the ``WavFile`` or ``BadAudio`` of each recording itself.
-
-        Where it need not be ``mono`` it is used as it is: no copy is made.
-        """
-        log, rows = self.cache / "scanned.jsonl", {}
-        for line in log.read_text().splitlines() if log.exists() else ():
-            with contextlib.suppress(ValueError):  # a kill cut it short
-                name, *row = json.loads(line)
-                rows[self.root / name] = row
-        found = {
-            p: wav for p in paths if (wav := self._current(p, rows.get(p)))
-        }
-        pending = [path for path in paths if path not in found]
+        """Return the ``WavFile`` or ``BadAudio`` of each; no ``mono``: no copy."""
+        names = [str(path.relative_to(self.root)) for path in paths]
+        if self.shard:
+            i, n = self.shard
+            own = [stable_hash(name) % n == i - 1 for name in names]
+            names, paths = (list(compress(x, own)) for x in (names, paths))
+        # Before reading: a file that changes meanwhile is out of date.
+        keys = [
+            stat and (name, stat.st_size, stat.st_mtime_ns, self.sample_rate)
+            for name, stat in zip(names, stats(paths), strict=True)
+        ]
+        found = self._logged(paths, keys)
+        pending = [i for i, wav in enumerate(found) if wav is None]
         self.cache.mkdir(parents=True, exist_ok=True)
+        look_at = dataclasses.replace(self)._look_at  # pickled without rows
         # loky's workers do not import the main script (and torch with it), and
         # one that is killed ends the call with an error.
         results = Parallel(self.n_jobs or cpu_count(), return_as="generator")(
-            delayed(self._look_at)(path, mono) for path in pending
+            delayed(look_at)(paths[i], mono) for i in pending
         )
         bar = tqdm(results, "Checking recordings", len(pending), unit="file")
-        with log.open("a") as stream:
-            for path, (result, row) in zip(pending, bar, strict=True):
-                found[path] = result
-                if row:
-                    # In front: a last line that a kill cut short stays alone.
-                    stream.write("\n" + json.dumps(row))
+        with self._log.open("a") as stream:
+            for i, (wav, size) in zip(pending, bar, strict=True):
+                found[i] = wav
+                if keys[i] and isinstance(wav, WavFile):
+                    row = self._rows[keys[i]] = [size, *wav[1:]]
+                    stream.write(_line(keys[i], row))
                     stream.flush()
-        return [found[path] for path in paths]
+        return found
 
     def recordings(self, paths: list[Path], mono: bool = True) -> list[WavFile]:
         """Return what to mix from of each path; raise for all bad ones."""
@@ -280,18 +286,52 @@ class Scan:
             copy = copy.with_name(f"{copy.name}.wav")
         return WavFile(copy, self.sample_rate, math.ceil(wav.frames * ratio))
 
+    def merge_logs(self) -> None:
+        """Make one log of the shards' and the rest."""
+        if others := {*self.cache.glob(_LOGS)} - {self._log}:
+            lines = [_line(key, row) for key, row in self._rows.items()]
+            write_atomically(self._log, "".join(lines).encode())
+            for log in others:
+                log.unlink()
+
+    @property
+    def _log(self) -> Path:
+        name = "-{}-of-{}".format(*self.shard) if self.shard else ""
+        return self.cache / _LOGS.replace("*", name)
+
+    @functools.cached_property
+    def _rows(self) -> dict[tuple, list]:
+        """What is in the logs: by a file's name and state, what it was."""
+        rows = {}
+        for log in self.cache.glob(_LOGS):
+            for line in log.read_text().splitlines():
+                with contextlib.suppress(ValueError):  # a kill cut it short
+                    name, state, *row = json.loads(line)
+                    rows[(name, *state)] = row
+        return rows
+
+    def _logged(self, paths: list[Path], keys: list) -> list[WavFile | None]:
+        """Return the header of each file that is, with its copy, as it was."""
+        rows = [self._rows.get(key) for key in keys]
+        both = zip(paths, rows, strict=True)
+        found = [row and WavFile(path, *row[1:]) for path, row in both]
+        copied = [i for i, row in enumerate(rows) if row and row[0] is not None]
+        copies = stats([self.used(found[i]).path for i in copied])
+        for i, stat in zip(copied, copies, strict=True):
+            if stat is None or stat.st_size != rows[i][0]:
+                found[i] = None
+        return found
+
     def _look_at(self, path: Path, mono: bool) -> tuple:
-        """Return what was found in a file, and a row of the log."""
+        """Return what was found in a file, and the size of its copy."""
         try:
-            # Before reading: a file that changes meanwhile is out of date.
-            state, size = self._state(path), None
-            wav = check_header(path, self.sample_rate, mono)
+            wav, size = check_header(path, self.sample_rate, mono), None
             samples = read_samples(wav)
             if mono and wav.sample_rate != self.sample_rate:
                 size = self._write_copy(wav, samples)
         except BadAudio as bad:
             return bad, None
-        return wav, [str(path.relative_to(self.root)), state, size, *wav[1:]]
+        return wav, size
 
     def _write_copy(self, wav: WavFile, samples: np.ndarray) -> int:
         """Write a copy nothing of which is clipped or rounded away."""
@@ -304,17 +344,7 @@ class Scan:
         write_atomically(self.used(wav).path, data)
         return len(data)
 
-    def _state(self, path: Path) -> list[int]:
-        stat = path.stat()
-        return [stat.st_size, stat.st_mtime_ns, self.sample_rate]
 
-    def _current(self, path: Path, row: list | None) -> WavFile | None:
-        """Return the header of a file that is, with its copy, as it was."""
-        if row is None or row[0] != self._state(path):
-            return None
-        _, size, *header = row
-        wav = WavFile(path, *header)
-        copy = self.used(wav).path
-        if size is None or (copy.exists() and copy.stat().st_size == size):
-            return wav
-        return None
+def _line(key: tuple, row: list) -> str:
+    # Its end in front: a last line that a kill cut short stays alone.
+    return "\n" + json.dumps([key[0], key[1:], *row])

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from speechbrain_dfkd.data.audio import BadAudio, check_header
 from speechbrain_dfkd.data.pairs import Pair
 from speechbrain_dfkd.data.recordings import Recordings
 from speechbrain_dfkd.errors import UserError, is_number, listing
-from speechbrain_dfkd.files import write_atomically
+from speechbrain_dfkd.files import stats, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +157,10 @@ def missing_recordings(manifest: str | Path) -> list[str]:
     else:
         entries = read_manifest(manifest).values()
         paths = (entry[side] for entry in entries for side in SIDES)
-    return [path for path in paths if not os.path.exists(path)]
+    paths = list(paths)
+    return [
+        p for p, found in zip(paths, stats(paths), strict=True) if not found
+    ]
 
 
 def is_mixture_manifest(manifest: str | Path) -> bool:
@@ -180,27 +182,25 @@ _SAMPLED, _SAMPLE_BYTES = 16, 65536
 
 
 def fingerprint(paths: Iterable[Path], root: Path) -> dict:
-    """Describe the files of a corpus, so that a change of one is noticed.
-
-    ``content`` is a hash of their names, sizes and some of their bytes,
-    ``state`` one of names, sizes and times, wherever the corpus lies.
-    """
+    """Describe the files of a corpus, so that a change of one is noticed."""
+    # Hashes of names, sizes and some bytes, and of names, sizes and times.
     content, state = hashlib.sha256(), hashlib.sha256()
     paths = sorted(paths)
-    if gone := [str(path) for path in paths if not path.exists()]:
+    found = list(zip(paths, stats(paths), strict=True))
+    if gone := [str(path) for path, stat in found if not stat]:
         raise UserError(
             f"data_folder must hold files, got {len(gone)} that are not there "
             f"or links that lead nowhere:\n{listing(gone)}\nput them back, or "
             "remove the links"
         )
-    for path in paths:
-        stat, name = path.stat(), path.relative_to(root)
+    for path, stat in found:
+        name = path.relative_to(root)
         content.update(f"{name} {stat.st_size}\n".encode())
         state.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    for path in paths[:: -(-len(paths) // _SAMPLED) or 1]:
+    for path, stat in found[:: -(-len(paths) // _SAMPLED) or 1]:
         try:
             with open(path, "rb") as file:
-                file.seek(path.stat().st_size // 2)
+                file.seek(stat.st_size // 2)
                 content.update(file.read(_SAMPLE_BYTES))
         except OSError as error:  # the check of all recordings will name it
             content.update(str(error.errno).encode())

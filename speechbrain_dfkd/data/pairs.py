@@ -29,12 +29,11 @@ _OTHER_AUDIO = (
 
 
 def recordings_below(folder: Path) -> list[Path]:
-    """Return the audio files of a folder and its sub-folders, sorted.
+    """Return the sorted audio files below a folder that soundfile reads.
 
-    Hidden ones, such as macOS's ``._a.wav`` that hold no audio, are left out,
-    and so, with a warning, is audio that soundfile does not read.
+    Hidden ones, such as macOS's ``._a.wav`` that hold no audio, are left out.
     """
-    visible = sorted(_visible(folder))
+    visible = sorted(_visible(folder), key=lambda path: path.parts)
     found = [path for path in visible if path.suffix.lower() in SUFFIXES]
     other = [_shown(p) for p in visible if p.suffix.lower() in _OTHER_AUDIO]
     if other:
@@ -146,11 +145,10 @@ class Pair(NamedTuple):
 
 
 def find_plain(root: Path) -> dict[str, Pair]:
-    """Return the Pair of folders of each split of a plain data set.
+    """Return the Pair of folders of each split of a plain data set, if any.
 
-    It has ``clean`` and ``noisy``, or these two in ``train``, ``valid`` and
-    ``test``, or these three in each of the two: ``"train"`` alone where
-    nothing is split, and nothing where there is no pair of folders.
+    ``clean`` and ``noisy`` (all is ``"train"``) may be in ``train``, ``valid``
+    and ``test``, or these in each of the two.
     """
     within_split = _find(lambda split, side: root / split / side)
     within_side = _find(lambda split, side: root / side / split)
@@ -253,8 +251,7 @@ def refuse_identical(pairs: dict[str, Pair]) -> None:
 def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:
     """Check and resample ``{id: path}`` of both sides of every split.
 
-    Return the pairs of ``WavFile`` to train on by their ids, or raise one
-    error for all that is wrong with them.
+    Raise one error for all that is wrong with them.
     """
     paths = [p for split in splits for side in split for p in side.values()]
     found = dict(zip(paths, scan.find(paths), strict=True))

@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
@@ -114,6 +115,25 @@ def score(
                 f"utterances, which its mean leaves out:\n{listing(lines)}"
             )
     return scores
+
+
+class ScoringAfter:
+    """Keeps utterances, and scores them once all are there."""
+
+    def __init__(
+        self, sample_rate: int, metrics: Mapping[str, Callable], progress: bool
+    ):
+        self._utterances, self._task = [], (sample_rate, metrics)
+        self._progress = progress
+
+    def add(self, utterance: tuple[str, np.ndarray, np.ndarray]) -> None:
+        """Add (id, clean [L], enhanced [L])."""
+        self._utterances.append(utterance)
+
+    def scores(self) -> Scores:
+        """Return the scores of all that were added, sorted by their ids."""
+        ordered = sorted(self._utterances, key=itemgetter(0))
+        return score(ordered, *self._task, progress=self._progress)
 
 
 class ScoringBeside:

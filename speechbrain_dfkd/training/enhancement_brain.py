@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from speechbrain_dfkd.data.audio import fits_16_bits, to_16_bits, wav_bytes
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
-from speechbrain_dfkd.evaluation.scoring import ScoringBeside
+from speechbrain_dfkd.evaluation.scoring import ScoringAfter, ScoringBeside
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
@@ -44,9 +44,9 @@ class EnhancementBrain(GuardedBrain):
 
     Batches carry ``id``, ``noisy_sig`` and ``clean_sig``. Of validation and
     test sets, only utterances of one length are enhanced at a time, because
-    padding changes what a network puts out near it; all CPU cores score them
-    meanwhile. The best checkpoint is the one of highest ``best_metric`` on
-    validation.
+    padding changes what a network puts out near it; all CPU cores score them,
+    while a GPU enhances the next. The best checkpoint is the one of highest
+    ``best_metric`` on validation.
 
     Arguments
     ---------
@@ -132,10 +132,14 @@ class EnhancementBrain(GuardedBrain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Start to score, and the clock of steps."""
         super().on_stage_start(stage, epoch)
-        self._metrics = (
-            METRICS if stage == sb.Stage.TEST else validation_metrics()
-        )
-        self._scoring = ScoringBeside(self.hparams.sample_rate, self._metrics)
+        is_test = stage == sb.Stage.TEST
+        self._metrics = METRICS if is_test else validation_metrics()
+        task = self.hparams.sample_rate, self._metrics
+        # On a CPU both would slow each other: there is one thing to do at once.
+        if torch.device(self.device).type == "cpu":
+            self._scoring = ScoringAfter(*task, not self.noprogressbar)
+        else:
+            self._scoring = ScoringBeside(*task)
         self._n_float = 0
         self._step_ends = [time.perf_counter()]
 

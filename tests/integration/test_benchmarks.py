@@ -21,7 +21,7 @@ ONLY_HELP = ["--help"]
             " 0 failed",
         ),
         ("crossovers", ONLY_HELP, "--teacher_ckpt"),
-        ("data", ["--steps", "2"], "training waits"),
+        ("data", ["--steps", "2", "--batches", "2"], "training waits"),
         ("losses", [*SMALL, "--objectives", "dfkd"], "dfkd"),
         (
             "models",

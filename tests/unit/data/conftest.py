@@ -23,11 +23,22 @@ def write_noise():
     return write
 
 
-@pytest.fixture(scope="session")
-def voicebank_prepare():
-    """Return the recipe's module; recipes are scripts, not a package."""
-    path = ROOT / "recipes/VoiceBank/voicebank_prepare.py"
-    spec = importlib.util.spec_from_file_location("voicebank_prepare", path)
+def _recipe_module(name):
+    """Return a recipe's module; recipes are scripts, not a package."""
+    [path] = ROOT.glob(f"recipes/*/{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def voicebank_prepare():
+    """Return the module that prepares VoiceBank+DEMAND."""
+    return _recipe_module("voicebank_prepare")
+
+
+@pytest.fixture(scope="session")
+def dns_prepare():
+    """Return the module that prepares DNS2020."""
+    return _recipe_module("dns_prepare")

@@ -1,6 +1,5 @@
 """The DNS recipe's preparation of a tiny corpus."""
 
-import importlib.util
 import json
 import os
 import re
@@ -19,15 +18,6 @@ from speechbrain_dfkd.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 TEST = "test_set/synthetic"
-
-
-@pytest.fixture(scope="module")
-def dns_prepare():
-    path = ROOT / "recipes/DNS/dns_prepare.py"
-    spec = importlib.util.spec_from_file_location("dns_prepare", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -22,7 +22,11 @@ from speechbrain_dfkd.evaluation.metrics import (
     UndefinedMetric,
     si_sdr,
 )
-from speechbrain_dfkd.evaluation.scoring import ScoringBeside, score
+from speechbrain_dfkd.evaluation.scoring import (
+    ScoringAfter,
+    ScoringBeside,
+    score,
+)
 
 RATE = 16000
 QUIET = {"progress": False}
@@ -274,6 +278,11 @@ def test_scores_made_beside_other_work_are_the_same(speech):
     found = beside.scores()
     expected = score(data, RATE, n_jobs=1, **QUIET)
     assert found == expected and list(found.rows) == sorted(expected.rows)
+    after = ScoringAfter(RATE, METRICS, progress=False)
+    for clip in reversed(data):
+        after.add(clip)
+    again = after.scores()
+    assert again == expected and list(again.rows) == sorted(expected.rows)
 
 
 def test_scoring_beside_begins_with_the_first_clip_and_does_not_wait(speech):
