@@ -68,19 +68,23 @@ def _integer(least: int) -> Field:
 
 @dataclass(frozen=True)
 class _Checked:
-    """Fields of a comparison file, each with a check."""
+    """Keys of a comparison file, each with a check."""
+
+    _of = ""
 
     def __post_init__(self):
         for entry in fields(self):
             constraint, accepts = entry.metadata["check"]
             value = getattr(self, entry.name)
-            _require(entry.name, accepts(value), constraint, value)
+            name = f"{entry.name}{self._of}"
+            _require(name, accepts(value), constraint, value)
 
 
 @dataclass(frozen=True)
 class Cluster(_Checked):
     """Where jobs run; hparams/comparisons/objectives.yaml explains its keys."""
 
+    _of = " of cluster"
     executor: str = _key("slurm or local", ("slurm", "local").__contains__)
     minutes: int = _integer(1)
     cores: int = _integer(1)
