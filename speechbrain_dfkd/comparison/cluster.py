@@ -35,7 +35,7 @@ def require_cluster(cluster: Cluster | None) -> None:
     if not cluster:
         return
     found = importlib.util.find_spec("submitit") is not None
-    advice = "pip install submitit"
+    advice = 'pip install -e ".[cluster]"'
     require("submitit", found, "installed for a cluster", "none", advice)
     names = ("sbatch", "srun", "squeue") * (cluster.executor == "slurm")
     lacks = [name for name in names if not shutil.which(name)]
