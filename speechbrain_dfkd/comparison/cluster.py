@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechbrain_dfkd.comparison.jobs import JobProcess, RunningJob, bad_end
+from speechbrain_dfkd.comparison.jobs import JobProcess, RunningJob
 from speechbrain_dfkd.comparison.plan import Cluster
 from speechbrain_dfkd.errors import UserError, require
 from speechbrain_dfkd.evaluation.scoring import ONE_THREAD
@@ -34,15 +34,14 @@ def require_cluster(cluster: Cluster | None) -> None:
     """Refuse, before anything is done, a cluster that cannot be reached."""
     if not cluster:
         return
-    found = importlib.util.find_spec("submitit") is not None
+    found = importlib.util.find_spec("submitit")
     advice = 'pip install -e ".[cluster]"'
-    require("submitit", found, "installed for a cluster", "none", advice)
-    names = ("sbatch", "srun", "squeue") * (cluster.executor == "slurm")
-    lacks = [name for name in names if not shutil.which(name)]
+    must = "installed for a cluster"
+    require("submitit", found is not None, must, "none", advice)
+    fit = cluster.executor != "slurm" or shutil.which("sbatch") is not None
     must = "slurm only where SLURM's commands are"
     advice = "start compare.py on the cluster's login node"
-    none = f"no {', '.join(lacks)}"
-    require("executor of cluster", not lacks, must, none, advice)
+    require("executor of cluster", fit, must, "no sbatch", advice)
 
 
 @dataclass
@@ -81,41 +80,39 @@ class ClusterJob(RunningJob):
     """
 
     def __init__(self, label: str, words: list, log: Path, cluster: Cluster):
-        self.label, self.log, self._cluster = label, log.absolute(), cluster
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as stream:
-            self._start_of_log = stream.tell()
+        super().__init__(label, log.absolute())
         self._asked, self._missed, self._ended = 0.0, 0, False
         folder = self.log.parent / "cluster"
         training = Training(label, words, self.log, cluster.cores)
-        self._job = cluster.executor == "slurm" and _find(folder, training)
+        self._executor = cluster.executor
+        self._job = self._executor == "slurm" and _find(folder, training)
         if not self._job:
             shutil.rmtree(folder, ignore_errors=True)
             self._job = _submit(folder, training, cluster)
 
     def has_ended(self) -> bool:
         """Tell whether it has ended; its last lines if it did not end well."""
-        executor, now = self._cluster.executor, time.monotonic()
-        if now - self._asked < _POLL_SECONDS[executor]:
+        now, job = time.monotonic(), self._job
+        if now - self._asked < _POLL_SECONDS[self._executor]:
             return False
-        self._asked, job = now, self._job
+        self._asked = now
         if not job.paths.result_pickle.exists():
-            is_slurm = executor == "slurm"
+            is_slurm = self._executor == "slurm"
             is_gone = not _is_queued(job.job_id) if is_slurm else job.done()
             self._missed = self._missed + 1 if is_gone else 0
             if self._missed < _MOST_MISSED:
                 return False
-        self._ended = True
-        if self._missed == _MOST_MISSED:
             how = f"no result of job {job.job_id} ({job.paths.stderr})"
-            raise bad_end(self.label, how, self.log, self._start_of_log)
+            self._ended = True
+            raise self._bad_end(how)
+        self._ended = True
         if message := job.result():
             raise UserError(message)
         return True
 
     def stop(self) -> None:
         """Leave it in the queue, where the same command finds it."""
-        if self._cluster.executor == "local":
+        if self._executor == "local":
             self._job.cancel()
         elif not self._ended:
             print(

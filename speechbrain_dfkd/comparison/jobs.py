@@ -43,6 +43,12 @@ def shared_environment(jobs: int, card: str | None = None) -> dict:
 class RunningJob:
     """A job under way, here or elsewhere: ``has_ended()`` and ``stop()``."""
 
+    def __init__(self, label: str, log: Path):
+        self.label, self.log = label, log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+        self._start_of_log = log.stat().st_size
+
     def wait(self) -> None:
         """Wait for its end; stop it if this is interrupted."""
         try:
@@ -51,17 +57,15 @@ class RunningJob:
         finally:
             self.stop()
 
-
-def bad_end(label: str, how: str, log: Path, start: int) -> UserError:
-    """Return the error of a job that failed, with its last lines."""
-    with log.open("rb") as stream:
-        stream.seek(start)
-        last = deque(stream, _LAST_LINES)
-    lines = [line.decode(errors="replace").rstrip() for line in last]
-    return UserError(
-        f"{label} must end well, got {how} after\n{listing(lines)}\n"
-        f"the whole log: {log}\nput it right; the same command goes on"
-    )
+    def _bad_end(self, how: str) -> UserError:
+        with self.log.open("rb") as stream:
+            stream.seek(self._start_of_log)
+            last = deque(stream, _LAST_LINES)
+        lines = [line.decode(errors="replace").rstrip() for line in last]
+        return UserError(
+            f"{self.label} must end well, got {how} after\n{listing(lines)}\n"
+            f"the whole log: {self.log}\nput it right; the same command goes on"
+        )
 
 
 class JobProcess(RunningJob):
@@ -73,11 +77,9 @@ class JobProcess(RunningJob):
     """
 
     def __init__(self, label: str, words: list, log: Path, variables: Mapping):
-        self.label, self.log = label, log
-        log.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(label, log)
         environment = {**os.environ, **variables, ENDS_WITH_PARENT: "1"}
         with log.open("ab") as stream:
-            self._start_of_log = stream.tell()
             self._process = subprocess.Popen(
                 [sys.executable, *map(str, words)],
                 stdin=subprocess.PIPE,
@@ -100,7 +102,7 @@ class JobProcess(RunningJob):
         how = f"exit code {code}"
         if code < 0:
             how = f"signal {-code} (out of memory, perhaps)"
-        raise bad_end(self.label, how, self.log, self._start_of_log)
+        raise self._bad_end(how)
 
     def stop(self) -> None:
         """Kill the process and its workers; its training can go on later."""
