@@ -102,10 +102,11 @@ class ClusterJob(RunningJob):
             self._missed = self._missed + 1 if is_gone else 0
             if self._missed < _MOST_MISSED:
                 return False
-            how = f"no result of job {job.job_id} ({job.paths.stderr})"
-            self._ended = True
-            raise self._bad_end(how)
         self._ended = True
+        lost = self._missed == _MOST_MISSED
+        if error := "no result" if lost else job.exception():
+            how = f"{error} from job {job.job_id} ({job.paths.stderr})"
+            raise self._bad_end(how)
         if message := job.result():
             raise UserError(message)
         return True

@@ -111,7 +111,17 @@ def test_a_queued_job_is_found_again_and_left_there(slurm, tmp_path, capsys):
     slurm(squeue="echo 13")
     job = start("a.py")
     assert sent.read_text() == "x\nx\n", "it has left the queue"
-    with pytest.raises(UserError, match="a must end well, got no result of"):
+    with pytest.raises(UserError, match="a must end well, got no result from"):
+        wait(job)
+
+
+def test_a_job_that_submitit_ended_is_the_users_error(slurm, tmp_path):
+    slurm(sbatch="echo job 12", srun="", squeue="echo 12")
+    job = ClusterJob("a", ["a.py"], tmp_path / "run/job.log", SLURM)
+    ended = ("error", "Job not requeued because: timed-out too many times.")
+    path = job._job.paths.result_pickle
+    submitit.core.utils.cloudpickle_dump(ended, path)
+    with pytest.raises(UserError, match="(?s)a must end well.*too many times"):
         wait(job)
 
 
