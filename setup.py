@@ -14,8 +14,10 @@ VERSION = re.search(
 DEMO = ["espeakng-loader>=0.2.4"]
 # Only the report of a comparison draws.
 COMPARE = ["matplotlib>=3.8"]
+# Only a comparison on a cluster submits.
+CLUSTER = ["submitit>=1.5"]
 TENSORBOARD = ["tensorboard>=2.14"]
-TEST = ["pytest>=8", "pytest-xdist>=3.5", *COMPARE, *TENSORBOARD]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", *COMPARE, *CLUSTER, *TENSORBOARD]
 # The linters at the versions that SpeechBrain pins.
 LINT = ["ruff==0.12.4", "yamllint==1.35.1", "codespell>=2.3.0"]
 
@@ -56,6 +58,7 @@ setup(
     extras_require={
         "demo": DEMO,
         "compare": COMPARE,
+        "cluster": CLUSTER,
         "tensorboard": TENSORBOARD,
         "test": TEST,
         "dev": DEMO + TEST + LINT,

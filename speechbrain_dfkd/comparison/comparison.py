@@ -12,7 +12,14 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
-from speechbrain_dfkd.comparison.jobs import JobProcess, run_side_by_side
+from speechbrain_dfkd.comparison.cluster import ClusterJob, require_cluster
+from speechbrain_dfkd.comparison.jobs import (
+    JobProcess,
+    RunningJob,
+    run_side_by_side,
+    shared_environment,
+    visible_cards,
+)
 from speechbrain_dfkd.comparison.plan import Plan, read_plan
 from speechbrain_dfkd.comparison.plot import require_matplotlib
 from speechbrain_dfkd.comparison.report import write_comparison_report
@@ -70,6 +77,12 @@ class BaseCommand:
     leaf: str
     options: list  # words for SpeechBrain's own options
     overrides: Mapping  # keys of the leaf and their values as YAML nodes
+
+    def chooses_cards(self) -> bool:
+        """Tell whether its options say which cards a training uses."""
+        text = f"{' '.join(self.options)} "
+        named = "--device " in text and "--device cuda " not in text
+        return named or "--data_parallel_backend" in text
 
     def argv(self, *changes: Mapping) -> list:
         """Return the words after the script's name; later changes win.
@@ -206,6 +219,7 @@ class Comparison:
         command = read_command(words, recipe_folder, DFKD_KEYS, script)
         results_folder = command.configuration.settings()["results_folder"]
         self.folder = Path(results_folder, f"comparison-{self.plan.name}")
+        require_cluster(self.plan.cluster)
         self.results = []  # of the finished jobs
 
     def check(self) -> None:
@@ -244,7 +258,7 @@ class Comparison:
         log = folder / LOG_FILE
         print(f"Preparing data and teacher; log: {log}", flush=True)
         scored = {"score_systems": [*SYSTEMS], "score_splits": [*SPLITS]}
-        self._process("the teacher", folder, 1, scored).wait()
+        self._start("the teacher", folder, {}, scored).wait()
         self._keep_teacher(load_json(self._teacher_results))
 
     def _keep_teacher(self, results: dict) -> None:
@@ -264,43 +278,55 @@ class Comparison:
             )
         save_json(path, {**comparison, "teacher": own})
 
-    def _process(
-        self, label: str, folder: Path, side_by_side: int, *changes: Mapping
-    ) -> JobProcess:
+    def _start(
+        self, label: str, folder: Path, variables: Mapping, *changes: Mapping
+    ) -> RunningJob:
         """Start the recipe's script, which fills a run's folder."""
         words = self.base.argv(*changes, {"output_folder": str(folder)})
-        words = [self.recipe_folder / "train_dfkd.py", *words]
-        return JobProcess(label, words, folder / LOG_FILE, side_by_side)
+        words = [str(self.recipe_folder / "train_dfkd.py"), *words]
+        job = label, words, folder / LOG_FILE
+        if self.plan.cluster:
+            return ClusterJob(*job, self.plan.cluster)
+        return JobProcess(*job, variables)
+
+    def _cards(self) -> list:
+        """Return the cards to spread the jobs over, [None] for none."""
+        if self.plan.cluster or self.base.chooses_cards():
+            return [None]
+        return visible_cards() or [None]
 
     def _train(self) -> None:
         """Run every job that has no result, several at a time."""
         total, side_by_side = number_of_jobs(self.plan), self.plan.side_by_side
-        done = len(self.results)
+        cards, done = self._cards(), len(self.results)
+        at_a_time = side_by_side * len(cards)
         print(f"Jobs: {total}, {done} of them done before", flush=True)
         began, took = {}, []
 
         def tell(event: str) -> None:
             print(f"[{len(self.results)}/{total}] {event}", flush=True)
 
-        def start(job: Job) -> JobProcess:
-            tell(f"started  {job.name}")
+        def start(job: Job, card: str | None) -> RunningJob:
+            on = f" on card {card}" if len(cards) > 1 else ""
+            tell(f"started  {job.name}{on}")
             began[job.name] = time.monotonic()
             folder = self._run_folder(job)
             save_json(folder / JOB_FILE, vars(job))
             own = {"seed": job.seed, "score_systems": ["student"]}
             own["score_splits"] = [*job.splits]
             changes = self.plan.arms[job.arm], job.setting, own
-            return self._process(job.name, folder, side_by_side, *changes)
+            variables = shared_environment(at_a_time, card)
+            return self._start(job.name, folder, variables, *changes)
 
         def finish(job: Job) -> None:
             self.results.append(JobResult.load(self._run_folder(job)))
             self._drop_checkpoints()
             took.append(time.monotonic() - began[job.name])
-            left = fmean(took) * (total - len(self.results)) / side_by_side
+            left = fmean(took) * (total - len(self.results)) / at_a_time
             last, left = (timedelta(seconds=round(s)) for s in (took[-1], left))
             tell(f"finished {job.name} in {last}; about {left} left")
 
-        run_side_by_side(self._unfinished, start, finish, side_by_side)
+        run_side_by_side(self._unfinished, start, finish, side_by_side, cards)
 
     def _unfinished(self) -> dict:
         finished = {result.name for result in self.results}

@@ -67,7 +67,41 @@ def _integer(least: int) -> Field:
 
 
 @dataclass(frozen=True)
-class Plan:
+class _Checked:
+    """Keys of a comparison file, each with a check."""
+
+    _of = ""
+
+    def __post_init__(self):
+        for entry in fields(self):
+            constraint, accepts = entry.metadata["check"]
+            value = getattr(self, entry.name)
+            name = f"{entry.name}{self._of}"
+            _require(name, accepts(value), constraint, value)
+
+
+@dataclass(frozen=True)
+class Cluster(_Checked):
+    """Where jobs run; hparams/comparisons/objectives.yaml explains its keys."""
+
+    _of = " of cluster"
+    executor: str = _key("slurm or local", ("slurm", "local").__contains__)
+    minutes: int = _integer(1)
+    cores: int = _integer(1)
+    cards: int = _key("0 or 1", lambda v: _is_integer(v) and v in (0, 1))
+    # Long options of sbatch: partition, mem, account ...
+    options: dict = _key(
+        "a mapping of names to words or numbers, perhaps {}",
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(isinstance(v, str | int | float) for v in value.values())
+        ),
+        default_factory=dict,
+    )
+
+
+@dataclass(frozen=True)
+class Plan(_Checked):
     """A comparison; hparams/comparisons/objectives.yaml explains its keys."""
 
     name: str = _key(*_NAME)
@@ -107,12 +141,14 @@ class Plan:
         lambda value: isinstance(value, Mapping),
         default_factory=dict,
     )
+    cluster: Cluster | None = _key(
+        "null, for this machine, or a mapping",
+        lambda value: value is None or isinstance(value, Cluster),
+        default=None,
+    )
 
     def __post_init__(self):
-        for entry in fields(self):
-            constraint, accepts = entry.metadata["check"]
-            value = getattr(self, entry.name)
-            _require(entry.name, accepts(value), constraint, value)
+        super().__post_init__()
         for arm, overrides in self.arms.items():
             _require_arm(arm, overrides)
         baseline, seeds = self.baseline, self.seeds
@@ -177,25 +213,37 @@ def _require_arm(arm: str, overrides: Mapping) -> None:
             )
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a comparison file, YAML with the keys of ``Plan``."""
-    tree = read_tree(path)
-    needed = {key.name: key.default_factory is MISSING for key in fields(Plan)}
+def _require_keys(kind: type, tree: Mapping, place: object) -> None:
+    """Refuse keys that are unknown or missing."""
+    needed = {
+        key.name: key.default is MISSING and key.default_factory is MISSING
+        for key in fields(kind)
+    }
     unknown = [key for key in tree if key not in needed]
     if unknown:
         close = difflib.get_close_matches(str(unknown[0]), needed, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known: {[*needed]}"
-        raise UserError(f"unknown key '{unknown[0]}' in {path}; {hint}")
+        raise UserError(f"unknown key '{unknown[0]}' in {place}; {hint}")
     missing = [key for key in needed if needed[key] and key not in tree]
     if missing:
         raise UserError(
-            f"{path} must describe a comparison, got none of the keys "
+            f"{place} must describe a comparison, got none of the keys "
             f"{', '.join(missing)}; start from "
             f"hparams/comparisons/objectives.yaml"
         )
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a comparison file, YAML with the keys of ``Plan``."""
+    tree = read_tree(path)
+    _require_keys(Plan, tree, path)
     # By way of JSON: the numbers of a YAML tree remember how they were written.
     values = json.loads(json.dumps(plain_settings(dump_tree(tree))))
+    cluster = values.get("cluster")
     try:
+        if isinstance(cluster, dict):
+            _require_keys(Cluster, cluster, "cluster")
+            values["cluster"] = Cluster(**cluster)
         return Plan(**{**values, "arms": tree["arms"]})
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

@@ -1,5 +1,6 @@
 """A comparison runs its jobs by the recipe's script, once each."""
 
+import dataclasses
 import json
 import re
 
@@ -8,7 +9,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from speechbrain_dfkd.comparison import jobs
 from speechbrain_dfkd.comparison.comparison import BaseCommand, Comparison
-from speechbrain_dfkd.comparison.plan import Plan
+from speechbrain_dfkd.comparison.plan import Cluster, Plan
 from speechbrain_dfkd.comparison.results import (
     COMPARISON_FILE,
     load_json,
@@ -16,6 +17,7 @@ from speechbrain_dfkd.comparison.results import (
 )
 from speechbrain_dfkd.errors import UserError
 
+CARDS = "CUDA_VISIBLE_DEVICES"
 # Takes the place of a recipe's script: the larger its lr, the better.
 SCRIPT = """
 import json, sys
@@ -100,3 +102,46 @@ def test_a_comparison_goes_on_with_the_jobs_that_failed(comparison, capsys):
     out = capsys.readouterr().out
     assert f"Jobs: 8, {done} of them done before" in out
     assert len(comparison.results) == 8
+
+
+def test_jobs_are_spread_over_the_cards(comparison, capsys, monkeypatch):
+    monkeypatch.setattr(jobs.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    script = comparison.recipe_folder / "train_dfkd.py"
+    script.write_text(f"import os\nprint(os.environ['{CARDS}']){SCRIPT}")
+    comparison.run()
+    out = capsys.readouterr().out
+    assert out.count("on card GPU-a") == out.count("on card GPU-b") == 4
+    seen = [log.read_text() for log in comparison.folder.glob("*/*/job.log")]
+    assert sorted(seen) == ["GPU-a\n"] * 4 + ["GPU-b\n"] * 4
+    teacher = (comparison.folder / "teacher/job.log").read_text()
+    assert teacher == "GPU-a,GPU-b\n", "the teacher has its pick"
+
+
+def test_a_device_of_the_users_is_kept(comparison, capsys, monkeypatch):
+    monkeypatch.setattr(jobs.torch.cuda, "device_count", lambda: 2)
+    base, words = comparison.base, ["--device", "cuda:1"]
+    comparison.base = dataclasses.replace(base, options=words)
+    comparison.recipe_folder.joinpath("train_dfkd.py").write_text(
+        "import os, sys\nassert sys.argv[2:4] == ['--device', 'cuda:1']\n"
+        f"del sys.argv[2:4]\nassert '{CARDS}' not in os.environ{SCRIPT}"
+    )
+    monkeypatch.delenv(CARDS, raising=False)
+    comparison.run()
+    assert "on card" not in capsys.readouterr().out
+    assert len(comparison.results) == 8
+
+
+@pytest.mark.slow
+def test_a_cluster_runs_the_teacher_and_all_jobs(comparison, capsys):
+    asked = Cluster(executor="local", minutes=5, cores=1, cards=0)
+    chosen = {"gradient_ratios": [], "learning_rates": [], "seeds": [1]}
+    plan = dataclasses.replace(comparison.plan, cluster=asked, **chosen)
+    comparison.plan = plan
+    comparison.run()
+    assert "[2/2] finished" in capsys.readouterr().out
+    assert (comparison.folder / "teacher/cluster").is_dir()
+    for result in comparison.results:
+        folder = comparison.folder / "runs" / result.name
+        assert (folder / "job.log").exists()
+        assert len(list(folder.glob("cluster/*_result.pkl"))) == 1

@@ -52,7 +52,7 @@ def test_new_jobs_are_started_as_they_become_known():
         names = ["a", "b", "c"] + (["d", "e"] if "a" in finished else [])
         return {name: name for name in names if name not in finished}
 
-    def start(name):
+    def start(name, card):
         started.append(name)
         stub = Stub(name)
         most.append(len(Stub.running))
@@ -66,7 +66,7 @@ def test_new_jobs_are_started_as_they_become_known():
 
 
 def test_failure_stops_the_others():
-    def start(name):
+    def start(name, card):
         return Stub(name, polls=3 if name == "b" else 10**9, fails=True)
 
     names = {name: name for name in "abc"}
@@ -99,7 +99,7 @@ def test_failed_job_shows_its_last_lines(scripted, tmp_path):
         sys.exit(2)
     """)
     with pytest.raises(UserError) as caught:
-        JobProcess("a", [], log).wait()
+        JobProcess("a", [], log, {}).wait()
     message = str(caught.value)
     assert "a must end well, got exit code 2" in message
     assert "  39\n" in message and "  25\n" not in message
@@ -112,7 +112,7 @@ def test_side_by_side_means_one_thread_each(scripted, tmp_path, monkeypatch):
     scripted("import os\nprint(os.environ['OMP_NUM_THREADS'])")
     for side_by_side, threads in ((1, "7"), (2, "1")):
         log = tmp_path / f"{side_by_side}.log"
-        JobProcess("a", [], log, side_by_side).wait()
+        JobProcess("a", [], log, jobs.shared_environment(side_by_side)).wait()
         assert log.read_text() == f"{threads}\n"
 
 
@@ -123,7 +123,7 @@ from speechbrain_dfkd.comparison.jobs import JobProcess
 # A shell that starts the tests in the background has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.executable = sys.argv[1]
-job = JobProcess("a", [], Path(sys.argv[2]))
+job = JobProcess("a", [], Path(sys.argv[2]), {})
 time.sleep(900)
 """
 CHILD = """

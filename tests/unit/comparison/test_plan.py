@@ -55,6 +55,22 @@ def test_an_arm_can_have_fewer_seeds(plan):
     assert plan().seeds_of("dfkd") == [1, 2]
 
 
+CLUSTER = "executor: slurm, minutes: 60, cores: 4, cards: 1"
+
+
+def test_a_cluster_is_a_mapping_or_null(plan):
+    assert plan().cluster is None
+    assert plan(cluster="null").as_json()["cluster"] is None
+    own = f"{{{CLUSTER}, options: {{partition: gpu, mem: 32G}}}}"
+    assert plan(cluster=own).as_json()["cluster"] == {
+        "executor": "slurm",
+        "minutes": 60,
+        "cores": 4,
+        "cards": 1,
+        "options": {"partition": "gpu", "mem": "32G"},
+    }
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_objectives_are_each_a_file(path):
     for arm in read_plan(path).as_json()["arms"].values():
@@ -114,6 +130,31 @@ def test_objectives_are_each_a_file(path):
             r"some of the seeds \[1, 2\], or \[\], got \[1, 3\]",
         ),
         ({"snr_edges_db": "[5, 0]"}, "snr_edges_db must be ascending"),
+        ({"cluster": "slurm"}, "cluster must be null, for this machine, or a"),
+        (
+            {"cluster": f"{{{CLUSTER}, option: {{}}}}"},
+            "unknown key 'option' in cluster; did you mean 'options'",
+        ),
+        (
+            {"cluster": "{executor: slurm, cores: 1}"},
+            "cluster must describe .* none of the keys minutes, cards",
+        ),
+        (
+            {"cluster": f"{{{CLUSTER.replace('slurm', 'pbs')}}}"},
+            "executor of cluster must be slurm or local, got 'pbs'",
+        ),
+        (
+            {"cluster": f"{{{CLUSTER.replace('60', '1.5')}}}"},
+            "minutes of cluster must be an integer of at least 1",
+        ),
+        (
+            {"cluster": f"{{{CLUSTER.replace('cards: 1', 'cards: 2')}}}"},
+            "cards of cluster must be 0 or 1, got 2",
+        ),
+        (
+            {"cluster": f"{{{CLUSTER}, options: {{mem: [1]}}}}"},
+            "options of cluster must be a mapping of names",
+        ),
     ],
 )
 def test_unfit_value_is_named(plan, changes, message):
