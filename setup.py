@@ -29,7 +29,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["speechbrain_dfkd", "speechbrain_dfkd.*"]),
-    package_data={"speechbrain_dfkd.comparison": ["report.md.j2"]},
+    package_data={
+        "speechbrain_dfkd.comparison": ["report.md.j2"],
+        "speechbrain_dfkd.demo_corpus": ["spoken.yaml"],
+    },
     python_requires=">=3.10",
     install_requires=[
         # Hooks that it calls private are overridden.

@@ -1,16 +1,18 @@
 """Synthetic speech: espeak's voices, and who says what."""
 
 import ctypes
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ruamel.yaml import YAML
 from scipy.signal import resample_poly
 
 from speechbrain_dfkd.demo_corpus.noise import RATE
-from speechbrain_dfkd.demo_corpus.sentences import shuffled_sentences
 from speechbrain_dfkd.errors import UserError
 
 NATIVE_RATE = 22050
@@ -114,41 +116,35 @@ class Voice(NamedTuple):
     words_per_minute: int
 
 
-def _voices(table: str) -> dict[str, Voice]:
-    """Return {speaker or name: Voice} of rows with name, pitch and rate."""
-    rows = [row.split() for row in table.split(";")]
-    return {row[0]: Voice(row[-3], int(row[-2]), int(row[-1])) for row in rows}
-
-
-# The speaker ids of VoiceBank, so that a recipe's selection by id works.
+_SPOKEN = YAML(typ="safe").load(Path(__file__).with_name("spoken.yaml"))
+# {split: {name: Voice}}
 SPEAKERS = {
-    "train": _voices(
-        """
-        p226 en-us+m3 50 165; p287 fr+f2 52 165; p227 en-gb-x-rp+m1 45 170;
-        p228 en-us+f3 50 175; p230 de+f1 48 175; p231 es+f4 55 180;
-        p233 it+f5 50 185; p236 en-gb-scotland+Annie 45 165;
-        p239 en-us+aunty 55 160; p243 de+m2 40 180; p244 fr-be+Alicia 45 175;
-        p250 en-029+Andrea 40 150; p254 es-419+m4 50 185; p256 it+Alex 50 190;
-        p258 fr+Nguyen 45 165; p259 en-gb-x-rp+m8 60 170; p267 de+grandma 50 165;
-        p268 en-us+shelby 55 175; p269 es+steph 60 180; p270 it+Gene 35 180;
-        p273 en-us-nyc+ed 60 170; p274 fr-ch+quincy 60 160; p276 de+anika 45 160;
-        p277 en-us+zac 30 165; p278 en-gb-scotland+m7 60 170; p279 es+paul 70 185;
-        p282 it+linda 40 180; p286 de+Lee 65 180
-        """
-    ),
-    "test": _voices("p232 en-us+travis 60 165; p257 de+belinda 40 175"),
+    split: {name: Voice(*row) for name, row in rows.items()}
+    for split, rows in _SPOKEN["speakers"].items()
 }
 BACKGROUND = {
-    "train": _voices(
-        """
-        en-us+Andy 55 170; fr+m5 50 165; es+grandpa 60 180; de+steph2 50 170;
-        it+norbert 45 180; en-gb-x-rp+Diogo 60 160
-        """
-    ),
-    "test": _voices(
-        "en-us+pablo 55 165; fr+michel 50 165; es+m6 40 185; it+sandro 60 180"
-    ),
+    split: {row[0]: Voice(*row) for row in rows}
+    for split, rows in _SPOKEN["background"].items()
 }
+_TEST_SHARE = 4
+
+
+def all_sentences(language: str, split: str) -> list[str]:
+    """Return every sentence of "train" or "test", which share none."""
+    slots = [text.split("; ") for text in _SPOKEN["sentences"][language]]
+    wanted = []
+    for picks in itertools.product(range(10), repeat=3):
+        if (sum(picks) % _TEST_SHARE == 0) == (split == "test"):
+            words = " ".join(slots[k][i] for k, i in enumerate(picks))
+            wanted.append(f"{words[0].upper()}{words[1:]}.")
+    return wanted
+
+
+def shuffled_sentences(
+    language: str, split: str, rng: np.random.Generator
+) -> Iterator[str]:
+    """Yield the sentences of a split in a random order, again and again."""
+    return itertools.cycle(rng.permutation(all_sentences(language, split)))
 
 
 def named_rng(seed: int, name: str) -> np.random.Generator:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from speechbrain_dfkd.demo_corpus import sentences, talkers
+from speechbrain_dfkd.demo_corpus import talkers
 from speechbrain_dfkd.demo_corpus.talkers import NATIVE_RATE, ESpeak
 from speechbrain_dfkd.errors import UserError
 
@@ -25,16 +25,14 @@ TRAIN_VOICES, TEST_VOICES = (
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it"])
 def test_sentences_of_the_splits_are_many_and_disjoint(language):
-    train = sentences.all_sentences(language, "train")
-    test = sentences.all_sentences(language, "test")
+    train = talkers.all_sentences(language, "train")
+    test = talkers.all_sentences(language, "test")
     assert len({*train, *test}) == len(train) + len(test) == 1000
     assert len(test) >= 200
 
 
 def test_sentences_repeat_only_when_all_are_said():
-    spoken = sentences.shuffled_sentences(
-        "en", "test", np.random.default_rng(0)
-    )
+    spoken = talkers.shuffled_sentences("en", "test", np.random.default_rng(0))
     first = [next(spoken) for _ in range(249)]
     assert len(set(first)) == 249
     assert next(spoken) == first[0]
