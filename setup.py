@@ -32,6 +32,7 @@ setup(
     package_data={
         "speechbrain_dfkd.comparison": ["report.md.j2"],
         "speechbrain_dfkd.demo_corpus": ["spoken.yaml"],
+        "speechbrain_dfkd.settings": ["keys.yaml"],
     },
     python_requires=">=3.10",
     install_requires=[

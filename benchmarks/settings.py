@@ -27,8 +27,8 @@ HEAD = """\
 
 <!-- Made by python benchmarks/settings.py --update -->
 
-Every key of the leaves in `hparams/`, from the table `KEYS` of
-`speechbrain_dfkd/settings/keys.py`. On the command line each is `--key value`,
+Every key of the leaves in `hparams/`, from the table
+`speechbrain_dfkd/settings/keys.yaml`. On the command line each is `--key value`,
 a key within it `--key.inner value`; `--help` explains them with the defaults of
 a leaf on a data set.
 

@@ -75,27 +75,11 @@ def bootstrap_mean(
 ) -> Estimate:
     """Return the mean with an interval over other seeds *and* other clips.
 
-    Seeds and clips are crossed: a hard clip is hard for every seed. So each
-    draw takes seeds and clips independently, the same clips for all its seeds
-    (the pigeonhole bootstrap of Owen, Annals of Applied Statistics 1(2), 2007;
-    Owen & Eckles, 6(3), 2012). Clips drawn anew within each seed would treat S
-    times U scores as that many clips, and give too narrow an interval. With
-    variances a of seeds, b of clips and e of the rest, the mean has variance
-    a/S + b/U + e/(S U); the bootstrap's is in expectation larger by twice the
-    last term (Owen's theorem 1): it errs on the side of caution. Clips that share
-    a speaker or a noise count as independent.
-
-    With as few seeds as here, the bootstrap's spread is too small by the factor
-    (S - 1)/S, and its percentiles ignore that the spread is itself uncertain:
-    for 5 seeds they hold 84 % in place of 95 %, for 3 never more than 75 %. So
-    a draw takes one less than there are (Rao & Wu, JASA 83, 1988: then the
-    variance is unbiased), and the interval is mean +- t times the standard
-    deviation of the draws (Hesterberg, The American Statistician 69(4), 2015),
-    t with Satterthwaite's degrees of freedom: S - 1 where seeds cause the
-    spread, U - 1 where clips do. Simulated from 3 seeds on, such intervals hold
-    the truth in 93 to 100 % of cases, with 2 seeds in 88 % at worst.
-
-    Seeds and clips are drawn ``draws`` times, always the same draws.
+    Each draw takes seeds and clips independently, as they are crossed (the
+    pigeonhole bootstrap of Owen, Annals of Applied Statistics 1(2), 2007), one
+    less of each than there are (Rao & Wu, JASA 83, 1988); the interval is mean
+    +- t times the spread of the draws, always the same ones. docs/comparing.md
+    says why, and what it holds in simulations.
 
     Shape
     -----

@@ -1,19 +1,4 @@
-"""Teachers from the files that Asteroid publishes; Asteroid is not needed.
-
-``conv_tasnet`` and ``dptnet`` pad a waveform that is not a whole number of
-frames, where Asteroid returns zeros for the last samples. Norms over time, and
-DPTNet's attention, hear the additional frame: with random weights, one sample
-more makes up to 3e-2 (9e-3 for DPTNet) of the level on 2 s of noisy speech.
-Crops of whole frames, 4 s for example, give the same to 1e-6.
-
-``dccrn``: Asteroid's STFT scales the spectrum, which the first convolution's
-weights take over, and bin 0 once more, for which ours has ``dc_gain`` (without
-it noise below 60 Hz makes up to 3e-2). Asteroid's first frame starts at sample
-0, where ours is centred, and its output fades in and out over a window. On 4 s
-of noisy speech both are equal to 1e-6 but for 0.25 s at the edges, where the
-LSTM's memory of other frames makes up to 4e-3 of the level, 25 ms from them.
-(With random weights: a trained network may remember for longer.)
-"""
+"""Teachers from the files that Asteroid publishes; Asteroid is not needed."""
 
 import json
 import math
