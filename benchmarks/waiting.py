@@ -29,7 +29,7 @@ from speechbrain_dfkd.data.dataset import (
     whole_options,
 )
 from speechbrain_dfkd.evaluation.metrics import METRICS
-from speechbrain_dfkd.evaluation.scoring import ScoringAfter, ScoringBeside
+from speechbrain_dfkd.evaluation.scoring import Scoring
 from speechbrain_dfkd.losses import si_snr_loss
 from speechbrain_dfkd.models import DCCRN
 
@@ -72,7 +72,7 @@ class BesideBrain(EnhancementBrain):
     def on_stage_start(self, stage, epoch=None):
         """Begin with none."""
         super().on_stage_start(stage, epoch)
-        self._scoring = ScoringBeside(RATE, METRICS)
+        self._scoring = Scoring(RATE, METRICS, beside=True)
 
 
 class AfterBrain(EnhancementBrain):
@@ -81,7 +81,7 @@ class AfterBrain(EnhancementBrain):
     def on_stage_start(self, stage, epoch=None):
         """Begin with none."""
         super().on_stage_start(stage, epoch)
-        self._scoring = ScoringAfter(RATE, METRICS, progress=False)
+        self._scoring = Scoring(RATE, METRICS)
 
 
 def validations(arguments) -> dict:

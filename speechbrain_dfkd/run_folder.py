@@ -195,10 +195,6 @@ def _count(value: float) -> str:
     return str(value)
 
 
-def _significant(value: float) -> str:
-    return f"{float(f'{value:.3g}'):g}"
-
-
 # The columns in their order: (heading with unit, how the table rounds).
 COLUMNS = {
     "system": ("system", str),
@@ -208,7 +204,7 @@ COLUMNS = {
         for name, metric in METRICS.items()
     },
     "parameters": ("params", _count),
-    "gmacs_per_second": ("GMAC/s", _significant),
+    "gmacs_per_second": ("GMAC/s", lambda n: f"{float(f'{n:.3g}'):g}"),
     "utterances": ("clips", str),
     "undefined": ("undefined", str),
 }

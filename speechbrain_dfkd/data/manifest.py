@@ -37,10 +37,9 @@ def read_json(path: str | Path) -> dict:
     """Return the object in a JSON file, or raise a ``UserError``."""
     try:
         data = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise _not_a_manifest(path, error.strerror.lower()) from error
-    except ValueError as error:
-        raise _not_a_manifest(path, f"no JSON ({error})") from error
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or f"no JSON ({error})"
+        raise _not_a_manifest(path, found.lower()) from error
     if not (isinstance(data, dict) and data):
         raise _not_a_manifest(path, "no utterances")
     return data

@@ -29,10 +29,7 @@ _OTHER_AUDIO = (
 
 
 def recordings_below(folder: Path) -> list[Path]:
-    """Return the sorted audio files below a folder that soundfile reads.
-
-    Hidden ones, such as macOS's ``._a.wav`` that hold no audio, are left out.
-    """
+    """Return the sorted audio files below a folder, without hidden ones."""
     visible = sorted(_visible(folder), key=lambda path: path.parts)
     found = [path for path in visible if path.suffix.lower() in SUFFIXES]
     other = [_shown(p) for p in visible if p.suffix.lower() in _OTHER_AUDIO]
@@ -249,10 +246,7 @@ def refuse_identical(pairs: dict[str, Pair]) -> None:
 
 
 def scan_pairs(scan: Scan, splits: list) -> list[dict[str, Pair]]:
-    """Check and resample ``{id: path}`` of both sides of every split.
-
-    Raise one error for all that is wrong with them.
-    """
+    """Check and resample all splits; raise one error for all that is wrong."""
     paths = [p for split in splits for side in split for p in side.values()]
     found = dict(zip(paths, scan.find(paths), strict=True))
     checks = [(require_twins, splits), (raise_if_bad, found.values())]

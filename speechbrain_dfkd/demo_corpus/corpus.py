@@ -199,7 +199,7 @@ def write_wav(path: Path, wav: np.ndarray) -> None:
 
 def _pairs(split: str, count: int, arguments: dict) -> Iterator[tuple]:
     """Yield the pairs of a split of VoiceBank, and their log."""
-    log, voices = [], _background(split, arguments)
+    log, voices = [], [*talkers.background(split, arguments["seed"])]
     for speaker, place, wav in _utterances(split, count, arguments):
         number, index = divmod(place, len(talkers.SPEAKERS[split]))
         name = f"{speaker}_{number + 1:03d}"
@@ -228,7 +228,7 @@ def _dns_speech(arguments: dict) -> Iterator[tuple]:
 def _dns_noises(arguments: dict) -> Iterator[tuple]:
     kinds = list(noise.KINDS["train"].items())
     length = round(arguments["max_seconds"] * noise.RATE)
-    voices = _background("train", arguments)
+    voices = [*talkers.background("train", arguments["seed"])]
     for number in range(arguments["noises"]):
         kind, make = kinds[number % len(kinds)]
         rng = talkers.named_rng(arguments["seed"], f"dns noise {number}")
@@ -237,7 +237,10 @@ def _dns_noises(arguments: dict) -> Iterator[tuple]:
 
 
 def _dns_tests(arguments: dict) -> Iterator[tuple]:
-    count, voices = arguments["test_utterances"], _background("test", arguments)
+    count, voices = (
+        arguments["test_utterances"],
+        [*talkers.background("test", arguments["seed"])],
+    )
     for speaker, place, wav in _utterances("test", count, arguments):
         rng = talkers.named_rng(arguments["seed"], f"dns test {place}")
         kind, snr_db = turn("test", place)
@@ -265,11 +268,6 @@ def _utterances(split: str, count: int, arguments: dict) -> Iterator[tuple]:
         talker.engine.close()
 
 
-def _background(split: str, arguments: dict) -> list[np.ndarray]:
-    voices, seed = talkers.BACKGROUND[split].values(), arguments["seed"]
-    return list(talkers.background(voices, split, seed))
-
-
 def _in_noise(
     wav: np.ndarray, make: Callable, voices: list, snr_db: int, rng: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -288,10 +286,7 @@ def odd_length(length: int, rng: Generator) -> int:
 def mix(
     speech: np.ndarray, noise: np.ndarray, snr_db: float, level_db: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return clean [L] at a level, and noisy [L] at a ratio of powers.
-
-    Both are turned down together where a peak would exceed 0.99.
-    """
+    """Return clean [L] at a level and noisy [L] at an SNR; neither clips."""
     clean = _at_rms(speech, level_db)
     noisy = clean + _at_rms(noise, level_db - snr_db)
     turn_down = min(1, PEAK / max(np.abs(clean).max(), np.abs(noisy).max()))

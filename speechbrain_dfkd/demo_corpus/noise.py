@@ -1,7 +1,4 @@
-"""Synthetic noises at 16 kHz: ``(length, talkers, rng) -> [length]``.
-
-They are of any level; ``talkers`` are recordings of background voices.
-"""
+"""Synthetic noises of any level at 16 kHz: (length, voices, rng) -> [length]."""
 
 from functools import partial
 

@@ -4,7 +4,7 @@ import ctypes
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -189,9 +189,9 @@ class Talker:
         return np.zeros(length, np.float32)
 
 
-def background(voices: Iterable, split: str, seed: int) -> Iterator[np.ndarray]:
-    """Yield ten to twelve seconds of each of the background ``voices``."""
-    for voice in voices:
+def background(split: str, seed: int) -> Iterator[np.ndarray]:
+    """Yield ten to twelve seconds of each of the background voices."""
+    for voice in BACKGROUND[split].values():
         talker = Talker(voice, split, seed)
         yield talker.utterance(10, 12)
         talker.engine.close()

@@ -10,7 +10,6 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
@@ -117,52 +116,42 @@ def score(
     return scores
 
 
-class ScoringAfter:
-    """Keeps utterances, and scores them once all are there."""
+class Scoring:
+    """Scores utterances once all are there or, ``beside``, while they come.
 
-    def __init__(
-        self, sample_rate: int, metrics: Mapping[str, Callable], progress: bool
-    ):
-        self._utterances, self._task = [], (sample_rate, metrics)
-        self._progress = progress
-
-    def add(self, utterance: tuple[str, np.ndarray, np.ndarray]) -> None:
-        """Add (id, clean [L], enhanced [L])."""
-        self._utterances.append(utterance)
-
-    def scores(self) -> Scores:
-        """Return the scores of all that were added, sorted by their ids."""
-        ordered = sorted(self._utterances, key=itemgetter(0))
-        return score(ordered, *self._task, progress=self._progress)
-
-
-class ScoringBeside:
-    """Scores utterances in worker processes while the next are enhanced.
-
-    ``add`` waits where scoring lags behind, so that a data set need not fit in
-    memory; failures of a metric are raised by the next call.
+    Then ``add`` waits where scoring lags behind, so that a data set need not
+    fit in memory. Failures of a metric are raised by the next call.
     """
 
-    def __init__(self, sample_rate: int, metrics: Mapping[str, Callable]):
-        self._utterances = Queue(2 * cpu_count())
-        self._scores = Future()
+    def __init__(
+        self,
+        sample_rate: int,
+        metrics: Mapping[str, Callable],
+        beside: bool = False,
+        progress: bool = False,
+    ):
         self._task = sample_rate, metrics
+        self._progress = progress
+        self._utterances = Queue(2 * cpu_count() if beside else 0)
+        self._scores = Future()
         # Started with the first utterance: processes that load the data were
         # forked then, which is not safe beside a thread at work. As a daemon it
         # keeps no script alive that fails meanwhile.
         self._thread = Thread(target=self._work, daemon=True)
+        self._beside = beside
 
     def _work(self) -> None:
-        utterances = iter(self._utterances.get, None)
+        found = iter(self._utterances.get, None)
+        found = found if self._beside else list(found)
         try:
-            scores = score(utterances, *self._task, progress=False)
+            scores = score(found, *self._task, progress=self._progress)
             self._scores.set_result(scores)
         except BaseException as error:
             self._scores.set_exception(error)
 
     def add(self, utterance: tuple[str, np.ndarray, np.ndarray] | None) -> None:
         """Add (id, clean [L], enhanced [L]); None: there is no other."""
-        if self._thread.ident is None:
+        if self._beside and self._thread.ident is None:
             self._thread.start()
         while not self._scores.done():
             with suppress(Full):
@@ -172,6 +161,8 @@ class ScoringBeside:
     def scores(self) -> Scores:
         """Return the scores of all that were added, sorted by their ids."""
         self.add(None)
+        if not self._beside:
+            self._work()
         scores = self._scores.result()
         return Scores(dict(sorted(scores.rows.items())), scores.undefined)
 

@@ -157,10 +157,7 @@ class ComplexRecurrence(nn.Module):
 
 
 class RealRecurrence(nn.Module):
-    """One real LSTM over both parts and a projection back (DCCRN-E).
-
-    The shapes are those of ``ComplexRecurrence``.
-    """
+    """One real LSTM over both parts and a projection back (DCCRN-E)."""
 
     def __init__(self, n_features: int, units: int, layers: int):
         super().__init__()

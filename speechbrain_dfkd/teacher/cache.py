@@ -238,20 +238,14 @@ def _noisy(
     options = loader_options(hparams, device) | {"batch_sampler": batches}
     options["generator"] = torch.Generator()  # else the training's is drawn
     return DataLoader(
-        items, collate_fn=_Load(hparams["sample_rate"]), **options
+        items, collate_fn=partial(_load, hparams["sample_rate"]), **options
     )
 
 
-@dataclass
-class _Load:
-    """Reads, in a worker, the recordings that a batch lists."""
-
-    sample_rate: int
-
-    def __call__(self, items: list) -> tuple[list, Tensor]:
-        rate = self.sample_rate
-        wavs = [read_wav(path, rate, 0, frames) for _, frames, path in items]
-        return [item[:2] for item in items], torch.stack(wavs)
+def _load(rate: int, items: list) -> tuple[list, Tensor]:
+    """Read, in a worker, the recordings that a batch lists."""
+    wavs = [read_wav(path, rate, 0, frames) for _, frames, path in items]
+    return [item[:2] for item in items], torch.stack(wavs)
 
 
 def bytes_of(frames: int) -> int:

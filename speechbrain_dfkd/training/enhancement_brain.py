@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from speechbrain_dfkd.data.audio import fits_16_bits, to_16_bits, wav_bytes
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation.metrics import METRICS, validation_metrics
-from speechbrain_dfkd.evaluation.scoring import ScoringAfter, ScoringBeside
+from speechbrain_dfkd.evaluation.scoring import Scoring
 from speechbrain_dfkd.files import write_atomically
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.training.guarded_brain import GuardedBrain
@@ -134,12 +134,11 @@ class EnhancementBrain(GuardedBrain):
         super().on_stage_start(stage, epoch)
         is_test = stage == sb.Stage.TEST
         self._metrics = METRICS if is_test else validation_metrics()
-        task = self.hparams.sample_rate, self._metrics
-        # On a CPU both would slow each other: there is one thing to do at once.
-        if torch.device(self.device).type == "cpu":
-            self._scoring = ScoringAfter(*task, not self.noprogressbar)
-        else:
-            self._scoring = ScoringBeside(*task)
+        # On a CPU enhancing and scoring would slow each other.
+        beside = torch.device(self.device).type != "cpu"
+        progress = not (beside or self.noprogressbar)
+        task = self.hparams.sample_rate, self._metrics, beside, progress
+        self._scoring = Scoring(*task)
         self._n_float = 0
         self._step_ends = [time.perf_counter()]
 

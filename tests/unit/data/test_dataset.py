@@ -55,6 +55,7 @@ def _make(manifest, seed=1, segment_seconds=SEGMENT, counter=None):
             "seed": seed,
             "epoch_counter": counter,
             "best_metric": "si_sdr",
+            "persistent_workers": False,
             "dataset": {"make_train": crop_recordings},
         }
     )

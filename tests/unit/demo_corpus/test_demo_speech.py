@@ -133,7 +133,10 @@ def test_voices_differ_more_than_one_voice_from_itself(espeak):
 
 
 def _speech(voice, seed=0):
-    return np.concatenate([*talkers.background([voice], "train", seed)])
+    talker = talkers.Talker(voice, "train", seed)
+    wav = talker.utterance(10, 12)
+    talker.engine.close()
+    return wav
 
 
 def _timbre(wav):

@@ -22,11 +22,7 @@ from speechbrain_dfkd.evaluation.metrics import (
     UndefinedMetric,
     si_sdr,
 )
-from speechbrain_dfkd.evaluation.scoring import (
-    ScoringAfter,
-    ScoringBeside,
-    score,
-)
+from speechbrain_dfkd.evaluation.scoring import Scoring, score
 
 RATE = 16000
 QUIET = {"progress": False}
@@ -272,13 +268,13 @@ def test_a_metric_is_added_by_a_row_of_the_table(tmp_path, monkeypatch):
 
 def test_scores_made_beside_other_work_are_the_same(speech):
     data = [*clips(speech, 6), ("silent", np.zeros(RATE), np.ones(RATE))]
-    beside = ScoringBeside(RATE, METRICS)
+    beside = Scoring(RATE, METRICS, beside=True)
     for clip in reversed(data):
         beside.add(clip)
     found = beside.scores()
     expected = score(data, RATE, n_jobs=1, **QUIET)
     assert found == expected and list(found.rows) == sorted(expected.rows)
-    after = ScoringAfter(RATE, METRICS, progress=False)
+    after = Scoring(RATE, METRICS)
     for clip in reversed(data):
         after.add(clip)
     again = after.scores()
@@ -287,18 +283,18 @@ def test_scores_made_beside_other_work_are_the_same(speech):
 
 def test_scoring_beside_begins_with_the_first_clip_and_does_not_wait(speech):
     before = threading.active_count()
-    beside = ScoringBeside(RATE, {"slow": a_second})
+    beside = Scoring(RATE, {"slow": a_second}, beside=True)
     assert threading.active_count() == before
     began = time.monotonic()
     beside.add(next(clips(speech, 1)))
     assert time.monotonic() - began < 1
     assert beside.scores().rows == {"clip0": {"slow": 1.0}}
-    assert ScoringBeside(RATE, METRICS).scores().rows == {}
+    assert Scoring(RATE, METRICS, beside=True).scores().rows == {}
 
 
 def test_scoring_beside_holds_few_clips(speech, monkeypatch):
     monkeypatch.setattr(scoring, "cpu_count", lambda: 1)
-    beside = ScoringBeside(RATE, {"slow": a_second})
+    beside = Scoring(RATE, {"slow": a_second}, beside=True)
     added = []
 
     def add():
@@ -315,11 +311,11 @@ def test_scoring_beside_holds_few_clips(speech, monkeypatch):
 
 
 def test_scoring_beside_raises_what_a_metric_raises(speech):
-    beside = ScoringBeside(RATE, {"failing": failing})
+    beside = Scoring(RATE, {"failing": failing}, beside=True)
     with pytest.raises(RuntimeError, match="failing failed on clip.: no disk"):
         for clip in clips(speech, 100):
             beside.add(clip)
-    beside = ScoringBeside(RATE, {"failing": failing})
+    beside = Scoring(RATE, {"failing": failing}, beside=True)
     beside.add(next(clips(speech, 1)))
     with pytest.raises(RuntimeError, match="failing failed on clip.: no disk"):
         beside.scores()

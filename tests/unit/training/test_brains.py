@@ -16,7 +16,6 @@ from torch import nn
 from speechbrain_dfkd import EnhancementBrain, FrozenTeacher
 from speechbrain_dfkd.errors import UserError
 from speechbrain_dfkd.evaluation import scoring
-from speechbrain_dfkd.evaluation.scoring import ScoringAfter, ScoringBeside
 from speechbrain_dfkd.models.base import Enhanced
 from speechbrain_dfkd.teacher.frozen import fingerprint
 from speechbrain_dfkd.training import enhancement_brain
@@ -215,17 +214,20 @@ def test_utterances_of_one_length_are_enhanced_at_once(tmp_path):
 
 
 def test_a_gpu_enhances_while_others_are_scored(tmp_path, monkeypatch):
+    asked = []
+
+    class Beside(scoring.Scoring):
+        def __init__(self, rate, metrics, beside, progress):
+            asked.append(beside)
+            super().__init__(rate, metrics, beside=True)
+
     after = fit(make_brain(tmp_path / "after", epochs=1))
-    assert isinstance(after._scoring, ScoringAfter)
-    device = after.device
+    monkeypatch.setattr(enhancement_brain, "Scoring", Beside)
+    assert fit(make_brain(tmp_path / "b", epochs=1)).scores == after.scores
+    assert len(after.scores.rows) == 2 and not any(asked)
     after.device = "cuda:0"
     after.on_stage_start(Stage.VALID, 1)
-    assert isinstance(after._scoring, ScoringBeside)
-    after.device = device
-    beside = lambda rate, metrics, progress: ScoringBeside(rate, metrics)  # noqa: E731
-    monkeypatch.setattr(enhancement_brain, "ScoringAfter", beside)
-    assert fit(make_brain(tmp_path / "b", epochs=1)).scores == after.scores
-    assert len(after.scores.rows) == 2
+    assert asked[-1]
 
 
 def test_a_wav_is_neither_clipped_nor_rounded_away(tmp_path, capsys):
