@@ -70,13 +70,13 @@ def _integer(least: int) -> Field:
 class _Checked:
     """Keys of a comparison file, each with a check."""
 
-    _of = ""
+    ending = ""
 
     def __post_init__(self):
         for entry in fields(self):
             constraint, accepts = entry.metadata["check"]
             value = getattr(self, entry.name)
-            name = f"{entry.name}{self._of}"
+            name = f"{entry.name}{self.ending}"
             _require(name, accepts(value), constraint, value)
 
 
@@ -84,7 +84,7 @@ class _Checked:
 class Cluster(_Checked):
     """Where jobs run; hparams/comparisons/objectives.yaml explains its keys."""
 
-    _of = " of cluster"
+    ending = " of cluster"
     executor: str = _key("slurm or local", ("slurm", "local").__contains__)
     minutes: int = _integer(1)
     cores: int = _integer(1)

@@ -38,8 +38,9 @@ def read_json(path: str | Path) -> dict:
     try:
         data = json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
-        found = getattr(error, "strerror", None) or f"no JSON ({error})"
-        raise _not_a_manifest(path, found.lower()) from error
+        is_os = isinstance(error, OSError)
+        found = error.strerror.lower() if is_os else f"no JSON ({error})"
+        raise _not_a_manifest(path, found) from error
     if not (isinstance(data, dict) and data):
         raise _not_a_manifest(path, "no utterances")
     return data
