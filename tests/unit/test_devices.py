@@ -107,7 +107,7 @@ def test_a_supervised_loss_asks_for_no_value(loss, dtype):
 class MetaBatch(SimpleNamespace):
     """A batch that is on the device of the Brain."""
 
-    def to(self, device):
+    def to(self, device, non_blocking=False):
         return self
 
 
