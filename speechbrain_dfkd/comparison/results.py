@@ -19,8 +19,7 @@ REPORT, TUNING = "report", "tuning"
 SPLITS = ("valid", "test")
 SYSTEMS = ("noisy", "teacher")
 # What the report reads of comparison.json; not where its jobs ran.
-_KEYS = {*(key.name for key in fields(Plan)), "settings", "command"}
-_KEYS -= {"cluster"}
+_KEYS = {*(k.name for k in fields(Plan)), "settings", "command"} - {"cluster"}
 # What it reads of a training's results, beside the scores.
 _MEASURED = ("steps", "seconds_per_step", "command", "kd_weight")
 

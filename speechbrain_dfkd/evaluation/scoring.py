@@ -131,14 +131,13 @@ class Scoring:
         progress: bool = False,
     ):
         self._task = sample_rate, metrics
-        self._progress = progress
         self._utterances = Queue(2 * cpu_count() if beside else 0)
         self._scores = Future()
         # Started with the first utterance: processes that load the data were
         # forked then, which is not safe beside a thread at work. As a daemon it
         # keeps no script alive that fails meanwhile.
         self._thread = Thread(target=self._work, daemon=True)
-        self._beside = beside
+        self._beside, self._progress = beside, progress
 
     def _work(self) -> None:
         found = iter(self._utterances.get, None)

@@ -132,15 +132,17 @@ class EnhancementBrain(GuardedBrain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Start to score, and the clock of steps."""
         super().on_stage_start(stage, epoch)
+        self._step_ends = [time.perf_counter()]
+        if stage == sb.Stage.TRAIN:
+            return
+        self._n_float = 0
         is_test = stage == sb.Stage.TEST
         self._metrics = METRICS if is_test else validation_metrics()
         # On a CPU enhancing and scoring would slow each other.
         beside = torch.device(self.device).type != "cpu"
         progress = not (beside or self.noprogressbar)
-        task = self.hparams.sample_rate, self._metrics, beside, progress
-        self._scoring = Scoring(*task)
-        self._n_float = 0
-        self._step_ends = [time.perf_counter()]
+        rate = self.hparams.sample_rate
+        self._scoring = Scoring(rate, self._metrics, beside, progress)
 
     def on_fit_batch_end(self, *args: Any) -> None:
         """Stop the clock of a step and start that of the next."""

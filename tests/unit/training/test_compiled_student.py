@@ -13,7 +13,7 @@ COMPILE = {"compile": True, "compile_module_keys": ["student"]}
 @pytest.mark.slow
 def test_a_compiled_student_is_trained_and_saved_as_any(tmp_path, monkeypatch):
     """The keys of its weights have no prefix of the compiled module's."""
-    monkeypatch.setattr(EnhancementBrain, "_score", lambda brain, stage: {})
+    monkeypatch.setattr(EnhancementBrain, "_score", lambda brain: {})
 
     def start(name, **run_opts):
         torch.manual_seed(0)
